@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flow table as the data path uses it: one question, "which backend has
+ * this segment's flow", which also carries the flow's state on. Asked at the
+ * edges of connections, in slots that must ask, and for one packet in 64 of the
+ * others so that `seen` keeps up.
+ *
+ * The life of an entry is tundish_flow_next(); this file finds or makes the
+ * entry, swaps the word and carries the effects out.
+ */
+#ifndef TUNDISH_FLOWS_BPF_H
+#define TUNDISH_FLOWS_BPF_H
+
+#include <tundish/flow.h>
+
+#include "table.h"
+#include "tuples.bpf.h"
+
+_Static_assert(sizeof(struct tundish_flow) == sizeof(struct narrow_entry), "flow layout");
+_Static_assert(__builtin_offsetof(struct tundish_flow6, client_port_be) ==
+		       __builtin_offsetof(struct wide_entry, key2), "flow6 layout");
+_Static_assert(__builtin_offsetof(struct tundish_flow6, value) ==
+		       __builtin_offsetof(struct wide_entry, word), "flow6 layout");
+
+#define FLOW_VIP_MASK ((__u64)(TUNDISH_VIPS_MAX - 1) << 17)
+#define FLOW_COUNTED (1ull << 35)
+/* A segment of its own kind: the tuple table had no place, take "counted" back. */
+#define SEGMENT_UNCOUNT (1u << 31)
+
+struct flow_query {
+	struct tundish_addr client;
+	__be16 client_port, port;
+	__u32 vip;
+	__u32 service;
+	__u32 slot;    /* index into the service's row */
+	__u32 owner;   /* the slot's owner */
+	__u32 segment; /* enum tundish_segment; 0: look, change nothing (ICMP errors) */
+	__u32 seq;     /* host byte order */
+	__u32 contested; /* the slot asks: an unknown flow is worth counting */
+	__u32 dry;
+	/* Answers beside the backend. */
+	__u32 effects; /* enum tundish_flow_effect, to be carried out by flow_effects() */
+	__u64 word;    /* the entry's new word, or where it is free now its last one */
+	/* Working space: the verifier grants 512 bytes of stack to all callers. */
+	union {
+		struct {
+			struct narrow_key key;
+			struct narrow_entry former;
+		} narrow;
+		struct {
+			struct wide_key key;
+			struct wide_entry former;
+		} wide;
+	};
+	struct claim_rule rule;
+	__u64 seen; /* word that was found with the key */
+	struct tuple_change change;
+};
+
+/* One for the data path and one for its tracing twin, which may be interrupted
+ * by it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct flow_query);
+} queries SEC(".maps");
+
+/* In the answer beside the backend. */
+#define FLOW_KNOWN (1u << 31)
+
+/* Which entries give way to a new flow: expired ones, then the oldest of those
+ * that never got beyond their SYN. Live flows never do. */
+static __always_inline __u32 flow_rank(__u64 word, __u32 now, __u32 closing_timeout)
+{
+	union tundish_flow_value v = {.raw = word};
+
+	if (v.live.state == TUNDISH_FLOW_SYN)
+		return 1 + tundish_age(now, v.syn.seen, 7);
+	if (v.live.state == TUNDISH_FLOW_CLOSING &&
+	    tundish_age(now, v.live.seen, 16) >= closing_timeout)
+		return 0x8000;
+	return 0;
+}
+
+DEFINE_CLAIM(narrow, flow, flow_rank)
+DEFINE_CLAIM(wide, flow, flow_rank)
+
+/* Adds to or takes from the half-open count of a slot. */
+CHECKED_ALONE int slot_pending(__u32 service, __u32 slot, __s32 by)
+{
+	struct tundish_maglev *row = bpf_map_lookup_elem(&maglev, &service);
+
+	if (row && slot < TUNDISH_MAGLEV_SLOTS)
+		__sync_fetch_and_add(&row->slot[slot], (__u32)by * TUNDISH_SLOT_PENDING_ONE);
+	return 0;
+}
+
+/* A half-open flow gave way: take it off its own slot, which need not be the
+ * slot of the flow that took its place. */
+static __always_inline void flow_forget(const struct tundish_addr *client, __be16 client_port,
+					__be16 port, __u64 word)
+{
+	union tundish_flow_value v = {.raw = word};
+	struct tundish_backend *b;
+	__u32 index = v.live.backend;
+
+	COUNT(0, flow_evicted);
+	if (v.live.state != TUNDISH_FLOW_SYN)
+		return;
+	b = bpf_map_lookup_elem(&backends, &index);
+	if (b)
+		slot_pending(b->service,
+			     tundish_choice_slot(tundish_choice_hash(client, client_port, port)), -1);
+}
+
+/* Carries out what the step of a flow means for the counts. Returns 1 where the
+ * tuple table had no place for a connection that the entry calls counted. */
+CHECKED_ALONE int flow_effects(struct flow_query *q)
+{
+	struct tuple_change *change;
+	union tundish_flow_value v;
+	struct tundish_backend *b;
+	__u32 index, effects;
+	int uncounted = 0;
+
+	if (!q)
+		return 0;
+	effects = q->effects;
+	v.raw = q->word;
+	index = v.live.backend;
+	b = bpf_map_lookup_elem(&backends, &index);
+	if (!b)
+		return 0;
+	if (effects & TUNDISH_EFFECT_PENDING_ADD)
+		slot_pending(b->service, q->slot, 1);
+	if (effects & TUNDISH_EFFECT_PENDING_SUB)
+		slot_pending(b->service, q->slot, -1);
+
+	change = &q->change;
+	change->active = 0;
+	change->total = 0;
+	change->client = q->client;
+	change->vip = q->vip;
+	change->port = q->port;
+	if (effects & (TUNDISH_EFFECT_OPENED | TUNDISH_EFFECT_REOPENED)) {
+		COUNT(0, flow_established);
+		__sync_fetch_and_add(&b->connections_total, 1);
+		change->total = 1;
+		if (effects & TUNDISH_EFFECT_OPENED) {
+			__sync_fetch_and_add(&b->connections_active, 1);
+			change->active = 1;
+			uncounted = !tuple_apply(change);
+		} else if (v.live.counted) {
+			tuple_apply(change);
+		}
+	}
+	if (effects & TUNDISH_EFFECT_CLOSED) {
+		COUNT(0, flow_closed);
+		__sync_fetch_and_add(&b->connections_active, (__u64)-1);
+		if (v.live.counted && !uncounted) {
+			change->total = 0;
+			change->active = -1;
+			tuple_apply(change);
+		}
+	}
+	return uncounted;
+}
+
+/*
+ * Finds or makes the flow's entry, once for each size of entry. Returns the
+ * backend, with FLOW_KNOWN where the flow decided it; q->effects and q->word
+ * are what flow_effects() has to do.
+ */
+#define DEFINE_FLOW_ASK(size, table, table_mask, hash_of, make_key, forget_entry)                  \
+	CHECKED_ALONE __u32 flow_ask_##size(struct flow_query *q)                                  \
+	{                                                                                          \
+		struct size##_bucket *first, *second;                                              \
+		struct tundish_settings *set;                                                      \
+		struct tundish_flow_step step;                                                     \
+		union tundish_flow_value v;                                                        \
+		struct size##_entry *e;                                                            \
+		__u32 zero = 0, index, attempt, at, other;                                         \
+		__u64 hash;                                                                        \
+                                                                                                   \
+		set = bpf_map_lookup_elem(&settings, &zero);                                       \
+		if (!q)                                                                            \
+			return 0;                                                                  \
+		if (!set)                                                                          \
+			return q->owner;                                                           \
+		COUNT(q->dry, flow_lookup);                                                        \
+		q->rule.now = tundish_tick(bpf_ktime_get_coarse_ns());                             \
+		q->rule.closing_timeout = set->closing_timeout;                                    \
+		q->effects = 0;                                                                    \
+		make_key(&q->size.key, q);                                                         \
+		hash = hash_of(&set->secret, &q->size.key, q);                                     \
+		index = (__u32)hash & table_mask;                                                  \
+		first = bpf_map_lookup_elem(&table, &index);                                       \
+		index = (__u32)(hash >> 32) & table_mask;                                          \
+		second = bpf_map_lookup_elem(&table, &index);                                      \
+		if (!first || !second)                                                             \
+			return q->owner;                                                           \
+                                                                                                   \
+		for (attempt = 0; attempt < 4; attempt++) {                                        \
+			at = size##_find(first, second, &q->size.key, &q->seen);                   \
+			if (at == ENTRY_NONE)                                                      \
+				break;                                                             \
+			v.raw = q->seen;                                                           \
+			if (!q->segment || q->dry)                                                 \
+				return FLOW_KNOWN | (__u32)v.live.backend;                         \
+			e = size##_at(first, second, at);                                          \
+			if (q->segment == SEGMENT_UNCOUNT) {                                       \
+				__sync_fetch_and_and(&e->word, ~FLOW_COUNTED);                     \
+				return 0;                                                          \
+			}                                                                          \
+			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
+			if (step.value.raw != v.raw &&                                             \
+			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
+				continue; /* another packet of the flow was quicker */             \
+			q->effects = step.effects;                                                 \
+			q->word = step.value.raw ? step.value.raw : v.raw;                         \
+			v.raw = q->word;                                                           \
+			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
+		}                                                                                  \
+		if (q->dry || !(q->segment & TUNDISH_SEGMENT_SYN) || !q->owner) {                  \
+			if (q->contested && !(q->segment & TUNDISH_SEGMENT_SYN))                   \
+				COUNT(q->dry, flow_unknown);                                       \
+			return q->owner;                                                           \
+		}                                                                                  \
+		at = size##_claim_flow(first, second, &q->size.key, &q->rule, &q->size.former);    \
+		if (at == ENTRY_NONE) {                                                            \
+			COUNT(0, flow_full);                                                       \
+			return q->owner;                                                           \
+		}                                                                                  \
+		if (q->size.former.word)                                                           \
+			forget_entry(&q->size.former);                                             \
+		v = tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);                       \
+		e = size##_at(first, second, at);                                                  \
+		WRITE_ONCE(e->word, v.raw);                                                        \
+		/* the same SYN on another CPU may have come in between: one entry stays */        \
+		other = size##_find(first, second, &q->size.key, &q->seen);                        \
+		if (other != ENTRY_NONE && other != at &&                                          \
+		    __sync_val_compare_and_swap(&e->word, v.raw, ENTRY_FREE) == v.raw) {           \
+			v.raw = q->seen;                                                           \
+			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
+		}                                                                                  \
+		COUNT(0, flow_new);                                                                \
+		q->effects = TUNDISH_EFFECT_PENDING_ADD;                                           \
+		q->word = v.raw;                                                                   \
+		return q->owner;                                                                   \
+	}
+
+static __always_inline void narrow_flow_key(struct narrow_key *k, const struct flow_query *q)
+{
+	k->key = (__u64)q->port << 48 | (__u64)q->client_port << 32 | q->client.word[3];
+	k->mask = FLOW_VIP_MASK;
+	k->want = (__u64)q->vip << 17;
+}
+
+static __always_inline __u64 narrow_flow_hash(const struct tundish_siphash_key *secret,
+					      const struct narrow_key *k, const struct flow_query *q)
+{
+	return tundish_siphash2(secret, k->key, q->vip);
+}
+
+static __always_inline void narrow_flow_forget(const struct narrow_entry *e)
+{
+	struct tundish_addr client = tundish_addr_v4((__be32)e->key);
+
+	flow_forget(&client, (__be16)(e->key >> 32), (__be16)(e->key >> 48), e->word);
+}
+
+static __always_inline void wide_flow_key(struct wide_key *k, const struct flow_query *q)
+{
+	k->key[0] = (__u64)q->client.word[1] << 32 | q->client.word[0];
+	k->key[1] = (__u64)q->client.word[3] << 32 | q->client.word[2];
+	k->key2 = (__u32)q->port << 16 | q->client_port;
+	k->mask = FLOW_VIP_MASK;
+	k->want = (__u64)q->vip << 17;
+}
+
+static __always_inline __u64 wide_flow_hash(const struct tundish_siphash_key *secret,
+					    const struct wide_key *k, const struct flow_query *q)
+{
+	return tundish_siphash(secret, k->key[0], k->key[1], (__u64)q->vip << 32 | k->key2);
+}
+
+static __always_inline void wide_flow_forget(const struct wide_entry *e)
+{
+	struct tundish_addr client;
+
+	client.word[0] = (__be32)e->key[0];
+	client.word[1] = (__be32)(e->key[0] >> 32);
+	client.word[2] = (__be32)e->key[1];
+	client.word[3] = (__be32)(e->key[1] >> 32);
+	flow_forget(&client, (__be16)e->key2, (__be16)(e->key2 >> 16), e->word);
+}
+
+DEFINE_FLOW_ASK(narrow, flows, flow_mask, narrow_flow_hash, narrow_flow_key, narrow_flow_forget)
+DEFINE_FLOW_ASK(wide, flows6, flow6_mask, wide_flow_hash, wide_flow_key, wide_flow_forget)
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bucket tables: an array map whose elements are buckets of four entries, two
+ * buckets per key (Azar et al., "Balanced Allocations", 1999), exact keys, no
+ * locks and no moves.
+ *
+ * An entry is a key and a 64-bit value word; all changes of state are one
+ * compare-and-swap of that word, by the data path on any CPU or by the daemon
+ * through its mapping.
+ *
+ *   0     free; the key means nothing
+ *   ~0    being written: the writer owns key and value until it stores another
+ *
+ * A writer takes an entry by swapping its word for BUSY, writes the key, then
+ * stores the new word. A reader loads the word, compares the key and loads the
+ * word again: if it did not change, the key belonged to it. x86 keeps loads and
+ * stores of this kind in order; elsewhere the atomic operations that the
+ * barrier below is made of do.
+ *
+ * Narrow entries (16 bytes) have a 64-bit key and compare further bits within
+ * the word; wide ones (32 bytes) have a 160-bit key.
+ */
+#ifndef TUNDISH_TABLE_H
+#define TUNDISH_TABLE_H
+
+#include "verdict.h"
+
+#define ENTRY_FREE 0ull
+#define ENTRY_BUSY (~0ull)
+
+/* BPF has no fence before kernel 6.14. Its atomics with fetch are full barriers
+ * on every JIT but cost 20 cycles, where x86 needs none; the build names the
+ * architecture with -D__TARGET_ARCH_*. */
+#if defined(__TARGET_ARCH_x86) || defined(__x86_64__)
+#define entry_barrier(word) asm volatile("" ::: "memory")
+#else
+#define entry_barrier(word) ((void)__sync_fetch_and_or((word), 0))
+#endif
+
+struct narrow_key {
+	__u64 key;
+	__u64 mask, want; /* bits of the word that belong to the key */
+};
+
+struct wide_key {
+	__u64 key[2];
+	__u32 key2;
+	__u32 padding; /* zero: the verifier reads all of it */
+	__u64 mask, want;
+};
+
+struct narrow_entry {
+	__u64 key;
+	__u64 word;
+};
+
+struct wide_entry {
+	__u64 key[2];
+	__u32 key2;
+	__u32 extra;
+	__u64 word;
+};
+
+struct narrow_bucket {
+	struct narrow_entry entry[TUNDISH_BUCKET_ENTRIES];
+};
+
+struct wide_bucket {
+	struct wide_entry entry[TUNDISH_BUCKET_ENTRIES];
+};
+
+static __always_inline int narrow_equal(struct narrow_entry *e, const struct narrow_key *k)
+{
+	return READ_ONCE(e->key) == k->key;
+}
+
+static __always_inline void narrow_store(struct narrow_entry *e, const struct narrow_key *k)
+{
+	WRITE_ONCE(e->key, k->key);
+}
+
+static __always_inline int wide_equal(struct wide_entry *e, const struct wide_key *k)
+{
+	return READ_ONCE(e->key[0]) == k->key[0] && READ_ONCE(e->key[1]) == k->key[1] &&
+	       READ_ONCE(e->key2) == k->key2;
+}
+
+static __always_inline void wide_store(struct wide_entry *e, const struct wide_key *k)
+{
+	WRITE_ONCE(e->key[0], k->key[0]);
+	WRITE_ONCE(e->key[1], k->key[1]);
+	WRITE_ONCE(e->key2, k->key2);
+}
+
+/*
+ * Functions of this kind are checked by the verifier once, by themselves, and
+ * not once for each way that leads to them: without that the table would cost
+ * it over a million steps. Their arguments may be NULL for all it knows.
+ */
+#define CHECKED_ALONE __attribute__((noinline, weak)) /* weak: nothing is assumed of it */
+
+/* Where an entry stands: 0-3 in the first bucket, 4-7 in the second. */
+#define ENTRY_NONE 8u
+
+#define DEFINE_AT(size)                                                                            \
+	static __always_inline struct size##_entry *size##_at(struct size##_bucket *first,         \
+							      struct size##_bucket *second, __u32 at) \
+	{                                                                                          \
+		struct size##_bucket *b = at < TUNDISH_BUCKET_ENTRIES ? first : second;            \
+                                                                                                   \
+		forget(at);                                                                        \
+		return &b->entry[at & (TUNDISH_BUCKET_ENTRIES - 1)];                               \
+	}
+
+/*
+ * SIZE_find: where the entry of a key is, or ENTRY_NONE.
+ * *ret_word: the word that was seen together with the key.
+ */
+#define DEFINE_FIND(size)                                                                          \
+	CHECKED_ALONE __u32 size##_find(struct size##_bucket *first, struct size##_bucket *second, \
+					const struct size##_key *k, __u64 *ret_word)               \
+	{                                                                                          \
+		struct size##_entry *e;                                                            \
+		__u64 word, again;                                                                 \
+		__u32 i;                                                                           \
+                                                                                                   \
+		if (!first || !second || !k || !ret_word)                                          \
+			return ENTRY_NONE;                                                         \
+		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                 \
+			e = size##_at(first, second, i);                                            \
+			word = READ_ONCE(e->word);                                                 \
+			if (word == ENTRY_FREE || word == ENTRY_BUSY || (word & k->mask) != k->want) \
+				continue;                                                          \
+			entry_barrier(&e->word);                                                   \
+			if (!size##_equal(e, k))                                                   \
+				continue;                                                          \
+			entry_barrier(&e->word);                                                   \
+			again = READ_ONCE(e->word);                                                \
+			if (again != word) {                                                       \
+				/* stepped by another CPU, or given to another key: the            \
+				 * key decides, and if it moves once more this packet goes         \
+				 * without an entry */                                             \
+				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                  \
+				    (again & k->mask) != k->want || !size##_equal(e, k))           \
+					continue;                                                  \
+				entry_barrier(&e->word);                                           \
+				if (READ_ONCE(e->word) != again)                                   \
+					continue;                                                  \
+			}                                                                          \
+			*ret_word = again;                                                         \
+			return i;                                                                  \
+		}                                                                                  \
+		return ENTRY_NONE;                                                                 \
+	}
+
+/* How gladly entries are given up, and what that needs to know. */
+struct claim_rule {
+	__u32 now;	       /* tick */
+	__u32 closing_timeout; /* ticks */
+};
+
+/*
+ * SIZE_claim_KIND: takes an entry for a new key and returns where it is, in
+ * state BUSY and with the key written, or ENTRY_NONE where both buckets are
+ * full of what must stay.
+ *
+ * rank(word, rule) says how gladly an entry is given up: 0 never, higher is
+ * sooner, less than 0x10000. Free entries come first, and of two buckets the
+ * emptier one.
+ * *ret_former: what the entry held (its word 0: it was free).
+ */
+#define DEFINE_CLAIM(size, kind, rank)                                                             \
+	CHECKED_ALONE __u32 size##_score_##kind(__u64 word, __u32 room, __u32 now,                 \
+						__u32 closing_timeout)                             \
+	{                                                                                          \
+		if (word == ENTRY_FREE)                                                            \
+			return 0x10000 + room;                                                     \
+		if (word == ENTRY_BUSY)                                                            \
+			return 0;                                                                  \
+		return rank(word, now, closing_timeout);                                           \
+	}                                                                                          \
+                                                                                                   \
+	CHECKED_ALONE __u32 size##_claim_##kind(struct size##_bucket *first,                       \
+						struct size##_bucket *second,                      \
+						const struct size##_key *k,                        \
+						const struct claim_rule *rule,                     \
+						struct size##_entry *ret_former)                   \
+	{                                                                                          \
+		__u32 i, attempt, score, best, best_score, room[2];                                \
+		struct size##_entry *e;                                                            \
+		__u64 word;                                                                        \
+                                                                                                   \
+		if (!first || !second || !k || !rule || !ret_former)                               \
+			return ENTRY_NONE;                                                         \
+		for (attempt = 0; attempt < 3; attempt++) {                                        \
+			room[0] = room[1] = 0;                                                     \
+			_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)             \
+			{                                                                          \
+				room[0] += !READ_ONCE(first->entry[i].word);                       \
+				room[1] += !READ_ONCE(second->entry[i].word);                      \
+			}                                                                          \
+			best = ENTRY_NONE;                                                         \
+			best_score = 0;                                                            \
+			_Pragma("unroll") for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++)         \
+			{                                                                          \
+				e = size##_at(first, second, i);                                    \
+				score = size##_score_##kind(READ_ONCE(e->word),                    \
+							    room[i / TUNDISH_BUCKET_ENTRIES],      \
+							    rule->now, rule->closing_timeout);     \
+				if (score > best_score) {                                          \
+					best_score = score;                                        \
+					best = i;                                                  \
+				}                                                                  \
+			}                                                                          \
+			if (best == ENTRY_NONE)                                                    \
+				return ENTRY_NONE;                                                 \
+			e = size##_at(first, second, best);                                         \
+			word = READ_ONCE(e->word);                                                 \
+			if (word == ENTRY_BUSY || (word && !rank(word, rule->now, rule->closing_timeout))) \
+				continue;                                                          \
+			*ret_former = *e;                                                          \
+			ret_former->word = word;                                                   \
+			if (__sync_val_compare_and_swap(&e->word, word, ENTRY_BUSY) != word)       \
+				continue; /* somebody was quicker */                               \
+			size##_store(e, k);                                                        \
+			entry_barrier(&e->word);                                                   \
+			return best;                                                               \
+		}                                                                                  \
+		return ENTRY_NONE;                                                                 \
+	}
+
+DEFINE_AT(narrow)
+DEFINE_AT(wide)
+DEFINE_FIND(narrow)
+DEFINE_FIND(wide)
+
+#endif

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The data path: one XDP program, from frame to verdict.
+ *
+ *   frame -> link -> network -> VIP -> port range -> slot -> (flow) -> backend -> way out
+ *
+ * "Stateful at a connection's edges, stateless in between": SYN, FIN and RST
+ * ask the flow table and carry its state on; a data packet asks only where its
+ * slot says so (half-open flows, or flows that belong to a former owner), and
+ * one in 64 does so that idle times are known. All others go where the Maglev
+ * slot says, which is one 32-bit word in a table that fits the cache.
+ *
+ * README.md beside this file walks a packet through it.
+ */
+#include "maps.bpf.h"
+
+#include "deliver.h"
+#include "flows.bpf.h"
+#include "icmp.h"
+#include "parse.h"
+#include "verdict.h"
+
+#define SAMPLE_MASK 63u
+
+/* The range that holds (protocol, port), or NULL: a binary search over disjoint
+ * ascending ranges. */
+static __always_inline struct tundish_port_range *find_port(struct tundish_vip *vip, __u8 protocol,
+							    __u16 port)
+{
+	__u32 low = 0, high = vip->n_ranges, middle, i;
+	struct tundish_port_range *r;
+
+	/* 64 ranges: seven halvings */
+	for (i = 0; i < 7; i++) {
+		if (low >= high)
+			return NULL;
+		middle = (low + high) / 2;
+		if (middle >= TUNDISH_RANGES_MAX)
+			return NULL;
+		r = &vip->ranges[middle];
+		if (r->protocol < protocol || (r->protocol == protocol && r->last < port))
+			low = middle + 1;
+		else if (r->protocol > protocol || r->first > port)
+			high = middle;
+		else
+			return r;
+	}
+	return NULL;
+}
+
+/*
+ * Which backend has, or gets, the segment's flow; FLOW_KNOWN where the flow
+ * table says so. Off the fast path.
+ */
+static __always_inline __u32 choose_by_flow(struct flow_query *q, int v4)
+{
+	__u32 answer, index;
+	struct tundish_backend *b;
+
+	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
+	if (q->effects && flow_effects(q)) {
+		q->segment = SEGMENT_UNCOUNT;
+		if (v4)
+			flow_ask_narrow(q);
+		else
+			flow_ask_wide(q);
+	}
+	if (!(answer & FLOW_KNOWN)) {
+		TRACE(q->dry, flow_miss, 0);
+		return answer;
+	}
+	index = answer & ~FLOW_KNOWN;
+	TRACE(q->dry, flow_backend, index);
+	b = bpf_map_lookup_elem(&backends, &index);
+	if (b && b->state != TUNDISH_BACKEND_DISABLED && b->state != TUNDISH_BACKEND_FREE)
+		return answer;
+	TRACE(q->dry, flow_disabled, index);
+	COUNT(q->dry, flow_moved);
+	return q->owner;
+}
+
+/*
+ * A packet to a service, from choice to way out.
+ *
+ * @client, @client_port, @port: the flow's, which for an ICMP error are not the
+ *                               packet's own
+ * @link: length of the link header, where the packet came in a tunnel; else 0
+ */
+static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network *n,
+				       const struct tundish_addr *client, __be16 client_port,
+				       __be16 port, __u32 vip, __u32 service, __u32 segment, __u32 seq,
+				       __u32 link, const int dry)
+{
+	struct tundish_traffic *t;
+	struct tundish_maglev *row;
+	struct tundish_backend *b;
+	__u32 slot, word, backend;
+	int sampled = 0;
+
+	row = bpf_map_lookup_elem(&maglev, &service);
+	if (unlikely(!row))
+		return DROP(internal);
+	slot = tundish_choice_slot(tundish_choice_hash(client, client_port, port));
+	if (slot >= TUNDISH_MAGLEV_SLOTS)
+		return DROP(internal);
+	word = READ_ONCE(row->slot[slot]);
+	backend = word & TUNDISH_SLOT_BACKEND;
+	TRACE(dry, slot, slot);
+	TRACE(dry, owner, backend);
+
+	t = bpf_map_lookup_elem(&traffic, &backend);
+	if (likely(t != NULL))
+		sampled = (t->packets & SAMPLE_MASK) == SAMPLE_MASK;
+
+	if (unlikely((word & TUNDISH_SLOT_MUST_ASK) || sampled || segment != TUNDISH_SEGMENT_ACK ||
+		     dry)) {
+		__u32 which = dry, answer;
+		struct flow_query *q = bpf_map_lookup_elem(&queries, &which);
+
+		if (!q)
+			return DROP(internal);
+		q->client = *client;
+		q->client_port = client_port;
+		q->port = port;
+		q->vip = vip;
+		q->service = service;
+		q->slot = slot;
+		q->owner = backend;
+		q->segment = segment;
+		q->seq = seq;
+		q->contested = word & TUNDISH_SLOT_ASK;
+		q->dry = dry;
+		q->effects = 0;
+		TRACE(dry, ask, word / TUNDISH_SLOT_PENDING_ONE);
+		answer = choose_by_flow(q, !n->is_v6);
+		if (dry) {
+			__u32 zero = 0;
+			struct tundish_trace *tr = bpf_map_lookup_elem(&trace, &zero);
+
+			if (tr)
+				tr->from_flow = answer >> 31;
+		}
+		answer &= ~FLOW_KNOWN;
+		if (answer != backend) {
+			backend = answer;
+			t = bpf_map_lookup_elem(&traffic, &backend);
+		}
+	}
+	if (dry) {
+		__u32 zero = 0;
+		struct tundish_trace *tr = bpf_map_lookup_elem(&trace, &zero);
+
+		if (tr) {
+			tr->service = service;
+			tr->backend = backend;
+		}
+	}
+	if (unlikely(backend == TUNDISH_NONE))
+		return DROP(no_backend);
+	b = bpf_map_lookup_elem(&backends, &backend);
+	if (unlikely(!b))
+		return DROP(internal);
+	if (likely(t != NULL) && !dry) {
+		t->packets++;
+		t->bytes += n->length;
+	}
+	if (b->delivery == TUNDISH_DELIVERY_WORKERS) {
+		if (link)
+			return unwrap(ctx, link, n->offset, n->is_v6);
+		return VERDICT(XDP_PASS, pass_workers);
+	}
+	return deliver(ctx, n, b, dry);
+}
+
+static __noinline verdict_t oddity(const struct tundish_vip *vip, const struct network *n)
+{
+	switch (n->odd) {
+	case ODD_FRAGMENT:
+		return vip->flags & TUNDISH_VIP_FORWARDS ? DROP(fragment)
+							 : VERDICT(XDP_PASS, pass_fragment);
+	case ODD_EXTENSION:
+		return DROP(extension);
+	default:
+		return DROP(malformed);
+	}
+}
+
+static __noinline verdict_t icmp(struct xdp_md *ctx, const struct network *n, struct icmp_error *e,
+				 int dry)
+{
+	verdict_t v = icmp_ping(ctx, n);
+
+	if (v != VERDICT_NONE)
+		return v;
+	icmp_read_error(ctx, n, e);
+	if (!e->found)
+		return VERDICT(XDP_PASS, pass_icmp);
+	COUNT(dry, icmp_error);
+	TRACE(dry, icmp_error, bpf_ntohs(e->port));
+	return VERDICT_NONE;
+}
+
+/* Where to go on reading: at the frame's own network header, or at the one that
+ * a tunnel holds, which this host serves or nobody. */
+struct layer {
+	__u32 offset;
+	__u32 is_v6;
+	__u32 link; /* of the inner one: length of the link header; else 0 */
+};
+
+/* Not a verdict: the tunnel ends here, read the layer that it holds. */
+#define VERDICT_INNER ((verdict_t)~1u)
+
+static __always_inline verdict_t tunnel(struct layer *l, const struct network *n, const int dry)
+{
+	TRACE(dry, decapsulated, n->protocol);
+	l->link = l->offset;
+	l->offset = n->transport;
+	l->is_v6 = n->protocol == IPPROTO_IPV6;
+	return VERDICT_INNER;
+}
+
+static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, const int dry)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct tundish_port_range *range;
+	struct tundish_vip *vip;
+	__u32 offset = l->offset;
+	struct transport t;
+	struct network n;
+
+	forget(offset);
+	if (offset > OFFSET_MAX)
+		return VERDICT(XDP_PASS, pass_other);
+	if (l->is_v6 ? parse_v6(ctx, data, data_end, offset, &n)
+		     : parse_v4(ctx, data, data_end, offset, &n))
+		return VERDICT(XDP_PASS, pass_other);
+
+	vip = bpf_map_lookup_elem(&vips, &n.destination);
+	if (!vip) {
+		TRACE(dry, no_vip, 0);
+		return VERDICT(XDP_PASS, pass_other);
+	}
+	if (unlikely((vip->flags & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
+		     (n.protocol == IPPROTO_IPIP || n.protocol == IPPROTO_IPV6)))
+		return tunnel(l, &n, dry);
+	if (unlikely(!(vip->flags & TUNDISH_VIP_SERVICE)))
+		return VERDICT(XDP_PASS, pass_other);
+	TRACE(dry, vip, vip->id);
+	if (unlikely(n.odd))
+		return oddity(vip, &n);
+
+	if (unlikely(n.protocol != IPPROTO_TCP)) {
+		struct icmp_error e;
+		verdict_t v;
+
+		if (n.protocol != (n.is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || l->link)
+			return VERDICT(XDP_PASS, pass_other);
+		v = icmp(ctx, &n, &e, dry);
+		if (v != VERDICT_NONE)
+			return v;
+		range = find_port(vip, IPPROTO_TCP, bpf_ntohs(e.port));
+		if (!range)
+			return VERDICT(XDP_PASS, pass_icmp);
+		return serve(ctx, &n, &e.client, e.client_port, e.port, vip->id, range->service, 0, 0,
+			     0, dry);
+	}
+
+	parse_tcp(ctx, data, data_end, &n, &t);
+	if (unlikely(t.malformed))
+		return DROP(malformed);
+	range = find_port(vip, IPPROTO_TCP, bpf_ntohs(t.destination));
+	if (!range) {
+		TRACE(dry, no_port, bpf_ntohs(t.destination));
+		return VERDICT(XDP_PASS, pass_other);
+	}
+	TRACE(dry, service, range->service);
+	if (unlikely(l->link && range->delivery != TUNDISH_DELIVERY_WORKERS))
+		return VERDICT(XDP_PASS, pass_other);
+	if (unlikely(t.bad_flags))
+		return DROP(tcp_flags);
+	return serve(ctx, &n, &n.source, t.source, t.destination, vip->id, range->service, t.segment,
+		     t.seq, l->link, dry);
+}
+
+/* The one exit: every packet is counted here, once, under its reason. */
+static __always_inline int leave(verdict_t v, const int dry)
+{
+	if (dry) {
+		__u32 zero = 0;
+		struct tundish_trace *t = bpf_map_lookup_elem(&trace, &zero);
+
+		if (t) {
+			t->action = VERDICT_ACTION(v);
+			t->counter = VERDICT_COUNTER(v);
+		}
+	} else {
+		count_index(VERDICT_COUNTER(v));
+	}
+	return VERDICT_ACTION(v);
+}
+
+static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct link link;
+	struct layer l;
+	verdict_t v;
+	int depth;
+
+	if (parse_link(data, data_end, &link))
+		return VERDICT(XDP_PASS, pass_other);
+	if (unlikely(link.tags)) {
+		COUNT(dry, vlan);
+		TRACE(dry, vlan, link.tags);
+	}
+	if (link.type != bpf_htons(ETH_P_IP) && link.type != bpf_htons(ETH_P_IPV6))
+		return VERDICT(XDP_PASS, pass_other);
+	l.offset = link.offset;
+	l.is_v6 = link.type == bpf_htons(ETH_P_IPV6);
+	l.link = 0;
+	_Pragma("nounroll") for (depth = 0; depth < 2; depth++)
+	{
+		v = network(ctx, &l, dry);
+		if (likely(v != VERDICT_INNER))
+			return v;
+	}
+	return DROP(internal);
+}
+
+SEC("xdp.frags")
+int tundish_xdp(struct xdp_md *ctx)
+{
+	return leave(enter(ctx, 0), 0);
+}
+
+/* The same text over the same maps with all writes left out but those to
+ * `trace`; run by hand, never attached. */
+SEC("xdp.frags")
+int tundish_trace(struct xdp_md *ctx)
+{
+	return leave(enter(ctx, 1), 1);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every counter of the data path, once. From this table come the BPF struct
+ * and its indices, the text of the command line, the HELP lines of the metrics
+ * and the manual. Rows are appended, never renumbered or re-used.
+ *
+ * X(name, kind, help)
+ *   DROP   a packet ended here, for this reason
+ *   PASS   a packet for this host's stack
+ *   SEND   a packet left by this program
+ *   EVENT  something happened on the way; the packet has a row of its own
+ */
+#ifndef TUNDISH_COUNTERS_H
+#define TUNDISH_COUNTERS_H
+
+#include <linux/types.h>
+
+#define TUNDISH_COUNTERS(X)                                                                        \
+	X(pass_other, PASS, "packets to no service, passed untouched")                             \
+	X(pass_workers, PASS, "packets handed to this host's own listeners")                       \
+	X(pass_decapsulated, PASS, "tunnelled packets unwrapped for this host's own listeners")    \
+	X(pass_local, PASS, "packets to a backend that is this host itself")                       \
+	X(pass_fragment, PASS, "fragments to a VIP whose services are all on this host")           \
+	X(pass_icmp, PASS, "ICMP to a VIP that is left to this host's stack")                      \
+	X(sent_dsr, SEND, "packets sent with rewritten MAC addresses")                             \
+	X(sent_ipip, SEND, "packets sent in a tunnel")                                             \
+	X(sent_ping, SEND, "pings to a VIP that were answered")                                    \
+	X(sent_icmp_too_big, SEND, "packets above the path's MTU, answered with ICMP")             \
+	X(drop_malformed, DROP, "packets to a VIP whose headers contradict their length")          \
+	X(drop_tcp_flags, DROP, "TCP segments whose flags no stack sends")                         \
+	X(drop_fragment, DROP, "fragments to a VIP with services on other hosts")                  \
+	X(drop_extension, DROP, "IPv6 packets to a VIP with more extension headers than are read") \
+	X(drop_ttl, DROP, "packets whose hop limit ended here")                                    \
+	X(drop_no_backend, DROP, "packets to a service without a usable backend")                  \
+	X(drop_no_nexthop, DROP, "packets to a backend without a known route or neighbour")        \
+	X(drop_headroom, DROP, "packets that could not be resized for their new header")           \
+	X(drop_internal, DROP, "packets for which a table gave what cannot be")                    \
+	X(vlan, EVENT, "packets that carried a VLAN tag")                                          \
+	X(icmp_error, EVENT, "ICMP errors about a flow, sent on to its backend")                   \
+	X(fib_lookup, EVENT, "packets that asked the kernel's route table, as the next hop was unknown") \
+	X(flow_lookup, EVENT, "packets that asked the flow table")                                 \
+	X(flow_new, EVENT, "flows entered at their SYN")                                           \
+	X(flow_established, EVENT, "flows established by an ACK that fits their SYN")              \
+	X(flow_closed, EVENT, "flows closed by their client's FIN or RST")                         \
+	X(flow_evicted, EVENT, "half-open or expired flows that gave way to newer ones")           \
+	X(flow_full, EVENT, "flows without a place in the table, served by Maglev alone")          \
+	X(flow_moved, EVENT, "packets of flows whose backend was disabled, sent to another")       \
+	X(flow_unknown, EVENT, "packets of no known flow in a slot that has changed its owner")    \
+	X(tuple_full, EVENT, "connections without a place in the tuple table, not counted there")  \
+	X(tuple_evicted, EVENT, "tuples without active connections that gave way to newer ones")
+
+enum tundish_counter {
+#define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,
+	TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+	TUNDISH_COUNTER_MAX
+};
+
+enum tundish_counter_kind {
+	TUNDISH_KIND_DROP,
+	TUNDISH_KIND_PASS,
+	TUNDISH_KIND_SEND,
+	TUNDISH_KIND_EVENT
+};
+
+/* ---- counters: per-CPU array of one ---------------------------------------- */
+struct tundish_counters {
+#define TUNDISH_X(name, kind, help) __u64 name;
+	TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Limits of the layout: numbers that the shape of a map or of a bit field
+ * fixes. What an operator may choose below them stands in `limits:` of the
+ * configuration.
+ */
+#ifndef TUNDISH_LIMITS_H
+#define TUNDISH_LIMITS_H
+
+/* Version of every layout in this directory. A pinned map with another
+ * version is never re-used. */
+#define TUNDISH_LAYOUT_VERSION 1
+#define TUNDISH_MAGIC 0x74756e64u /* "tund" */
+
+#define TUNDISH_NAME_LEN 64		 /* with the closing zero */
+#define TUNDISH_VIPS_MAX (1u << 14)	 /* bits in a flow's value */
+#define TUNDISH_BACKENDS_MAX (1u << 17)	 /* bits in a flow's value */
+#define TUNDISH_SERVICES_MAX 4096u	 /* bits in a port range */
+#define TUNDISH_NEXTHOPS_MAX 65536u
+#define TUNDISH_RANGES_MAX 64u		 /* port ranges of one VIP */
+#define TUNDISH_MAGLEV_SLOTS 65537u	 /* prime, Maglev paper section 3.4 */
+#define TUNDISH_BUCKET_ENTRIES 4u	 /* entries of a flow or tuple bucket */
+
+/* Index 0 of services, backends, next hops and VIPs means "none". */
+#define TUNDISH_NONE 0u
+
+#endif

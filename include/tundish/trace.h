@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the tracing twin of the data path tells about one packet. It is the
+ * same text over the same maps, compiled without anything that writes.
+ */
+#ifndef TUNDISH_TRACE_H
+#define TUNDISH_TRACE_H
+
+#include <linux/types.h>
+
+#define TUNDISH_TRACE_STEPS_MAX 16u
+
+/* X(name, sentence); a step has one argument, named in the sentence as %u. */
+#define TUNDISH_TRACE_STEPS(X)                                                        \
+	X(end, "")                                                                    \
+	X(vlan, "carries VLAN tag %u")                                                \
+	X(no_vip, "destination is no virtual IP")                                     \
+	X(vip, "destination is virtual IP number %u")                                 \
+	X(decapsulated, "tunnel ends here, inner protocol %u")                        \
+	X(no_port, "no service on port %u")                                           \
+	X(service, "service number %u")                                               \
+	X(slot, "Maglev slot %u")                                                     \
+	X(owner, "slot belongs to backend number %u")                                 \
+	X(ask, "slot asks the flow table, %u half-open")                              \
+	X(flow_hit, "flow is known in state %u")                                      \
+	X(flow_miss, "flow is not known")                                             \
+	X(flow_backend, "flow belongs to backend number %u")                          \
+	X(flow_disabled, "the flow's backend number %u is disabled, it is moved")     \
+	X(nexthop, "next hop number %u")                                              \
+	X(fib, "next hop unknown, route table answered %u")                           \
+	X(mtu, "path takes packets of %u bytes")                                      \
+	X(icmp_error, "ICMP error about a flow on port %u")
+
+enum tundish_trace_step {
+#define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,
+	TUNDISH_TRACE_STEPS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+/* ---- trace: array of one ----------------------------------------------------- */
+struct tundish_trace {
+	__u32 action;  /* XDP_* */
+	__u32 counter; /* enum tundish_counter: the verdict's reason */
+	__u32 service; /* 0: none */
+	__u32 backend; /* 0: none */
+	__u32 from_flow; /* 1: the flow table decided, 0: Maglev alone */
+	__u32 n_steps;
+	struct {
+		__u32 step; /* enum tundish_trace_step */
+		__u32 argument;
+	} steps[TUNDISH_TRACE_STEPS_MAX];
+};
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The command line's own types.
+ *
+ * One table (commands.c) says which commands there are; parsing, help and
+ * completion come from it. A list is a row there too: a path to ask and the
+ * columns to show, so most verbs have no code. Text and --json are made of the
+ * same JSON, so they cannot drift.
+ *
+ *   main.c       from argv to an exit status
+ *   commands.c   the table
+ *   parse.c      argv against the table, pure
+ *   help.c       help and completion, from the table
+ *   client.c     one request to the daemon
+ *   table.c      JSON as aligned columns
+ *   text.c       numbers for people, strings made harmless
+ *   verb_*.c     what a verb does beyond one list
+ */
+#ifndef TD_CLI_H
+#define TD_CLI_H
+
+#include <jansson.h>
+
+#include "lib/util.h"
+
+#define CLI_CONTROL "/run/tundish/control.sock"
+#define CLI_PIN "/sys/fs/bpf/tundish"
+
+#ifndef TUNDISH_VERSION
+#define TUNDISH_VERSION "0.1.0"
+#endif
+
+enum cli_exit {
+	CLI_DONE = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_NO_DAEMON = 3,
+	CLI_NO_SUCH_THING = 4,
+	CLI_FOUND = 5, /* `doctor` found something */
+};
+
+/* ---- the table ------------------------------------------------------------- */
+
+#define CLI_ARGUMENTS_MAX 3
+#define CLI_OPTIONS_MAX 9 /* with the row of zeroes that ends them */
+
+enum cli_format {
+	CLI_TEXT,
+	CLI_LIST,    /* an array of strings, joined by commas */
+	CLI_NUMBER,  /* exact: ports, ids */
+	CLI_COUNT,   /* 1.2M */
+	CLI_BYTES,   /* 1.2 MiB */
+	CLI_SECONDS, /* 3m20s */
+	CLI_YES,     /* true: yes, false: no */
+};
+
+/* A row of zeroes ends a list of columns. */
+struct cli_column {
+	const char *title;
+	const char *key;
+	enum cli_format format;
+	const char *of; /* another key: shown as "value/of" */
+};
+
+struct cli_option {
+	const char *name;  /* "top", written --top */
+	const char *value; /* what is shown for it; NULL: a switch. "N" and "PORT" are numbers */
+	const char *help;
+};
+
+struct cli;
+
+struct cli_verb {
+	const char *name;			   /* NULL: the object alone is the command */
+	const char *arguments[CLI_ARGUMENTS_MAX];  /* "SERVICE", or "[SERVICE]": optional */
+	struct cli_option options[CLI_OPTIONS_MAX];
+	const char *help;
+	int (*run)(const struct cli *c); /* returns enum cli_exit; NULL: not in this version */
+	const char *path;		 /* of a list: below /v1/, arguments and options follow */
+	const struct cli_column *columns;
+	bool rest; /* takes a command after "--" */
+};
+
+struct cli_object {
+	const char *name;
+	const char *help;
+	const struct cli_verb *verbs;
+	size_t n_verbs;
+};
+
+extern const struct cli_object cli_objects[];
+extern const size_t cli_n_objects;
+extern const struct cli_option cli_global_options[]; /* ended by a row of zeroes */
+
+/* ---- what was typed ---------------------------------------------------------- */
+
+struct cli {
+	bool json, help, version;
+	const char *control, *pin;	 /* never NULL after parsing */
+	bool control_given, pin_given;
+	const struct cli_object *object; /* NULL only where help or version was asked */
+	const struct cli_verb *verb;
+	const char *argument[CLI_ARGUMENTS_MAX];
+	size_t n_arguments;
+	const char *option[CLI_OPTIONS_MAX]; /* by their place in the verb's row; "" for a switch */
+};
+
+/* Returns 0 or -EINVAL with a sentence that lists what is valid at that point. */
+int cli_parse(int argc, char *const argv[], struct cli *ret, struct td_error *error);
+
+/* An option's value by name, NULL where it was not given. */
+const char *cli_option(const struct cli *c, const char *name);
+
+/*
+ * Finds `word` among `n` names by name or unique prefix. Returns its place, or
+ * -EINVAL with a sentence; `what` is "object", "verb", "option".
+ */
+int cli_match(const char *word, const char *const *names, size_t n, const char *what,
+	      struct td_error *error);
+
+void cli_usage(const struct cli_object *object, const struct cli_verb *verb, char *buffer,
+	       size_t size);
+int cli_help(const struct cli *c);
+int cli_complete(int argc, char *const argv[]);
+
+/* ---- the daemon ---------------------------------------------------------------- */
+
+struct cli_answer {
+	long status;
+	char *body; /* NUL-terminated, never NULL after success */
+	size_t length;
+};
+
+static inline void cli_answer_done(struct cli_answer *a)
+{
+	free(a->body);
+	*a = (struct cli_answer){0};
+}
+
+/* A request's target, built piece by piece; all pieces are percent-encoded. */
+struct cli_target {
+	char text[16384];
+	size_t length;
+	bool query, overflow;
+};
+
+void cli_target_word(struct cli_target *t, const char *word); /* the first one adds "/v1" */
+void cli_target_query(struct cli_target *t, const char *key, const char *value);
+
+/*
+ * One request. `body` NULL: GET, else POST. Returns 0 whatever the status is,
+ * or with a sentence -ECONNREFUSED where no daemon answers, -EACCES, -EIO.
+ */
+int cli_send(const char *control, const struct cli_target *target, const char *body,
+	     struct cli_answer *ret, struct td_error *error);
+
+/* cli_send, and what went wrong is told on stderr. Returns enum cli_exit. */
+int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
+		struct cli_answer *ret);
+/* The same for JSON; the caller owns *ret. */
+int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret);
+
+/* Tells the sentence on stderr and returns `code`. */
+int cli_fail(int code, const char *format, ...) TD_PRINTF(2, 3);
+
+/* ---- text ------------------------------------------------------------------------- */
+
+/* A growing string; where memory ends the program ends (it holds nothing). */
+struct cli_buffer {
+	char *data;
+	size_t length, room;
+};
+
+void cli_buffer_add(struct cli_buffer *b, const char *bytes, size_t n);
+static inline void cli_buffer_done(struct cli_buffer *b)
+{
+	free(b->data);
+}
+
+/* Appends `text` with what could act on a terminal written as \xNN or \uNNNN. */
+enum cli_keep { CLI_KEEP_NONE, CLI_KEEP_LINES /* newline and tab */ };
+void cli_escape(struct cli_buffer *b, const char *text, enum cli_keep keep);
+void cli_put_escaped(FILE *f, const char *text, enum cli_keep keep);
+
+/* Writes into `buffer` (24 bytes do) and returns it. */
+const char *cli_count(double value, char *buffer, size_t size);
+const char *cli_bytes(double value, char *buffer, size_t size);
+const char *cli_seconds(double value, char *buffer, size_t size);
+
+/* ---- output ------------------------------------------------------------------------ */
+
+void cli_cell(struct cli_buffer *b, const struct cli_column *column, const json_t *row);
+void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *rows);
+/* One object, a line for each column. */
+void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *object);
+void cli_print_json(FILE *f, const json_t *j);
+
+/* ---- verbs --------------------------------------------------------------------------- */
+
+int cli_run_list(const struct cli *c);	/* verb_list.c */
+int cli_run_show(const struct cli *c);
+int cli_run_count(const struct cli *c);
+int cli_run_status(const struct cli *c);
+int cli_run_backend_state(const struct cli *c); /* drain, enable, disable */
+int cli_run_backend_weight(const struct cli *c);
+int cli_run_trace(const struct cli *c);
+int cli_run_config_change(const struct cli *c); /* check, diff, apply */
+int cli_run_config_show(const struct cli *c);
+int cli_run_events(const struct cli *c);
+int cli_run_unload(const struct cli *c);
+int cli_run_help(const struct cli *c);
+
+#endif

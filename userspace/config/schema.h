@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What may stand in the file, as data: one row per key. Reading, printing, the
+ * lists of what would be valid and the test of the manual are all made from it.
+ * Private to config/ and its tests.
+ */
+#ifndef TD_CONFIG_SCHEMA_H
+#define TD_CONFIG_SCHEMA_H
+
+#include "core/config.h"
+
+/* A kind of mapping. */
+enum td_scope {
+	TD_SCOPE_TOP,
+	TD_SCOPE_INTERFACE,
+	TD_SCOPE_SERVICE,
+	TD_SCOPE_BACKEND,
+	TD_SCOPE_WORKERS,
+	TD_SCOPE_TIMEOUTS,
+	TD_SCOPE_LIMITS,
+	TD_SCOPE_METRICS,
+	TD_SCOPES,
+};
+
+/* What stands under a key, and the field that keeps it. */
+enum td_type {
+	TD_TYPE_LATER,	   /* known, but refused in this version */
+	TD_TYPE_MAPPING,   /* the keys of scope `opens` */
+	TD_TYPE_OBJECTS,   /* a list of such mappings */
+	TD_TYPE_VIPS,	   /* a list of addresses; one may stand without a list */
+	TD_TYPE_PORTS,	   /* a list of ports; one may stand without a list */
+	TD_TYPE_NAME,	   /* char[] */
+	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
+	TD_TYPE_CHOICE,	   /* unsigned, of 1 or 4 bytes; 0: checked but not kept */
+	TD_TYPE_NUMBER,	   /* unsigned, of 2 or 4 bytes */
+	TD_TYPE_DURATION,  /* uint32_t, milliseconds */
+	TD_TYPE_ADDRESS,   /* struct tundish_addr */
+	TD_TYPE_ENDPOINT,  /* char[], as written; "" where absent or the first of `choices` */
+};
+
+/* What a changed value needs. */
+enum td_reload {
+	TD_RELOAD_LIVE,	    /* a reload */
+	TD_RELOAD_NEW_MAPS, /* `tundish unload` and a start: maps keep their size */
+};
+
+struct td_choice {
+	const char *name;
+	unsigned int value;
+	bool later; /* not in this version */
+};
+
+struct td_row {
+	enum td_scope scope;
+	const char *key;
+	enum td_type type;
+	bool required;
+	size_t offset, size; /* of the field, in the scope's object */
+	size_t n_offset;     /* of the field that counts a list */
+	enum td_scope opens;
+	const struct td_choice *choices; /* ends with a NULL name */
+	uint32_t min, max;		 /* of the number, the milliseconds, or the list's items */
+	const char *standard;		 /* the default, as it would be written; NULL: none */
+	const char *unit;
+	enum td_reload reload;
+	const char *list_later; /* why a list is refused, where a later version takes one */
+	const char *help;
+};
+
+/* An object of a scope. */
+struct td_scope_info {
+	const char *noun; /* "service"; for TOP "" */
+	const char *path; /* "services[]", as the manual writes it */
+	size_t size;	  /* of an element in a list; 0 where the scope is part of another object */
+	size_t place_offset;
+	bool one_line; /* how it is printed */
+};
+
+extern const struct td_row td_schema[];
+extern const size_t td_schema_rows;
+extern const struct td_scope_info td_scopes[TD_SCOPES];
+
+const struct td_row *td_schema_find(enum td_scope scope, const char *key);
+
+/* "services[].backends[].weight" */
+const char *td_schema_path(const struct td_row *row, char *buffer, size_t size);
+
+/* Lists of what this version takes, cut where the buffer ends: "a, b, c", and
+ * "; did you mean "b"?" where `given` (may be NULL) is close to one. */
+const char *td_schema_valid_keys(enum td_scope scope, const char *given, char *buffer, size_t size);
+const char *td_schema_valid_choices(const struct td_choice *choices, const char *given,
+				    char *buffer, size_t size);
+
+/* Gives the object its defaults; all else in it is zeroed by the caller. */
+void td_schema_defaults(enum td_scope scope, void *object);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * HTTP and JSON on the control socket, and /metrics on its address: transport
+ * only (libmicrohttpd). What a request means is asked of a table of handlers
+ * that the daemon gives; so this part can be tested without a kernel.
+ */
+#ifndef TD_CONTROL_H
+#define TD_CONTROL_H
+
+#include <jansson.h>
+
+#include "lib/util.h"
+
+struct td_control;
+
+/* A request as a handler sees it. Path words are split at '/', after "/v1/",
+ * and percent-decoded. */
+struct td_request {
+	const char *method; /* "GET" or "POST" */
+	const char *word[6];
+	size_t n_words;
+	const char *body; /* NUL-terminated, never NULL; at most TD_CONTROL_BODY_MAX */
+	size_t body_length;
+	const char *(*query)(const struct td_request *r, const char *key); /* NULL: absent */
+	void *transport;
+};
+
+#define TD_CONTROL_BODY_MAX (4u << 20)
+
+/* What a handler answers: JSON, or text where `text` is not NULL. The control
+ * part takes both. An error is {"error": "sentence", "exit": N} with its HTTP
+ * status; td_reply_error makes it. */
+struct td_reply {
+	unsigned int status; /* 200 unless set */
+	json_t *json;
+	char *text;
+	const char *content_type; /* of text; "text/plain; charset=utf-8" where NULL */
+};
+
+void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code,
+		    const char *format, ...) TD_PRINTF(4, 5);
+
+typedef void (*td_handler)(void *context, const struct td_request *request, struct td_reply *reply);
+
+/*
+ * @socket_path: the control socket; a stale one (nobody answers) is replaced,
+ *               a live one is -EADDRINUSE; mode 0660; its directory is made
+ *               where it is missing (0755). NULL: none.
+ * @metrics:     "ADDR:PORT"; "" or NULL: none. Only GET /metrics there, by the
+ *               handler with the one word "metrics".
+ * At most 64 connections each, 10 s without progress end one; a request over
+ * the limit is answered 413, garbage 400.
+ */
+int td_control_open(const char *socket_path, const char *metrics, td_handler handler,
+		    void *context, struct td_control **ret, struct td_error *error);
+struct td_control *td_control_close(struct td_control *c); /* unlinks the socket; NULL is allowed */
+
+/* For the event loop: an epoll descriptor that is readable when td_control_run
+ * has something to do, and the longest wait until it must be called anyway
+ * (milliseconds, -1: none). td_control_run never blocks. */
+int td_control_fd(const struct td_control *c);
+int td_control_wait_ms(struct td_control *c);
+void td_control_run(struct td_control *c);
+
+/* Where to answer now, for moving the metrics listener on reload. */
+int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_error *error);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration as a value: what the file says, after every check that
+ * needs no look at the host. Made by config/ from YAML, read by everybody,
+ * changed by nobody.
+ */
+#ifndef TD_CORE_CONFIG_H
+#define TD_CORE_CONFIG_H
+
+#include <net/if.h>
+
+#include <tundish/maps.h>
+
+#include "lib/util.h"
+
+/* Where in the file a thing stands; both count from 1. */
+struct td_place {
+	unsigned int line, column;
+};
+
+enum td_attach {
+	TD_ATTACH_AUTO,
+	TD_ATTACH_NATIVE,
+	TD_ATTACH_GENERIC,
+};
+
+struct td_interface_conf {
+	char name[IFNAMSIZ];
+	enum td_attach attach;
+	struct td_place at;
+};
+
+struct td_vip_conf {
+	struct tundish_addr address;
+	struct td_place at;
+};
+
+/* `any` is 0-65535. */
+struct td_port_conf {
+	uint16_t first, last;
+	struct td_place at;
+};
+
+struct td_backend_conf {
+	char name[TUNDISH_NAME_LEN];
+	struct tundish_addr address;
+	uint16_t weight; /* 0..1000, 100 unless given */
+	uint8_t state;	 /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
+	struct td_place at;
+};
+
+struct td_service_conf {
+	char name[TUNDISH_NAME_LEN];
+	struct td_vip_conf *vips;
+	size_t n_vips;
+	struct td_port_conf *ports;
+	size_t n_ports;
+	struct td_backend_conf *backends; /* none where delivery is workers */
+	size_t n_backends;
+	uint8_t protocol; /* IPPROTO_TCP */
+	uint8_t delivery; /* enum tundish_delivery */
+	bool own;	  /* the daemon keeps the VIPs on this host; true unless told not to */
+	char listen[64];  /* workers.listen as it was written, "" where absent */
+	struct td_place at;
+};
+
+/* Whole seconds in the file (`30s`, `15m`, `2h`, `500ms` rounds up). */
+struct td_timeouts_conf {
+	uint32_t syn_ms;	 /* 60 s */
+	uint32_t established_ms; /* 1 h */
+	uint32_t closing_ms;	 /* 60 s */
+};
+
+/* Sizes of tables, fixed when the maps are made. */
+struct td_limits_conf {
+	uint32_t flows;	   /* IPv4 flows at the same time, 1048576 */
+	uint32_t flows6;   /* IPv6 flows, 524288 */
+	uint32_t tuples;   /* 262144 */
+	uint32_t services; /* 64 */
+	uint32_t backends; /* 4096 */
+	uint32_t vips;	   /* 1024 */
+};
+
+struct td_config {
+	struct td_interface_conf *interfaces;
+	size_t n_interfaces;
+	struct td_service_conf *services;
+	size_t n_services;
+	struct td_timeouts_conf timeouts;
+	struct td_limits_conf limits;
+	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
+};
+
+/* Frees all that it holds, then itself; NULL is allowed. Returns NULL. */
+struct td_config *td_config_free(struct td_config *c);
+
+/* Whether both say the same, in the same order; places in the file do not count. */
+bool td_config_equal(const struct td_config *a, const struct td_config *b);
+
+static inline void td_config_freep(struct td_config **c)
+{
+	td_config_free(*c);
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What stands, or shall stand, in the maps, as a value. The daemon reads the
+ * installed state out of the pinned maps, makes the wanted state from the
+ * configuration, and plan.h turns the difference into steps.
+ */
+#ifndef TD_CORE_STATE_H
+#define TD_CORE_STATE_H
+
+#include <tundish/maps.h>
+
+#include "core/config.h"
+
+struct td_service_state {
+	uint32_t id; /* index in services and maglev; 0: not given yet */
+	struct tundish_service value;
+};
+
+struct td_backend_state {
+	uint32_t id; /* index in backends; 0: not given yet */
+	struct tundish_backend value;
+};
+
+struct td_vip_state {
+	struct tundish_addr address;
+	struct tundish_vip value;
+};
+
+/* Each array ascends by id (VIPs by address). */
+struct td_state {
+	struct td_service_state *services;
+	size_t n_services;
+	struct td_backend_state *backends;
+	size_t n_backends;
+	struct td_vip_state *vips;
+	size_t n_vips;
+};
+
+void td_state_done(struct td_state *s);
+
+/* The entry, or NULL. A service in state GONE is not found by name; of backends
+ * with one name the one that is not GONE is found. */
+struct td_service_state *td_state_service(const struct td_state *s, const char *name);
+struct td_service_state *td_state_service_by_id(const struct td_state *s, uint32_t id);
+struct td_backend_state *td_state_backend(const struct td_state *s, uint32_t service, const char *name);
+struct td_backend_state *td_state_backend_by_id(const struct td_state *s, uint32_t id);
+struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address);
+
+/* What is in force: the run-time setting where there is one, else the file's. */
+uint16_t td_backend_weight(const struct tundish_backend *b);
+uint8_t td_backend_admin_state(const struct tundish_backend *b);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The first half of the plan, for core/plan.c alone: what each entry shall
+ * become, and why. The second half (plan.c) puts the changes in order.
+ */
+#ifndef TD_CORE_TARGET_H
+#define TD_CORE_TARGET_H
+
+#include "core/plan.h"
+
+#define TD_WHY_LEN sizeof(((struct td_step *)0)->why)
+
+enum td_change {
+	TD_CHANGE_NONE,
+	TD_CHANGE_PUT,
+	TD_CHANGE_PUT_AFTER_ROW, /* a backend that is disabled: its slots move first */
+	TD_CHANGE_GONE,
+	TD_CHANGE_DELETE, /* VIPs */
+};
+
+struct td_target_service {
+	struct td_service_state s;
+	const struct td_service_conf *conf; /* NULL: not wanted */
+	enum td_change change;
+	unsigned int row_changes; /* members whose weight in the row differs */
+	char why[TD_WHY_LEN], row_why[TD_WHY_LEN];
+};
+
+struct td_target_backend {
+	struct td_backend_state b; /* weight: what the row shall have */
+	bool wanted;
+	enum td_change change;
+	uint16_t installed_weight;
+	char why[TD_WHY_LEN];
+};
+
+struct td_target_vip {
+	struct td_vip_state v;
+	enum td_change change;
+	size_t installed_index; /* TD_CHANGE_DELETE */
+	char why[TD_WHY_LEN];
+};
+
+struct td_target {
+	struct td_target_service *services;
+	struct td_target_backend *backends;
+	struct td_target_vip *vips;
+	size_t n_services, n_backends, n_vips;
+};
+
+void td_target_done(struct td_target *t);
+
+int td_target_services(struct td_target *t, const struct td_state *installed,
+		       const struct td_config *config, const struct tundish_settings *limits,
+		       struct td_error *error);
+int td_target_backends(struct td_target *t, const struct td_state *installed,
+		       const struct tundish_settings *limits, struct td_error *error);
+int td_target_vips(struct td_target *t, const struct td_state *installed,
+		   const struct td_config *config, const struct tundish_addr *endpoints,
+		   size_t n_endpoints, const struct tundish_settings *limits,
+		   struct td_error *error);
+
+#endif

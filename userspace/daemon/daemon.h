@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the daemon share. One thread, one event loop: nothing here
+ * needs a lock.
+ *
+ *   main.c        options, and --check
+ *   daemon.c      start, event loop, signals, end
+ *   reload.c      from a configuration to the data path
+ *   apply.c       the steps of a plan, carried out
+ *   nexthop.c     where backends are, kept fresh
+ *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
+ *   sweeper.c     the sweep of flows, in slices
+ *   events.c      what the daemon did and why
+ *   rates.c       per second
+ *   handlers.c    requests to answers; objects.c, flows.c, changes.c, trace.c,
+ *                 status.c, attention.c, metrics.c: the answers
+ */
+#ifndef TD_DAEMON_H
+#define TD_DAEMON_H
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "control/control.h"
+#include "core/plan.h"
+#include "core/sweep.h"
+#include "kernel/kernel.h"
+#include "net/net.h"
+
+#ifndef TD_VERSION
+#define TD_VERSION "unknown"
+#endif
+
+#define TD_EVENTS_MAX 1024
+#define TD_NS_PER_MS 1000000ull
+#define TD_NS_PER_S 1000000000ull
+
+struct td_options {
+	const char *config, *control, *pin;
+	const char *metrics; /* NULL: what the file says */
+	bool check, debug;
+};
+
+struct td_event {
+	uint64_t seq;
+	int64_t time_ms; /* since the epoch, for people */
+	char event[24], object[160], reason[256];
+};
+
+/* What the daemon knows of one backend beside its entry. */
+struct td_backend_memory {
+	int resolved;	  /* 0, or the negative errno of the last look-up */
+	bool via_gateway, no_source;
+	char trouble[128]; /* what that look-up said */
+};
+
+struct td_sample {
+	uint64_t connections, packets, bytes;
+	double connections_rate, packets_rate, bytes_rate; /* per second */
+	bool valid;
+};
+
+struct td_hop {
+	struct tundish_nexthop value;
+	uint32_t users;
+	uint64_t free_since_ns; /* when the last user left */
+	bool written;
+};
+
+struct td_daemon {
+	struct td_options options;
+	struct td_config *config;
+	char config_name[256]; /* where it came from */
+	struct td_kernel *kernel;
+	struct tundish_settings settings;
+	struct td_net *net;
+	struct td_control *control;
+	sd_event *event;
+	uint64_t started_ns;
+	char *limits_note;
+	char vips_trouble[256], privileges[160];
+
+	struct td_attachment *attachments;
+	size_t n_attachments;
+	struct tundish_addr *endpoints;
+	size_t n_endpoints;
+
+	struct td_backend_memory *memory; /* [backends_max] */
+	struct td_hop *hops;		  /* [hops_max] */
+	uint32_t hops_max, n_unresolved;
+	bool ready;
+
+	struct td_sweep *sweep;
+	uint32_t sweep_done, sweep_ticks; /* slices of this pass, and timer ticks */
+
+	struct td_sample *samples; /* [backends_max] */
+	uint64_t sampled_ns;
+	struct tundish_counters counters, former_counters;
+	uint64_t full_flows_ns, full_tuples_ns; /* when such a counter last rose; 0: never */
+
+	struct td_event *events; /* ring */
+	uint64_t next_event;
+
+	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
+
+	sd_event_source *nexthop_timer, *control_timer, *address_timer;
+};
+
+/* ---- time: CLOCK_MONOTONIC, as bpf_ktime_get_ns ------------------------------ */
+uint64_t td_now_ns(void);
+
+/* ---- daemon.c ------------------------------------------------------------------ */
+int td_daemon_run(struct td_daemon *d);
+int td_attach_all(struct td_daemon *d, const struct td_config *config, struct td_error *error);
+/* Down with everything; the daemon ends soon after. */
+int td_daemon_unload(struct td_daemon *d, struct td_error *error);
+
+/* ---- privileges.c --------------------------------------------------------------- */
+int td_privileges_drop(struct td_daemon *d, struct td_error *error);
+
+/* ---- reload.c ------------------------------------------------------------------- */
+/* Checks against this host (interfaces). */
+int td_config_check_host(const char *name, const struct td_config *c, struct td_error *error);
+/* Makes `*config` the one that is applied, and takes it; on failure nothing has
+ * changed and it stays the caller's. */
+int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
+	      struct td_error *error);
+/* From the file of --config. */
+int td_reload_file(struct td_daemon *d, struct td_error *error);
+/* The same configuration over the present state: after a run-time command, or
+ * when this host's addresses changed. */
+int td_replan(struct td_daemon *d, struct td_error *error);
+
+/* ---- apply.c -------------------------------------------------------------------- */
+int td_apply(struct td_daemon *d, const struct td_state *installed, const struct td_plan *plan,
+	     struct td_error *error);
+/* For the crash tests: counts one step, and ends the process at the chosen one. */
+void td_step_done(struct td_daemon *d);
+/* "service web", "backend web/web1", "vip 192.0.2.10" */
+void td_step_object(const struct td_state *installed, const struct td_plan *plan,
+		    const struct td_step *step, char *buffer, size_t size);
+const char *td_step_kind_name(enum td_step_kind kind);
+
+/* ---- nexthop.c ------------------------------------------------------------------ */
+int td_nexthops_open(struct td_daemon *d);
+/* Looks one backend up and stores what is found. Returns 0, or why not. */
+int td_nexthop_refresh(struct td_daemon *d, uint32_t backend);
+void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only);
+void td_nexthop_forget(struct td_daemon *d, uint32_t backend);
+void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms);
+
+/* ---- addresses.c ---------------------------------------------------------------- */
+int td_endpoints_read(struct td_daemon *d, const struct td_config *config);
+/* Owns the configuration's VIPs, and lets go those of `former` that are not. */
+int td_vips_own(struct td_daemon *d, const struct td_config *config, const struct td_state *former,
+		struct td_error *error);
+
+/* ---- sweeper.c ------------------------------------------------------------------ */
+int td_sweeper_open(struct td_daemon *d);
+void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret);
+
+/* ---- events.c ------------------------------------------------------------------- */
+enum td_log_level { TD_LOG_ERROR = 3, TD_LOG_WARNING = 4, TD_LOG_NOTICE = 5, TD_LOG_INFO = 6 };
+void td_log(enum td_log_level level, const char *format, ...) TD_PRINTF(2, 3);
+/* One act, into the ring and the log. */
+void td_event(struct td_daemon *d, const char *event, const char *object, const char *format, ...)
+	TD_PRINTF(4, 5);
+json_t *td_events_json(const struct td_daemon *d, uint64_t since);
+
+/* ---- rates.c -------------------------------------------------------------------- */
+int td_rates_open(struct td_daemon *d);
+void td_traffic_of(struct td_daemon *d, uint32_t backend, struct tundish_traffic *ret);
+
+/* ---- answers -------------------------------------------------------------------- */
+void td_handle(void *context, const struct td_request *request, struct td_reply *reply);
+void td_answer_status(struct td_daemon *d, struct td_reply *reply);
+void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply);
+void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply);
+void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_metrics(struct td_daemon *d, struct td_reply *reply);
+json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
+json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top);
+
+const char *td_delivery_name(uint8_t delivery);
+const char *td_mode_name(enum td_attach_mode mode);
+/* Whether a backend is one of those that people see. */
+bool td_backend_listed(const struct tundish_backend *b);
+const char *td_service_name(const struct td_state *s, uint32_t id);
+const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer);
+
+#endif

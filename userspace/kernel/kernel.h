@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The BPF object, its pinned maps and its attachments: the one place that
+ * includes libbpf and libxdp. Everybody else sees typed maps.
+ *
+ * What is pinned in DIR: each map of TUNDISH_MAPS under its name, and the
+ * tracing program as `prog_trace`. The attached program is held by the
+ * interface itself (and by libxdp's dispatcher where there is one), so it
+ * outlives the daemon. DIR is locked (flock) by the daemon that runs it.
+ */
+#ifndef TD_KERNEL_H
+#define TD_KERNEL_H
+
+#include <net/if.h>
+
+#include <tundish/counters.h>
+#include <tundish/maps.h>
+#include <tundish/trace.h>
+
+#include "core/config.h"
+#include "core/state.h"
+
+struct td_kernel;
+
+enum td_kernel_flag {
+	TD_KERNEL_MOUNT_BPFFS = 1 << 0, /* mount /sys/fs/bpf where it is missing */
+};
+
+/*
+ * Opens the data path: adopts what is pinned in `pin_dir`, or makes it.
+ *
+ * Table sizes come from `limits` when maps are made; pinned ones keep theirs
+ * (td_kernel_settings tells them, and *ret_note, if not NULL, becomes a
+ * sentence to free where the two differ). Where the pinned maps were made by
+ * another build of the same layout, the new programs are loaded over the old
+ * maps and td_kernel_attach replaces the attached ones.
+ *
+ * Errors, each with its sentence: -EBUSY another daemon holds the directory,
+ * -ENOTDIR or -EINVAL it is not on a bpf filesystem, -EPROTO another layout
+ * version or a foreign pin (says how to go on), -EPERM, -ENOMEM, and what the
+ * verifier or the kernel says (its log is added at debug level only).
+ * Nothing that was there is touched on failure.
+ */
+int td_kernel_open(const char *pin_dir, const struct td_limits_conf *limits, unsigned int flags,
+		   struct td_kernel **ret, bool *ret_adopted, char **ret_note,
+		   struct td_error *error);
+
+/* Closes descriptors and mappings; what is pinned and attached goes on. NULL is
+ * allowed. Returns NULL. */
+struct td_kernel *td_kernel_close(struct td_kernel *k);
+
+/* Detaches from every interface that carries this pin directory's program and
+ * removes all pins. Works without a daemon and with foreign remains; -ENOENT
+ * where there was nothing. */
+int td_kernel_unload(const char *pin_dir, struct td_error *error);
+
+const struct tundish_settings *td_kernel_settings(const struct td_kernel *k);
+
+/* Timeouts are the only settings that may change while the maps live (ticks). */
+int td_kernel_set_timeouts(struct td_kernel *k, const struct tundish_settings *with_timeouts);
+
+/* ---- attachments ------------------------------------------------------- */
+
+enum td_attach_mode {
+	TD_MODE_NONE,
+	TD_MODE_NATIVE,
+	TD_MODE_GENERIC,
+	TD_MODE_OFFLOAD,
+};
+
+struct td_attachment {
+	char name[IFNAMSIZ];
+	unsigned int ifindex;
+	enum td_attach_mode mode;
+	bool dispatcher; /* beside other programs, through libxdp's dispatcher */
+	char note[256];	 /* why not native, why alone; "" where there is nothing to say */
+};
+
+/* Attaches to one interface, or finds itself attached already; replaces an
+ * older build of itself. Natively first under TD_ATTACH_AUTO. */
+int td_kernel_attach(struct td_kernel *k, const struct td_interface_conf *interface,
+		     struct td_attachment *ret, struct td_error *error);
+
+/* -ENOENT where it is not attached there. */
+int td_kernel_detach(struct td_kernel *k, const char *name, struct td_error *error);
+
+/* All interfaces that carry this data path now; the caller frees *ret. */
+int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_t *ret_n);
+
+/* ---- maps --------------------------------------------------------------- */
+
+/* Reads services, backends and vips; the caller ends *ret with td_state_done. */
+int td_kernel_read_state(struct td_kernel *k, struct td_state *ret);
+
+int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish_service *value);
+int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address,
+		      const struct tundish_vip *value);
+int td_kernel_delete_vip(struct td_kernel *k, const struct tundish_addr *address);
+int td_kernel_put_nexthop(struct td_kernel *k, uint32_t index, const struct tundish_nexthop *value);
+int td_kernel_get_nexthop(struct td_kernel *k, uint32_t index, struct tundish_nexthop *ret);
+
+/* Writes the first and third cache line field by field, each with one store,
+ * and leaves the counts alone. */
+void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundish_backend *value);
+
+/* The mapped tables themselves, shared with the data path: single words are
+ * read and changed with __atomic builtins only. Valid until td_kernel_close. */
+struct tundish_backend *td_kernel_backends(struct td_kernel *k);     /* [backends_max] */
+struct tundish_maglev *td_kernel_maglev(struct td_kernel *k, uint32_t service);
+struct tundish_flow_bucket *td_kernel_flows(struct td_kernel *k);    /* [flow_buckets] */
+struct tundish_flow6_bucket *td_kernel_flows6(struct td_kernel *k);  /* [flow6_buckets] */
+struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k);  /* [tuple_buckets] */
+
+/* Sums over all CPUs. */
+int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret);
+int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret);
+
+/* ---- asking the program --------------------------------------------------- */
+
+/*
+ * Runs the tracing twin on one frame (from its Ethernet header on), as if it
+ * had come in on `ifindex` (0: any). Nothing in the tables changes.
+ */
+int td_kernel_trace(struct td_kernel *k, const void *frame, size_t length, unsigned int ifindex,
+		    struct tundish_trace *ret, struct td_error *error);
+
+/* Messages of libbpf and libxdp: off, or to stderr. */
+void td_kernel_debug(bool on);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of this directory share; nobody else includes it.
+ *
+ *   debug.c      messages of libbpf and libxdp
+ *   pins.c       the pin directory: bpffs, lock, what lies in it
+ *   object.c     the BPF object: sizes, maps to re-use, loading
+ *   open.c       make or adopt, close
+ *   interface.c  what an interface carries, and whether it is ours
+ *   attach.c     onto interfaces and off them
+ *   unload.c     everything down, without a daemon
+ *   maps.c       typed access
+ *   trace.c      the tracing twin
+ */
+#ifndef TD_KERNEL_PRIVATE_H
+#define TD_KERNEL_PRIVATE_H
+
+#include <limits.h>
+
+#include "kernel/kernel.h"
+
+enum td_map {
+#define TUNDISH_X(name) TD_MAP_##name,
+	TUNDISH_MAPS(TUNDISH_X)
+#undef TUNDISH_X
+	TD_MAP_COUNT
+};
+
+extern const char *const td_map_names[TD_MAP_COUNT];
+
+#define TD_PIN_TRACE "prog_trace"
+#define TD_PIN_XDP "prog_xdp" /* only where the program is attached alone */
+
+/* Called after each step that changes anything outside the process, with its
+ * name. Tests end the process in it; NULL otherwise. */
+extern void (*td_kernel_step_hook)(const char *step);
+
+static inline void td_kernel_step(const char *step)
+{
+	if (td_kernel_step_hook)
+		td_kernel_step_hook(step);
+}
+
+/* ---- debug.c --------------------------------------------------------------- */
+
+/* Takes over the messages of both libraries; every entry point calls it. */
+void td_kernel_prints(void);
+
+/* What the kernel said in words about the last refused netlink request, "" where
+ * it said nothing; td_kernel_forget_reason before the request. */
+const char *td_kernel_reason(void);
+void td_kernel_forget_reason(void);
+
+/* ---- pins.c ---------------------------------------------------------------- */
+
+/* Descriptors of what lies in a pin directory; -1 where it is absent. */
+struct td_pins {
+	int map_fd[TD_MAP_COUNT];
+	int trace_fd, xdp_fd;
+	size_t n;	   /* pins of any kind */
+	char foreign[256]; /* a pin that is not of this layout, "" where there is none */
+};
+
+void td_pins_done(struct td_pins *p);
+
+/* Checks that `dir` is or would be on a bpf filesystem, mounts the default one
+ * where it is missing and flags allow it. */
+int td_pins_check_bpffs(const char *dir, unsigned int flags, struct td_error *error);
+
+/* Opens and locks the directory. *ret_made (NULL: never make it) tells whether
+ * it was made. -ENOENT, -ENOTDIR, -EBUSY another process holds it. */
+int td_pins_lock(const char *dir, int *ret_fd, bool *ret_made, struct td_error *error);
+
+/* Opens all that is pinned. The caller ends *ret with td_pins_done. */
+int td_pins_read(const char *dir, struct td_pins *ret, struct td_error *error);
+
+/* Pins under `name`, replacing what is there in one step. */
+int td_pins_put(const char *dir, const char *name, int fd);
+
+/* Removes the pin `settings` first, then the other pins: every one, or only
+ * those with names of ours. */
+int td_pins_remove(const char *dir, bool every, struct td_error *error);
+
+/* "bpf-map", "bpf-prog", "bpf_link" or "": what a descriptor is. */
+void td_bpf_kind(int fd, char *buffer, size_t size);
+
+/* Ids of the maps in `p`; returns how many. */
+size_t td_pins_map_ids(const struct td_pins *p, uint32_t ret[TD_MAP_COUNT]);
+
+/*
+ * Whether the pinned settings are of this layout. 0, -EPROTO with the sentence;
+ * ret_magic (may be NULL) tells that they are tundish's of any version.
+ */
+int td_pins_read_settings(const char *dir, int fd, struct tundish_settings *ret, bool *ret_magic,
+			  struct td_error *error);
+
+/* ---- object.c -------------------------------------------------------------- */
+
+struct tundish; /* the skeleton */
+struct xdp_program;
+
+uint64_t td_object_hash(void);
+
+/* Settings for new maps: sizes, magic, version, secret; timeouts are 0. */
+int td_object_settings(const struct td_limits_conf *limits, struct tundish_settings *ret,
+		       struct td_error *error);
+
+/* Opens the object with sizes of `settings`, over the maps in map_fd where
+ * these are open, with one of its programs to be loaded. */
+int td_object_open(const struct tundish_settings *settings, const int map_fd[TD_MAP_COUNT],
+		   bool attachable, struct tundish **ret, struct td_error *error);
+int td_object_load(struct tundish *o, struct td_error *error);
+struct tundish *td_object_close(struct tundish *o);
+
+struct bpf_object *td_object_bpf(struct tundish *o);
+struct bpf_program *td_object_xdp(struct tundish *o);
+int td_object_trace_fd(struct tundish *o);
+int td_object_map_fd(struct tundish *o, enum td_map m);
+
+/* The sentence for a load that the kernel refused. Returns -code. */
+int td_object_load_failed(struct td_error *error, int code);
+
+static inline void td_object_closep(struct tundish **o)
+{
+	td_object_close(*o);
+}
+
+/* Layout of a map as this build has it: 0, or -EPROTO where `fd` is none such. */
+int td_object_check_map(enum td_map m, int fd, const struct tundish_settings *settings);
+
+/* ---- interface.c ----------------------------------------------------------- */
+
+/* What an interface carries. */
+struct td_carried {
+	uint32_t main_id; /* program that the interface itself names; 0: none */
+	enum td_attach_mode mode;
+	bool dispatcher; /* main_id is libxdp's dispatcher, which can take a further program */
+	bool unreadable; /* the main program could not be looked at for lack of privilege */
+	char name[16];	 /* of the main program */
+	uint32_t our_id;   /* our program, alone or in the dispatcher, the newest; 0: none */
+	uint32_t older_id; /* another of ours in the dispatcher: a replacement cut short */
+	uint64_t our_load_time;
+	int our_fd; /* -1: none, or not to be had */
+};
+
+void td_carried_done(struct td_carried *c);
+
+/* `map_ids`: a program that uses one of them is ours. */
+int td_carried_read(unsigned int ifindex, const uint32_t *map_ids, size_t n_map_ids,
+		    struct td_carried *ret);
+int td_carried_leave_dispatcher(unsigned int ifindex, uint32_t id);
+
+/* Takes our program off; what others have there stays. */
+int td_carried_detach(unsigned int ifindex, const char *name, const struct td_carried *c,
+		      struct td_error *error);
+uint32_t td_mode_flags(enum td_attach_mode mode); /* XDP_FLAGS_* */
+
+/* Whether any interface of this network namespace carries such a program;
+ * `name` (IFNAMSIZ) becomes one that does. */
+bool td_carried_anywhere(const uint32_t *map_ids, size_t n_map_ids, char *name);
+
+/* ---- the handle ------------------------------------------------------------ */
+
+#define TD_REMEMBERED_MAX 64
+
+struct td_kernel {
+	char pin_dir[PATH_MAX];
+	int dir_fd; /* holds the lock */
+	int map_fd[TD_MAP_COUNT];
+	uint32_t map_id[TD_MAP_COUNT];
+	struct tundish_settings settings;
+
+	int trace_fd;
+	uint64_t built_ns; /* load time of the tracing twin: programs of this build are not older */
+
+	/* For attaching; opened when it is first needed. */
+	struct tundish *object;
+	struct xdp_program *program;
+	int alone_fd; /* loaded as an XDP program of its own; -1: not */
+	uint32_t alone_id;
+
+	/* What was seen on interfaces while there was the privilege to look. */
+	struct {
+		unsigned int ifindex;
+		uint32_t main_id, our_id;
+		uint64_t our_load_time;
+		bool dispatcher;
+	} remembered[TD_REMEMBERED_MAX];
+
+	void *mapped[TD_MAP_COUNT];
+	size_t mapped_bytes[TD_MAP_COUNT];
+	int n_cpus;
+};
+
+/* Maps the shared tables into memory (maps.c). */
+int td_maps_map(struct td_kernel *k, struct td_error *error);
+void td_maps_unmap(struct td_kernel *k);
+
+/* Id and load time of a program. */
+int td_program_info(int fd, uint32_t *ret_id, uint64_t *ret_load_time_ns);
+
+#endif
