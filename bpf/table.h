@@ -164,20 +164,43 @@ struct claim_rule {
  * state BUSY and with the key written, or ENTRY_NONE where both buckets are
  * full of what must stay.
  *
- * rank(word, rule) says how gladly an entry is given up: 0 never, higher is
- * sooner, less than 0x10000. Free entries come first, and of two buckets the
- * emptier one.
+ * rank(word, now, closing_timeout) says how gladly an entry is given up: 0
+ * never, higher is sooner, less than 0x10000. Free entries come first, and of
+ * two buckets the emptier one.
  * *ret_former: what the entry held (its word 0: it was free).
+ *
+ * The choice is folded through SIZE_better_KIND, whose answer the verifier takes
+ * as unknown: with the comparisons in the loop, 6.1 follows each of their
+ * combinations and gives up after a million steps.
  */
+#define CANDIDATE_SHIFT 4 /* score above, place below */
+
 #define DEFINE_CLAIM(size, kind, rank)                                                             \
-	CHECKED_ALONE __u32 size##_score_##kind(__u64 word, __u32 room, __u32 now,                 \
-						__u32 closing_timeout)                             \
+	CHECKED_ALONE __u32 size##_room_##kind(const struct size##_bucket *b)                      \
 	{                                                                                          \
-		if (word == ENTRY_FREE)                                                            \
-			return 0x10000 + room;                                                     \
-		if (word == ENTRY_BUSY)                                                            \
+		__u32 i, room = 0;                                                                 \
+                                                                                                   \
+		if (!b)                                                                            \
 			return 0;                                                                  \
-		return rank(word, now, closing_timeout);                                           \
+		_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)                     \
+			if (READ_ONCE(b->entry[i].word) == ENTRY_FREE)                             \
+				room++;                                                            \
+		return room;                                                                       \
+	}                                                                                          \
+                                                                                                   \
+	CHECKED_ALONE __u32 size##_better_##kind(__u32 best, __u64 word, __u32 room_at, __u32 now, \
+						 __u32 closing_timeout)                            \
+	{                                                                                          \
+		__u32 score, candidate;                                                            \
+                                                                                                   \
+		if (word == ENTRY_BUSY)                                                            \
+			return best;                                                               \
+		score = word == ENTRY_FREE ? 0x10000 + (room_at >> CANDIDATE_SHIFT)                \
+					   : rank(word, now, closing_timeout);                     \
+		if (!score)                                                                        \
+			return best;                                                               \
+		candidate = score << CANDIDATE_SHIFT | (room_at & ((1 << CANDIDATE_SHIFT) - 1));   \
+		return candidate > best ? candidate : best;                                        \
 	}                                                                                          \
                                                                                                    \
 	CHECKED_ALONE __u32 size##_claim_##kind(struct size##_bucket *first,                       \
@@ -186,37 +209,30 @@ struct claim_rule {
 						const struct claim_rule *rule,                     \
 						struct size##_entry *ret_former)                   \
 	{                                                                                          \
-		__u32 i, attempt, score, best, best_score, room[2];                                \
+		__u32 i, attempt, best, room0, room1;                                              \
 		struct size##_entry *e;                                                            \
 		__u64 word;                                                                        \
                                                                                                    \
 		if (!first || !second || !k || !rule || !ret_former)                               \
 			return ENTRY_NONE;                                                         \
 		for (attempt = 0; attempt < 3; attempt++) {                                        \
-			room[0] = room[1] = 0;                                                     \
-			_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)             \
-			{                                                                          \
-				room[0] += !READ_ONCE(first->entry[i].word);                       \
-				room[1] += !READ_ONCE(second->entry[i].word);                      \
+			room0 = size##_room_##kind(first) << CANDIDATE_SHIFT;                      \
+			room1 = size##_room_##kind(second) << CANDIDATE_SHIFT;                     \
+			best = 0;                                                                  \
+			for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                         \
+				e = size##_at(first, second, i);                                   \
+				best = size##_better_##kind(                                       \
+					best, READ_ONCE(e->word),                                  \
+					(i < TUNDISH_BUCKET_ENTRIES ? room0 : room1) | i,          \
+					rule->now, rule->closing_timeout);                         \
 			}                                                                          \
-			best = ENTRY_NONE;                                                         \
-			best_score = 0;                                                            \
-			_Pragma("unroll") for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++)         \
-			{                                                                          \
-				e = size##_at(first, second, i);                                    \
-				score = size##_score_##kind(READ_ONCE(e->word),                    \
-							    room[i / TUNDISH_BUCKET_ENTRIES],      \
-							    rule->now, rule->closing_timeout);     \
-				if (score > best_score) {                                          \
-					best_score = score;                                        \
-					best = i;                                                  \
-				}                                                                  \
-			}                                                                          \
-			if (best == ENTRY_NONE)                                                    \
+			if (!best)                                                                 \
 				return ENTRY_NONE;                                                 \
-			e = size##_at(first, second, best);                                         \
+			best &= 2 * TUNDISH_BUCKET_ENTRIES - 1;                                    \
+			e = size##_at(first, second, best);                                        \
 			word = READ_ONCE(e->word);                                                 \
-			if (word == ENTRY_BUSY || (word && !rank(word, rule->now, rule->closing_timeout))) \
+			/* not what was judged any more? Then look again. */                       \
+			if (!size##_better_##kind(0, word, 0, rule->now, rule->closing_timeout))   \
 				continue;                                                          \
 			*ret_former = *e;                                                          \
 			ret_former->word = word;                                                   \

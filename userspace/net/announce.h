@@ -6,7 +6,7 @@
 #include "net/query.h"
 
 #define TD_FRAME_ARP_BYTES 42
-#define TD_FRAME_NA_BYTES 86
+#define TD_FRAME_NA_BYTES  86
 
 /* Gratuitous ARP, as a request or as a reply: sender and target are the VIP. */
 void td_frame_arp(uint8_t frame[TD_FRAME_ARP_BYTES], const uint8_t mac[6], __be32 vip_be,

@@ -19,7 +19,7 @@
 #define TD_NET_BUFFER_BYTES 65536
 
 /* Of events.c: sizes of its two filters, both powers of two. */
-#define TD_NET_ASKED_BITS (1u << 18)
+#define TD_NET_ASKED_BITS   (1u << 18)
 #define TD_NET_SEEN_ENTRIES (1u << 13)
 
 struct td_neigh_seen; /* events.c */
@@ -29,13 +29,14 @@ struct td_net {
 	struct mnl_socket *events;   /* non-blocking, member of the groups */
 	int packet_fd;		     /* AF_PACKET, receives nothing */
 	uint32_t sequence;
-	uint32_t portid;	/* of `requests` */
-	bool broken;		/* a request was given up halfway: open `requests` anew */
-	bool no_neigh_get;	/* the kernel gives single neighbours only by dump (before 5.0) */
-	bool no_neigh_managed;	/* ... and does not manage them (before 5.16) */
-	bool proto_confirmed;	/* IFA_PROTO came back from the kernel (5.18) */
-	char kernel_says[128];	/* extended acknowledgement of the last failed request, or "" */
-	uint64_t *asked;	/* bit set: neighbours that td_net_nexthop has asked for */
+	uint32_t portid;       /* of `requests` */
+	bool broken;	       /* a request was given up halfway: open `requests` anew */
+	bool no_neigh_get;     /* the kernel gives single neighbours only by dump (before 5.0) */
+	bool no_neigh_managed; /* ... and does not manage them (before 5.16) */
+	bool proto_confirmed;  /* IFA_PROTO came back from the kernel (5.18) */
+	bool proto_missing;    /* ... or did not */
+	char kernel_says[128]; /* extended acknowledgement of the last failed request, or "" */
+	uint64_t *asked;       /* bit set: neighbours that td_net_nexthop has asked for */
 	struct td_neigh_seen *seen; /* what events told last about each of them */
 	uint8_t buffer[TD_NET_BUFFER_BYTES] __attribute__((aligned(8)));
 };
