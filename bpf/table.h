@@ -165,8 +165,10 @@ struct claim_rule {
  * full of what must stay.
  *
  * rank(word, now, closing_timeout) says how gladly an entry is given up: 0
- * never, higher is sooner, less than 0x10000. Free entries come first, and of
- * two buckets the emptier one.
+ * never, up to 255 for what competes by the room in its bucket first, from
+ * 0x8000 below 0x10000 for what does not. Free entries come first, and of two
+ * buckets the one with fewer entries that must stay: under a flood, too, live
+ * flows spread over both choices as if the flood's entries were free.
  * *ret_former: what the entry held (its word 0: it was free).
  *
  * The choice is folded through SIZE_better_KIND, whose answer the verifier takes
@@ -176,31 +178,32 @@ struct claim_rule {
 #define CANDIDATE_SHIFT 4 /* score above, place below */
 
 #define DEFINE_CLAIM(size, kind, rank)                                                             \
-	CHECKED_ALONE __u32 size##_room_##kind(const struct size##_bucket *b)                      \
+	CHECKED_ALONE __u32 size##_better_##kind(__u32 best, __u64 word, __u32 room_at, __u32 now, \
+						 __u32 closing_timeout)                            \
+	{                                                                                          \
+		__u32 score, candidate, room = room_at >> CANDIDATE_SHIFT;                         \
+                                                                                                   \
+		if (word == ENTRY_BUSY)                                                            \
+			return best;                                                               \
+		score = word == ENTRY_FREE ? 0x10000 : rank(word, now, closing_timeout);           \
+		if (!score)                                                                        \
+			return best;                                                               \
+		score += room << 8;                                                                \
+		candidate = score << CANDIDATE_SHIFT | (room_at & ((1 << CANDIDATE_SHIFT) - 1));   \
+		return candidate > best ? candidate : best;                                        \
+	}                                                                                          \
+                                                                                                   \
+	CHECKED_ALONE __u32 size##_room_##kind(const struct size##_bucket *b, __u32 now,           \
+					       __u32 closing_timeout)                              \
 	{                                                                                          \
 		__u32 i, room = 0;                                                                 \
                                                                                                    \
 		if (!b)                                                                            \
 			return 0;                                                                  \
 		_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)                     \
-			if (READ_ONCE(b->entry[i].word) == ENTRY_FREE)                             \
-				room++;                                                            \
+			room += !!size##_better_##kind(0, READ_ONCE(b->entry[i].word), 0, now,     \
+						       closing_timeout);                           \
 		return room;                                                                       \
-	}                                                                                          \
-                                                                                                   \
-	CHECKED_ALONE __u32 size##_better_##kind(__u32 best, __u64 word, __u32 room_at, __u32 now, \
-						 __u32 closing_timeout)                            \
-	{                                                                                          \
-		__u32 score, candidate;                                                            \
-                                                                                                   \
-		if (word == ENTRY_BUSY)                                                            \
-			return best;                                                               \
-		score = word == ENTRY_FREE ? 0x10000 + (room_at >> CANDIDATE_SHIFT)                \
-					   : rank(word, now, closing_timeout);                     \
-		if (!score)                                                                        \
-			return best;                                                               \
-		candidate = score << CANDIDATE_SHIFT | (room_at & ((1 << CANDIDATE_SHIFT) - 1));   \
-		return candidate > best ? candidate : best;                                        \
 	}                                                                                          \
                                                                                                    \
 	CHECKED_ALONE __u32 size##_claim_##kind(struct size##_bucket *first,                       \
@@ -216,8 +219,10 @@ struct claim_rule {
 		if (!first || !second || !k || !rule || !ret_former)                               \
 			return ENTRY_NONE;                                                         \
 		for (attempt = 0; attempt < 3; attempt++) {                                        \
-			room0 = size##_room_##kind(first) << CANDIDATE_SHIFT;                      \
-			room1 = size##_room_##kind(second) << CANDIDATE_SHIFT;                     \
+			room0 = size##_room_##kind(first, rule->now, rule->closing_timeout)        \
+				<< CANDIDATE_SHIFT;                                                \
+			room1 = size##_room_##kind(second, rule->now, rule->closing_timeout)       \
+				<< CANDIDATE_SHIFT;                                                \
 			best = 0;                                                                  \
 			for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                         \
 				e = size##_at(first, second, i);                                   \
