@@ -14,6 +14,15 @@
 
 #define OUTER_TTL 64
 
+/* Where a next hop is put together that the kernel's tables gave; one for the
+ * data path, one for its tracing twin. In a map, to spare the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct tundish_nexthop);
+} found_hops SEC(".maps");
+
 #ifndef AF_INET
 #define AF_INET 2
 #define AF_INET6 10
@@ -142,7 +151,7 @@ static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct networ
 					 struct tundish_backend *b, const int dry)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	struct tundish_nexthop fresh, *hop;
+	struct tundish_nexthop *found, *hop;
 	struct tundish_addr to;
 	__u32 index, outer = 0, link, tagged, ifindex;
 	__be16 type;
@@ -157,13 +166,17 @@ static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct networ
 	if (unlikely(!(hop->flags & TUNDISH_NEXTHOP_VALID))) {
 		int r;
 
-		fresh = *hop;
-		r = fib_nexthop(ctx, &to, &fresh);
+		index = dry;
+		found = bpf_map_lookup_elem(&found_hops, &index);
+		if (!found)
+			return DROP(internal);
+		*found = *hop;
+		r = fib_nexthop(ctx, &to, found);
 		COUNT(dry, fib_lookup);
 		TRACE(dry, fib, r);
 		if (r)
 			return DROP(no_nexthop);
-		hop = &fresh;
+		hop = found;
 	}
 	if (unlikely(hop->flags & TUNDISH_NEXTHOP_LOCAL))
 		return VERDICT(XDP_PASS, pass_local);
