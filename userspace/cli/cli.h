@@ -24,10 +24,10 @@
 #include "lib/util.h"
 
 #define CLI_CONTROL "/run/tundish/control.sock"
-#define CLI_PIN "/sys/fs/bpf/tundish"
+#define CLI_PIN	    "/sys/fs/bpf/tundish"
 
-#ifndef TUNDISH_VERSION
-#define TUNDISH_VERSION "0.1.0"
+#ifndef TD_VERSION
+#define TD_VERSION "unknown" /* the Makefile tells it */
 #endif
 
 enum cli_exit {
@@ -42,7 +42,7 @@ enum cli_exit {
 /* ---- the table ------------------------------------------------------------- */
 
 #define CLI_ARGUMENTS_MAX 3
-#define CLI_OPTIONS_MAX 9 /* with the row of zeroes that ends them */
+#define CLI_OPTIONS_MAX	  9 /* with the row of zeroes that ends them */
 
 enum cli_format {
 	CLI_TEXT,
@@ -71,8 +71,8 @@ struct cli_option {
 struct cli;
 
 struct cli_verb {
-	const char *name;			   /* NULL: the object alone is the command */
-	const char *arguments[CLI_ARGUMENTS_MAX];  /* "SERVICE", or "[SERVICE]": optional */
+	const char *name;			  /* NULL: the object alone is the command */
+	const char *arguments[CLI_ARGUMENTS_MAX]; /* "SERVICE", or "[SERVICE]": optional */
 	struct cli_option options[CLI_OPTIONS_MAX];
 	const char *help;
 	int (*run)(const struct cli *c); /* returns enum cli_exit; NULL: not in this version */
@@ -96,7 +96,7 @@ extern const struct cli_option cli_global_options[]; /* ended by a row of zeroes
 
 struct cli {
 	bool json, help, version;
-	const char *control, *pin;	 /* never NULL after parsing */
+	const char *control, *pin; /* never NULL after parsing */
 	bool control_given, pin_given;
 	const struct cli_object *object; /* NULL only where help or version was asked */
 	const struct cli_verb *verb;
@@ -197,7 +197,7 @@ void cli_print_json(FILE *f, const json_t *j);
 
 /* ---- verbs --------------------------------------------------------------------------- */
 
-int cli_run_list(const struct cli *c);	/* verb_list.c */
+int cli_run_list(const struct cli *c); /* verb_list.c */
 int cli_run_show(const struct cli *c);
 int cli_run_count(const struct cli *c);
 int cli_run_status(const struct cli *c);

@@ -64,12 +64,12 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, unsigned int *ret
 
 /* The defaults are TD_CONTROL_LIMITS; a test makes them small. */
 struct td_control_limits {
-	unsigned int connections;      /* open at the same time, further ones wait in the backlog */
-	unsigned int idle_s;	       /* without a byte: the connection ends */
-	unsigned int request_ms;       /* from its first chance until it has been read whole */
-	size_t head_bytes;	       /* MHD's memory per connection: request line and headers */
-	size_t body_bytes;	       /* of one request */
-	size_t bodies_bytes;	       /* of all requests being read */
+	unsigned int connections; /* open at the same time, further ones wait in the backlog */
+	unsigned int idle_s;	  /* without a byte: the connection ends */
+	unsigned int request_ms;  /* from its first chance until it has been read whole */
+	size_t head_bytes;	  /* MHD's memory per connection: request line and headers */
+	size_t body_bytes;	  /* of one request */
+	size_t bodies_bytes;	  /* of all requests being read */
 };
 
 #define TD_CONTROL_LIMITS                                                                          \

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The configuration: what is refused and in which words, what is taken and
+ * prints as itself, and that no damage to a file does more than be refused.
+ *
+ * Data stand in tests/unit/config/, found from the top of the tree (TD_TOP where
+ * the program does not run there). invalid.txt holds the refused files, each
+ * with its whole message.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "config/text.h"
+#include "core/address.h"
+
+static void must_refuse(const char *text, size_t length, int code, const char *message)
+{
+	struct td_config *c = (struct td_config *)0x1;
+	struct td_error error = {0};
+
+	assert_int_equal(td_config_parse("t.yaml", text, length, &c, &error), -code);
+	assert_string_equal(error.text, message);
+	assert_ptr_equal(c, 0x1);
+}
+
+/* ---- refused ----------------------------------------------------------------- */
+
+static void test_invalid_files(void **state)
+{
+	char *data = read_text("tests/unit/config/invalid.txt", NULL), *p = strstr(data, "\n=== ");
+	unsigned int cases = 0, wrong = 0;
+
+	while (p) {
+		char *title = p + 5, *text = strchr(title, '\n') + 1, *end = strstr(text, "!!! ");
+		char *message = end + 4, *next = strstr(message, "\n=== "), *line_end;
+		struct td_config *c = NULL;
+		struct td_error error = {0};
+		int r;
+
+		text[-1] = '\0';
+		line_end = strchr(message, '\n');
+		*line_end = '\0';
+		r = td_config_parse("t.yaml", text, (size_t)(end - text), &c, &error);
+		if (r != -EINVAL || c || strcmp(error.text, message)) {
+			wrong++;
+			print_error("%s: returned %d\n  is:     %s\n  wanted: %s\n", title, r,
+				    error.text, message);
+			td_config_free(c);
+		}
+		cases++;
+		p = next;
+	}
+	free(data);
+	assert_int_equal(wrong, 0);
+	assert_true(cases >= 150);
+}
+
+static void test_invalid_bytes(void **state)
+{
+#define ROW(text, message)                                                                         \
+	{                                                                                          \
+		text, sizeof(text) - 1, "t.yaml:" message                                          \
+	}
+	static const struct {
+		const char *text;
+		size_t length;
+		const char *message;
+	} rows[] = {
+		ROW("", "1:1: the file is empty; it needs at least \"interfaces:\""),
+		ROW(" \n\t\r\n", "1:1: the file is empty; it needs at least \"interfaces:\""),
+		ROW("---\n", "2:1: a mapping has to stand here, not one value; valid keys: "
+			     "interfaces, services, timeouts, limits, metrics"),
+		ROW("a: \0b\n", "1:4: control character 0x00 is not allowed"),
+		ROW("a: b\nc: \033[2J", "2:4: control character 0x1b is not allowed"),
+		ROW("a\177", "1:2: control character 0x7f is not allowed"),
+		ROW("a: \xff\n", "1:4: byte 0xff is not UTF-8"),
+		ROW("a: \xc3\xa9\xc3(\n", "1:5: byte 0xc3 is not UTF-8"),
+		ROW("\xc0\xaf", "1:1: byte 0xc0 is not UTF-8"),		/* overlong */
+		ROW("\xe0\x80\xaf", "1:1: byte 0xe0 is not UTF-8"),	/* overlong */
+		ROW("\xed\xa0\x80", "1:1: byte 0xed is not UTF-8"),	/* a surrogate */
+		ROW("\xf4\x90\x80\x80", "1:1: byte 0xf4 is not UTF-8"), /* over U+10FFFF */
+		ROW("a\n\xf0\x9f\x98", "2:1: byte 0xf0 is not UTF-8"),	/* cut off */
+		ROW("\xff\xfei\0", "1:1: byte 0xff is not UTF-8"),	/* UTF-16 */
+		ROW("interfaces:\n\t- name: eth0\n",
+		    "2:1: a tab cannot stand here; indent with spaces"),
+		ROW("interfaces:\n- name: \xc3\xa9th0\n",
+		    "2:9: interface \"??th0\": name \"??th0\" cannot be an interface's name"),
+	};
+#undef ROW
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++)
+		must_refuse(rows[i].text, rows[i].length, EINVAL, rows[i].message);
+}
+
+static void test_no_error_wanted(void **state)
+{
+	struct td_config *c = NULL;
+
+	assert_int_equal(td_config_parse("t.yaml", "interfaces: 1", 13, &c, NULL), -EINVAL);
+	assert_int_equal(td_config_parse("t.yaml", "interfaces: [", 13, &c, NULL), -EINVAL);
+	assert_null(c);
+}
+
+static void test_long_file_name(void **state)
+{
+	struct td_config *c = NULL;
+	struct td_error error = {0};
+	char name[2000];
+
+	memset(name, 'd', sizeof(name));
+	strcpy(name + sizeof(name) - 7, "x.yaml");
+	assert_int_equal(td_config_parse(name, "interfaces: 1", 13, &c, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "x.yaml:1:13: \"interfaces\" has to be a list"));
+}
+
+static void test_load(void **state)
+{
+	struct td_config *c = NULL;
+	struct td_error error = {0};
+
+	assert_int_equal(td_config_load("/nonexistent/t.yaml", &c, &error), -ENOENT);
+	assert_string_equal(error.text,
+			    "cannot open /nonexistent/t.yaml: No such file or directory; "
+			    "give the configuration's place with --config");
+	assert_int_equal(td_config_load("/", &c, &error), -EISDIR);
+	assert_string_equal(error.text, "cannot read /: Is a directory");
+	assert_int_equal(td_config_load("/dev/zero", &c, &error), -E2BIG);
+	assert_int_equal(td_config_load("/dev/null", &c, &error), -EINVAL);
+	assert_null(c);
+}
+
+/* ---- taken ---------------------------------------------------------------------- */
+
+static void test_round_trips(void **state)
+{
+	static const char *const files[] = {
+		"scripts/tundish.yaml.example",
+		"tests/unit/config/minimal.yaml",
+		"tests/unit/config/bounds.yaml",
+		"tests/unit/config/exact-limits.yaml",
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(files); i++) {
+		char *text = read_text(files[i], NULL);
+		struct td_config *c = must_parse(text);
+
+		must_round_trip(c);
+		td_config_free(c);
+		free(text);
+	}
+}
+
+/* Words that other YAML readers take for numbers, truth values or nothing. */
+static void test_quoting(void **state)
+{
+	static const char *const lines[] = {
+		"name: \"123\"\n", "name: \"null\"\n", "{name: \"yes\", ",  "name: nested\n",
+		"\\\"\\\\\"\n",	   "[1, \"2-65535\"]", "192.0.2.1, \"2001", "listen: off}",
+	};
+	char *file = read_text("tests/unit/config/bounds.yaml", NULL);
+	struct td_config *c = must_parse(file);
+	char *text = print(c);
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(lines); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("no \"%s\" in\n%s", lines[i], text);
+	td_config_free(c);
+	free(text);
+	free(file);
+}
+
+static void test_defaults(void **state)
+{
+	struct td_config *c =
+		must_parse("\xef\xbb\xbf"
+			   "interfaces: [{name: eth0}]\n"
+			   "services: [{name: s, vips: 192.0.2.1, ports: 80, delivery: dsr,"
+			   "            backends: [{name: b, address: 10.0.0.1}]}]\n");
+
+	assert_int_equal(c->interfaces[0].attach, TD_ATTACH_AUTO);
+	assert_int_equal(c->services[0].protocol, 6);
+	assert_true(c->services[0].own);
+	assert_string_equal(c->services[0].listen, "");
+	assert_int_equal(c->services[0].backends[0].weight, 100);
+	assert_int_equal(c->services[0].backends[0].state, TUNDISH_BACKEND_UP);
+	assert_int_equal(c->timeouts.syn_ms, 60000);
+	assert_int_equal(c->timeouts.established_ms, 3600000);
+	assert_int_equal(c->timeouts.closing_ms, 60000);
+	assert_int_equal(c->limits.flows, 1048576);
+	assert_int_equal(c->limits.flows6, 524288);
+	assert_int_equal(c->limits.tuples, 262144);
+	assert_int_equal(c->limits.services, 64);
+	assert_int_equal(c->limits.backends, 4096);
+	assert_int_equal(c->limits.vips, 1024);
+	assert_string_equal(c->metrics_listen, "127.0.0.1:9799");
+	td_config_free(c);
+}
+
+static void test_example(void **state)
+{
+	char *text = read_text("scripts/tundish.yaml.example", NULL), vip[TD_ADDRESS_TEXT];
+	struct td_config *c = must_parse(text);
+	const struct td_service_conf *web = &c->services[0], *app = &c->services[2];
+
+	assert_int_equal(c->n_interfaces, 1);
+	assert_string_equal(c->interfaces[0].name, "eth0");
+	assert_int_equal(c->n_services, 5);
+	assert_string_equal(web->name, "web");
+	assert_int_equal(web->delivery, TUNDISH_DELIVERY_IPIP);
+	assert_int_equal(web->n_vips, 2);
+	assert_string_equal(td_address_print(&web->vips[1].address, vip), "2001:db8::10");
+	assert_int_equal(web->n_ports, 2);
+	assert_int_equal(web->ports[1].first, 443);
+	assert_int_equal(web->ports[1].last, 443);
+	assert_int_equal(web->n_backends, 3);
+	assert_string_equal(web->backends[2].name, "web3");
+	assert_int_equal(web->backends[2].state, TUNDISH_BACKEND_DRAIN);
+	assert_int_equal(c->services[1].backends[1].weight, 50);
+	assert_int_equal(app->delivery, TUNDISH_DELIVERY_WORKERS);
+	assert_string_equal(app->listen, "[::]:8080");
+	assert_int_equal(c->services[4].ports[0].first, 0);
+	assert_int_equal(c->services[4].ports[0].last, 65535);
+	assert_false(c->services[4].own);
+	td_config_free(c);
+	free(text);
+}
+
+static void test_places(void **state)
+{
+	struct td_config *c = must_parse("interfaces:\n"
+					 "  - name: eth0\n"
+					 "services:\n"
+					 "- name: s\n"
+					 "  vips: [192.0.2.1, 192.0.2.2]\n"
+					 "  ports: 80\n"
+					 "  delivery: ipip\n"
+					 "  backends:\n"
+					 "    - {name: b, address: 10.0.0.1}\n");
+	const struct td_service_conf *s = &c->services[0];
+	const struct td_place *places[] = {&c->interfaces[0].at, &s->at, &s->vips[1].at,
+					   &s->ports[0].at, &s->backends[0].at};
+	const unsigned int expected[][2] = {{2, 5}, {4, 3}, {5, 21}, {6, 10}, {9, 7}};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(expected); i++) {
+		assert_int_equal(places[i]->line, expected[i][0]);
+		assert_int_equal(places[i]->column, expected[i][1]);
+	}
+	td_config_free(c);
+}
+
+/* Any difference in what is said makes two configurations differ. */
+static void test_equal_tells_apart(void **state)
+{
+	static const char text[] =
+		"interfaces: [{name: eth0, attach: auto}]\n"
+		"services:\n"
+		"- {name: web, vips: [192.0.2.1], ports: [80], delivery: workers, own: true}\n"
+		"- {name: lis, vips: [192.0.2.4], ports: [90], delivery: workers,"
+		" workers: {listen: '0.0.0.0:90'}}\n"
+		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
+		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
+		"timeouts: {syn: 61s, established: 62s, closing: 63s}\n"
+		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
+		" services: 11, backends: 12, vips: 13}\n"
+		"metrics: {listen: '127.0.0.1:9'}\n";
+	static const char *const changes[][2] = {
+		{"eth0", "eth1"},
+		{"auto", "native"},
+		{"attach: auto}", "attach: auto}, {name: x}"},
+		{"web", "wep"},
+		{"192.0.2.1", "192.0.2.2"},
+		{"[192.0.2.1]", "[192.0.2.1, 192.0.2.9]"},
+		{"[80]", "[80, 81]"},
+		{"[80]", "[79]"},
+		{"81-85", "81-84"},
+		{"81-85", "82-85"},
+		{"own: true", "own: false"},
+		{"0.0.0.0:90", "[::]:90"},
+		{"dsr", "ipip"},
+		{"name: b", "name: c"},
+		{"10.0.0.1", "10.0.0.2"},
+		{"weight: 7", "weight: 8"},
+		{"state: up", "state: drain"},
+		{"state: up}", "state: up}, {name: x, address: 10.0.0.9}"},
+		{"61s", "60s"},
+		{"62s", "60s"},
+		{"63s", "60s"},
+		{"2001", "2004"},
+		{"2002", "2004"},
+		{"2003", "2004"},
+		{"services: 11", "services: 14"},
+		{"backends: 12", "backends: 14"},
+		{"vips: 13", "vips: 14"},
+		{"127.0.0.1:9", "off"},
+		{"- {name: web,", "- {name: more, vips: 192.0.2.7, ports: 1, delivery: workers}\n"
+				  "- {name: web,"},
+	};
+	struct td_config *c = must_parse(text), *same = must_parse(text);
+
+	assert_true(td_config_equal(c, same));
+	for (size_t i = 0; i < TD_ARRAY_SIZE(changes); i++) {
+		const char *at = strstr(text, changes[i][0]);
+		char changed[sizeof(text) + 128];
+		struct td_config *other;
+
+		assert_non_null(at);
+		snprintf(changed, sizeof(changed), "%.*s%s%s", (int)(at - text), text,
+			 changes[i][1], at + strlen(changes[i][0]));
+		other = must_parse(changed);
+		if (td_config_equal(c, other) || td_config_equal(other, c))
+			fail_msg("with \"%s\" for \"%s\" it is equal", changes[i][1],
+				 changes[i][0]);
+		must_round_trip(other);
+		td_config_free(other);
+	}
+	td_config_free(c);
+	td_config_free(same);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_invalid_files),
+		cmocka_unit_test(test_invalid_bytes),
+		cmocka_unit_test(test_no_error_wanted),
+		cmocka_unit_test(test_long_file_name),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_round_trips),
+		cmocka_unit_test(test_quoting),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_equal_tells_apart),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One HTTP request over the control socket, by libcurl.
+ */
+#include <curl/curl.h>
+
+#include "cli/cli.h"
+
+#define ANSWER_MAX ((size_t)2 << 30)
+#define CONNECT_MS 5000L
+#define SILENCE_S  60L /* a daemon that sends nothing for so long hangs */
+
+int cli_fail(int code, const char *format, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	fputs("tundish: ", stderr);
+	cli_put_escaped(stderr, text, CLI_KEEP_NONE);
+	fputc('\n', stderr);
+	return code;
+}
+
+/* ---- targets ------------------------------------------------------------------ */
+
+static void target_add(struct cli_target *t, char c)
+{
+	if (t->length + 1 >= sizeof(t->text))
+		t->overflow = true;
+	else
+		t->text[t->length++] = c;
+	t->text[t->length] = '\0';
+}
+
+static void target_escape(struct cli_target *t, const char *text)
+{
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (; *text; text++) {
+		if (strchr(plain, *text)) {
+			target_add(t, *text);
+			continue;
+		}
+		target_add(t, '%');
+		target_add(t, hex[(unsigned char)*text >> 4]);
+		target_add(t, hex[(unsigned char)*text & 15]);
+	}
+}
+
+void cli_target_word(struct cli_target *t, const char *word)
+{
+	if (t->length == 0)
+		t->length = snprintf(t->text, sizeof(t->text), "/v1");
+	target_add(t, '/');
+	target_escape(t, word);
+}
+
+void cli_target_query(struct cli_target *t, const char *key, const char *value)
+{
+	target_add(t, t->query ? '&' : '?');
+	t->query = true;
+	target_escape(t, key);
+	target_add(t, '=');
+	target_escape(t, value);
+}
+
+/* ---- the request ------------------------------------------------------------------ */
+
+static size_t receive(char *bytes, size_t size, size_t n, void *context)
+{
+	struct cli_buffer *b = context;
+
+	if (b->length + n > ANSWER_MAX)
+		return 0;
+	cli_buffer_add(b, bytes, n);
+	return n;
+}
+
+static int tell_transport(const char *control, CURLcode code, long os_errno, const char *detail,
+			  struct td_error *error)
+{
+	if (code != CURLE_COULDNT_CONNECT)
+		return td_fail(error, EIO, "the daemon on %s did not answer: %s", control,
+			       detail[0] ? detail : curl_easy_strerror(code));
+	if (os_errno == EACCES || os_errno == EPERM)
+		return td_fail(
+			error, EACCES,
+			"no permission to connect to %s; run it as root or as the socket's group",
+			control);
+	return td_fail(
+		error, ECONNREFUSED,
+		"no daemon answers on %s (%s); start tundishd, or name its socket with --control",
+		control, strerror(os_errno ? (int)os_errno : ECONNREFUSED));
+}
+
+int cli_send(const char *control, const struct cli_target *target, const char *body,
+	     struct cli_answer *ret, struct td_error *error)
+{
+	char url[sizeof(target->text) + 32], detail[CURL_ERROR_SIZE] = "";
+	struct curl_slist *headers = NULL;
+	struct cli_buffer answer = {0};
+	long status = 0, os_errno = 0;
+	CURLcode code;
+	CURL *curl;
+
+	if (target->overflow)
+		return td_fail(error, EIO, "the arguments are too long");
+	curl = curl_easy_init();
+	if (!curl)
+		return td_fail(error, EIO, "out of memory");
+	snprintf(url, sizeof(url), "http://localhost%s", target->text);
+	cli_buffer_add(&answer, "", 0);
+
+	code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, control);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* ".." is a name like others */
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	if (body) {
+		headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	}
+	if (code == CURLE_OK)
+		code = curl_easy_perform(curl);
+	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
+	curl_easy_cleanup(curl);
+	curl_slist_free_all(headers);
+
+	if (code != CURLE_OK) {
+		cli_buffer_done(&answer);
+		return tell_transport(control, code, os_errno, detail, error);
+	}
+	*ret = (struct cli_answer){.status = status, .body = answer.data, .length = answer.length};
+	return 0;
+}
+
+/* Tells the daemon's own sentence. One about a file begins with the file's
+ * name, line and column, as editors know it, so nothing stands before it. */
+static int tell_refusal(const struct cli *c, const struct cli_answer *a)
+{
+	json_t *j = json_loadb(a->body, a->length, 0, NULL);
+	const char *sentence = json_string_value(json_object_get(j, "error"));
+	int code = (int)json_integer_value(json_object_get(j, "exit"));
+
+	if (code < CLI_FAILED || code > CLI_FOUND)
+		code = a->status == 404 ? CLI_NO_SUCH_THING : CLI_FAILED;
+	if (!sentence) {
+		cli_fail(code, "the daemon refused with HTTP status %ld", a->status);
+	} else if (c->object && strcmp(c->object->name, "config") == 0) {
+		cli_put_escaped(stderr, sentence, CLI_KEEP_LINES);
+		fputc('\n', stderr);
+	} else {
+		cli_fail(code, "%s", sentence);
+	}
+	json_decref(j);
+	return code;
+}
+
+int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
+		struct cli_answer *ret)
+{
+	struct cli_answer a = {0};
+	struct td_error error = {0};
+	int r = cli_send(c->control, target, body, &a, &error);
+
+	if (r < 0)
+		return cli_fail(r == -ECONNREFUSED ? CLI_NO_DAEMON : CLI_FAILED, "%s", error.text);
+	if (a.status >= 400) {
+		r = tell_refusal(c, &a);
+		cli_answer_done(&a);
+		return r;
+	}
+	*ret = a;
+	return CLI_DONE;
+}
+
+int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret)
+{
+	_cleanup_(cli_answer_done) struct cli_answer a = {0};
+	json_error_t where;
+	json_t *j;
+	int r;
+
+	r = cli_ask_raw(c, target, body, &a);
+	if (r != CLI_DONE)
+		return r;
+	j = json_loadb(a.body, a.length, JSON_DECODE_ANY, &where);
+	if (!j)
+		return cli_fail(
+			CLI_FAILED,
+			"what answers on %s sent no JSON (%s); is it another program's socket?",
+			c->control, where.text);
+	*ret = j;
+	return CLI_DONE;
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The commands, all of them, as data. To add one: a row here, with the path
+ * that the daemon answers and its columns; a function in a verb_*.c only where
+ * a list will not do. A row without `run` is a command of a later version.
+ */
+#include "cli/cli.h"
+
+const struct cli_option cli_global_options[] = {
+	{"json", NULL, "print JSON, exact and complete"},
+	{"control", "PATH", "the daemon's socket. Default is " CLI_CONTROL},
+	{"pin", "DIR", "where maps are pinned, for unload. Default is " CLI_PIN},
+	{"help", NULL, "explain the command, or all of them; also -h"},
+	{"version", NULL, "print the version"},
+	{0},
+};
+
+/* ---- columns ---------------------------------------------------------------- */
+
+static const struct cli_column service_columns[] = {
+	{"SERVICE", "service", CLI_TEXT, NULL},
+	{"VIPS", "vips", CLI_LIST, NULL},
+	{"PORTS", "ports", CLI_LIST, NULL},
+	{"PROTO", "protocol", CLI_TEXT, NULL},
+	{"DELIVERY", "delivery", CLI_TEXT, NULL},
+	{"SCHEDULER", "scheduler", CLI_TEXT, NULL},
+	{"OWN", "own", CLI_YES, NULL},
+	{"UP", "backends_up", CLI_NUMBER, "backends"},
+	{"ACTIVE", "connections_active", CLI_COUNT, NULL},
+	{"TOTAL", "connections_total", CLI_COUNT, NULL},
+	{"PACKETS", "packets", CLI_COUNT, NULL},
+	{"BYTES", "bytes", CLI_BYTES, NULL},
+	{0},
+};
+
+static const struct cli_column backend_columns[] = {
+	{"SERVICE", "service", CLI_TEXT, NULL},
+	{"NAME", "name", CLI_TEXT, NULL},
+	{"ADDRESS", "address", CLI_TEXT, NULL},
+	{"WEIGHT", "weight", CLI_NUMBER, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
+	{"HEALTH", "health", CLI_TEXT, NULL},
+	{"ACTIVE", "connections_active", CLI_COUNT, NULL},
+	{"TOTAL", "connections_total", CLI_COUNT, NULL},
+	{"PACKETS", "packets", CLI_COUNT, NULL},
+	{"BYTES", "bytes", CLI_BYTES, NULL},
+	{0},
+};
+
+static const struct cli_column worker_columns[] = {
+	{"SERVICE", "service", CLI_TEXT, NULL},
+	{"WORKER", "worker", CLI_TEXT, NULL},
+	{"PID", "pid", CLI_NUMBER, NULL},
+	{"COMMAND", "command", CLI_TEXT, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
+	{"QUEUE", "queue_depth", CLI_NUMBER, "queue_limit"},
+	{"TOTAL", "connections_total", CLI_COUNT, NULL},
+	{0},
+};
+
+static const struct cli_column flow_columns[] = {
+	{"CLIENT", "client", CLI_TEXT, NULL},
+	{"PORT", "client_port", CLI_NUMBER, NULL},
+	{"VIP", "vip", CLI_TEXT, NULL},
+	{"PORT", "port", CLI_NUMBER, NULL},
+	{"PROTO", "protocol", CLI_TEXT, NULL},
+	{"SERVICE", "service", CLI_TEXT, NULL},
+	{"BACKEND", "backend", CLI_TEXT, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
+	{"AGE", "age_seconds", CLI_SECONDS, NULL},
+	{"IDLE", "idle_seconds", CLI_SECONDS, NULL},
+	{0},
+};
+
+static const struct cli_column tuple_columns[] = {
+	{"CLIENT", "client", CLI_TEXT, NULL},
+	{"VIP", "vip", CLI_TEXT, NULL},
+	{"PORT", "port", CLI_NUMBER, NULL},
+	{"PROTO", "protocol", CLI_TEXT, NULL},
+	{"ACTIVE", "active", CLI_COUNT, NULL},
+	{"TOTAL", "total", CLI_COUNT, NULL},
+	{0},
+};
+
+/* ---- verbs -------------------------------------------------------------------- */
+
+static const struct cli_verb status_verbs[] = {
+	{.help = "what is attached, served and flowing, and what needs attention",
+	 .run = cli_run_status},
+};
+
+static const struct cli_verb service_verbs[] = {
+	{.name = "list",
+	 .help = "services, their addresses, delivery and counts",
+	 .run = cli_run_list,
+	 .path = "services",
+	 .columns = service_columns},
+	{.name = "show",
+	 .arguments = {"NAME"},
+	 .help = "one service and its backends",
+	 .run = cli_run_show,
+	 .path = "services",
+	 .columns = service_columns},
+};
+
+static const struct cli_verb backend_verbs[] = {
+	{.name = "list",
+	 .arguments = {"[SERVICE]"},
+	 .help = "backends, their state and counts",
+	 .run = cli_run_list,
+	 .path = "backends",
+	 .columns = backend_columns},
+	{.name = "drain",
+	 .arguments = {"SERVICE", "BACKEND"},
+	 .help = "no new connections; established ones stay until they end",
+	 .run = cli_run_backend_state},
+	{.name = "enable",
+	 .arguments = {"SERVICE", "BACKEND"},
+	 .help = "takes connections again, by weight",
+	 .run = cli_run_backend_state},
+	{.name = "disable",
+	 .arguments = {"SERVICE", "BACKEND"},
+	 .help = "no connections at all; established ones are moved or reset at once",
+	 .run = cli_run_backend_state},
+	{.name = "weight",
+	 .arguments = {"SERVICE", "BACKEND", "N"},
+	 .help = "its share of new connections, 0 to 1000",
+	 .run = cli_run_backend_weight},
+};
+
+static const struct cli_verb worker_verbs[] = {
+	{.name = "list",
+	 .arguments = {"[SERVICE]"},
+	 .help = "listeners of this host and their queues",
+	 .run = cli_run_list,
+	 .path = "workers",
+	 .columns = worker_columns},
+	{.name = "drain", .arguments = {"SERVICE", "WORKER"}, .help = "no new connections"},
+	{.name = "adopt", .arguments = {"SERVICE", "PID"}, .help = "takes a process's listener in"},
+};
+
+static const struct cli_verb exec_verbs[] = {
+	{.arguments = {"SERVICE"},
+	 .options = {{"workers", "N", "how many to start"}},
+	 .help = "runs a server with its group's sockets (socket activation)",
+	 .rest = true},
+};
+
+static const struct cli_verb flow_verbs[] = {
+	{.name = "list",
+	 .options = {{"client", "ADDR", "only of this client"},
+		     {"client-port", "PORT", "only from this port"},
+		     {"vip", "ADDR", "only to this virtual IP"},
+		     {"port", "PORT", "only to this service port"},
+		     {"service", "NAME", "only of this service"},
+		     {"backend", "NAME", "only on this backend"},
+		     {"state", "STATE", "only in this state: syn, established, closing"},
+		     {"limit", "N", "at most so many. Default is all"}},
+	 .help = "flows in the table; filters are --KEY VALUE or KEY=VALUE",
+	 .run = cli_run_list,
+	 .path = "flows",
+	 .columns = flow_columns},
+	{.name = "count",
+	 .help = "how many flows there are",
+	 .run = cli_run_count,
+	 .path = "flows"},
+};
+
+static const struct cli_verb tuple_verbs[] = {
+	{.name = "list",
+	 .options = {{"top", "N", "only those with the most. Default is all"}},
+	 .help = "connections per (client, VIP, port)",
+	 .run = cli_run_list,
+	 .path = "tuples",
+	 .columns = tuple_columns},
+};
+
+static const struct cli_verb port_verbs[] = {
+	{.name = "list",
+	 .options = {{"top", "N", "only those with the most"}},
+	 .help = "source ports used per (local IP, remote IP, remote port)"},
+};
+
+static const struct cli_verb timewait_verbs[] = {
+	{.help = "TIME_WAIT: how many, how fast, who closes first, and whether it matters"},
+};
+
+static const struct cli_verb trace_verbs[] = {
+	{.arguments = {"SRC[:PORT]", "DST:PORT"},
+	 .help = "which backend or worker such a SYN gets, and why, asked of the loaded program",
+	 .run = cli_run_trace},
+};
+
+static const struct cli_verb doctor_verbs[] = {
+	{.help = "every queue and limit between NIC and accept(), and what to change"},
+};
+
+static const struct cli_verb config_verbs[] = {
+	{.name = "check",
+	 .arguments = {"FILE"},
+	 .help = "whether it is valid; changes nothing",
+	 .run = cli_run_config_change},
+	{.name = "diff",
+	 .arguments = {"FILE"},
+	 .help = "what applying it would change",
+	 .run = cli_run_config_change},
+	{.name = "apply",
+	 .arguments = {"FILE"},
+	 .help = "makes it so, by the difference",
+	 .run = cli_run_config_change},
+	{.name = "show",
+	 .help = "what runs now, as a file that parses back to the same",
+	 .run = cli_run_config_show},
+};
+
+static const struct cli_verb events_verbs[] = {
+	{.options = {{"once", NULL, "print what there is and end"}},
+	 .help = "follows the daemon's acts, each with its reason",
+	 .run = cli_run_events},
+};
+
+static const struct cli_verb capture_verbs[] = {
+	{.arguments = {"[FILTER]"}, .help = "packets with verdict and reason, as pcapng"},
+};
+
+static const struct cli_verb top_verbs[] = {
+	{.help = "live, full screen"},
+};
+
+static const struct cli_verb unload_verbs[] = {
+	{.help = "detaches from every interface, removes all pins and ends the daemon",
+	 .run = cli_run_unload},
+};
+
+static const struct cli_verb help_verbs[] = {
+	{.arguments = {"[OBJECT]"},
+	 .help = "explains all commands, or those of one object",
+	 .run = cli_run_help},
+};
+
+#define OBJECT(name, help)                                                                         \
+	{                                                                                          \
+#name, help, name##_verbs, TD_ARRAY_SIZE(name##_verbs)                             \
+	}
+
+const struct cli_object cli_objects[] = {
+	OBJECT(status, "the whole on one screen; what `tundish` alone shows"),
+	OBJECT(service, "virtual IPs and ports that are served"),
+	OBJECT(backend, "servers behind a service"),
+	OBJECT(worker, "listeners of this host behind a service"),
+	OBJECT(exec, "a server with its group's sockets"),
+	OBJECT(flow, "connections in the flow table"),
+	OBJECT(tuple, "connections per (client, VIP, port)"),
+	OBJECT(port, "source ports of this host"),
+	OBJECT(timewait, "sockets in TIME_WAIT"),
+	OBJECT(trace, "the way of one packet"),
+	OBJECT(doctor, "queues and limits"),
+	OBJECT(config, "the configuration"),
+	OBJECT(events, "the daemon's acts"),
+	OBJECT(capture, "packets"),
+	OBJECT(top, "the live screen"),
+	OBJECT(unload, "the end of it all"),
+	OBJECT(help, "this text"),
+};
+const size_t cli_n_objects = TD_ARRAY_SIZE(cli_objects);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * JSON as aligned columns. Two passes over the rows: one for the widths, one to
+ * print, so that no row is kept twice.
+ */
+#include "cli/cli.h"
+
+#define COLUMNS_MAX 16
+
+static bool is_right(const struct cli_column *c)
+{
+	return c->format == CLI_NUMBER || c->format == CLI_COUNT || c->format == CLI_BYTES ||
+	       c->format == CLI_SECONDS;
+}
+
+static void cell_value(struct cli_buffer *b, enum cli_format format, const json_t *value)
+{
+	char number[64];
+
+	if (json_is_string(value)) {
+		cli_escape(b, json_string_value(value), CLI_KEEP_NONE);
+		return;
+	}
+	if (json_is_array(value)) {
+		for (size_t i = 0; i < json_array_size(value); i++) {
+			if (i)
+				cli_buffer_add(b, ",", 1);
+			cell_value(b, format, json_array_get(value, i));
+		}
+		if (json_array_size(value) == 0)
+			cli_buffer_add(b, "-", 1);
+		return;
+	}
+	if (json_is_boolean(value)) {
+		snprintf(number, sizeof(number), "%s", json_is_true(value) ? "yes" : "no");
+	} else if (json_is_number(value)) {
+		switch (format) {
+		case CLI_COUNT: cli_count(json_number_value(value), number, sizeof(number)); break;
+		case CLI_BYTES: cli_bytes(json_number_value(value), number, sizeof(number)); break;
+		case CLI_SECONDS:
+			cli_seconds(json_number_value(value), number, sizeof(number));
+			break;
+		default:
+			if (json_is_integer(value))
+				snprintf(number, sizeof(number), "%lld",
+					 (long long)json_integer_value(value));
+			else
+				snprintf(number, sizeof(number), "%g", json_real_value(value));
+		}
+	} else {
+		snprintf(number, sizeof(number), "-"); /* null, absent, not for a cell */
+	}
+	cli_buffer_add(b, number, strlen(number));
+}
+
+void cli_cell(struct cli_buffer *b, const struct cli_column *column, const json_t *row)
+{
+	b->length = 0;
+	cell_value(b, column->format, json_object_get(row, column->key));
+	if (column->of) {
+		cli_buffer_add(b, "/", 1);
+		cell_value(b, column->format, json_object_get(row, column->of));
+	}
+	if (b->length == 0)
+		cli_buffer_add(b, "-", 1);
+}
+
+/* Characters, not bytes; wide ones are not known here. */
+static size_t width_of(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text >> 6) != 2;
+	return n;
+}
+
+static void put_padded(FILE *f, const char *text, size_t width, bool right, bool last)
+{
+	int padding = (int)(width - width_of(text));
+
+	if (right)
+		fprintf(f, "%*s", padding, "");
+	fputs(text, f);
+	if (!right && !last)
+		fprintf(f, "%*s", padding, "");
+	fputs(last ? "\n" : "  ", f);
+}
+
+void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *rows)
+{
+	size_t width[COLUMNS_MAX], n = 0, n_rows = json_array_size(rows);
+	struct cli_buffer cell = {0};
+
+	for (; n < COLUMNS_MAX && columns[n].title; n++)
+		width[n] = strlen(columns[n].title);
+	for (size_t r = 0; r < n_rows; r++)
+		for (size_t i = 0; i < n; i++) {
+			cli_cell(&cell, &columns[i], json_array_get(rows, r));
+			width[i] = TD_MAX(width[i], width_of(cell.data));
+		}
+	for (size_t i = 0; i < n; i++)
+		put_padded(f, columns[i].title, width[i], is_right(&columns[i]), i + 1 == n);
+	for (size_t r = 0; r < n_rows; r++)
+		for (size_t i = 0; i < n; i++) {
+			cli_cell(&cell, &columns[i], json_array_get(rows, r));
+			put_padded(f, cell.data, width[i], is_right(&columns[i]), i + 1 == n);
+		}
+	cli_buffer_done(&cell);
+}
+
+void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *object)
+{
+	struct cli_buffer cell = {0};
+	size_t width = 0;
+
+	for (size_t i = 0; columns[i].title; i++)
+		width = TD_MAX(width, strlen(columns[i].title));
+	for (size_t i = 0; columns[i].title; i++) {
+		cli_cell(&cell, &columns[i], object);
+		put_padded(f, columns[i].title, width, false, false);
+		fprintf(f, "%s\n", cell.data);
+	}
+	cli_buffer_done(&cell);
+}
+
+/* As it came, in its order; ASCII only, for the same reason as cli_escape. */
+void cli_print_json(FILE *f, const json_t *j)
+{
+	json_dumpf(j, f,
+		   JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	fputc('\n', f);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What most verbs are: a path, asked with the arguments as words and the
+ * options as query, and shown by its row's columns.
+ */
+#include "cli/cli.h"
+
+static void list_target(const struct cli *c, struct cli_target *t)
+{
+	char key[64];
+
+	cli_target_word(t, c->verb->path);
+	for (size_t i = 0; i < c->n_arguments; i++)
+		cli_target_word(t, c->argument[i]);
+	for (size_t i = 0; c->verb->options[i].name; i++) {
+		if (!c->option[i])
+			continue;
+		snprintf(key, sizeof(key), "%s", c->verb->options[i].name);
+		for (char *p = key; *p; p++)
+			if (*p == '-')
+				*p = '_';
+		cli_target_query(t, key, c->option[i]);
+	}
+}
+
+int cli_run_list(const struct cli *c)
+{
+	struct cli_target t = {0};
+	json_t *rows;
+	int r;
+
+	list_target(c, &t);
+	r = cli_ask(c, &t, NULL, &rows);
+	if (r != CLI_DONE)
+		return r;
+	if (c->json)
+		cli_print_json(stdout, rows);
+	else
+		cli_print_table(stdout, c->verb->columns, rows);
+	json_decref(rows);
+	return CLI_DONE;
+}
+
+static const struct cli_verb *list_of_backends(void)
+{
+	for (size_t i = 0; i < cli_n_objects; i++)
+		if (strcmp(cli_objects[i].name, "backend") == 0)
+			return cli_objects[i].verbs;
+	return NULL;
+}
+
+/* A service as lines, its backends as a table below. */
+int cli_run_show(const struct cli *c)
+{
+	struct cli_target t = {0}, b = {0};
+	json_t *service, *backends;
+	int r;
+
+	list_target(c, &t);
+	r = cli_ask(c, &t, NULL, &service);
+	if (r != CLI_DONE)
+		return r;
+	if (c->json) {
+		cli_print_json(stdout, service);
+		json_decref(service);
+		return CLI_DONE;
+	}
+	cli_target_word(&b, "backends");
+	cli_target_word(&b, c->argument[0]);
+	r = cli_ask(c, &b, NULL, &backends);
+	if (r == CLI_DONE) {
+		cli_print_record(stdout, c->verb->columns, service);
+		if (json_array_size(backends)) {
+			fputc('\n', stdout);
+			cli_print_table(stdout, list_of_backends()->columns, backends);
+		}
+		json_decref(backends);
+	}
+	json_decref(service);
+	return r;
+}
+
+/* Whatever numbers the daemon has, one a line. */
+int cli_run_count(const struct cli *c)
+{
+	struct cli_target t = {0};
+	const char *key;
+	json_t *counts, *value;
+	int r;
+
+	cli_target_word(&t, c->verb->path);
+	cli_target_word(&t, "count");
+	r = cli_ask(c, &t, NULL, &counts);
+	if (r != CLI_DONE)
+		return r;
+	if (c->json) {
+		cli_print_json(stdout, counts);
+	} else {
+		json_object_foreach (counts, key, value) {
+			const struct cli_column column[] = {{key, key, CLI_NUMBER, NULL}, {0}};
+
+			cli_print_record(stdout, column, counts);
+		}
+	}
+	json_decref(counts);
+	return CLI_DONE;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where a SYN would go: the verdict as lines, then the way there step by step.
+ */
+#include "cli/cli.h"
+
+static const struct cli_column trace_columns[] = {
+	{"service", "service", CLI_TEXT, NULL},
+	{"target", "target", CLI_TEXT, NULL},
+	{"verdict", "verdict", CLI_TEXT, NULL},
+	{"reason", "reason", CLI_TEXT, NULL},
+	{0},
+};
+
+int cli_run_trace(const struct cli *c)
+{
+	struct cli_target t = {0};
+	json_t *answer, *path;
+	int r;
+
+	cli_target_word(&t, "trace");
+	cli_target_query(&t, "src", c->argument[0]);
+	cli_target_query(&t, "dst", c->argument[1]);
+	r = cli_ask(c, &t, NULL, &answer);
+	if (r != CLI_DONE)
+		return r;
+	if (c->json) {
+		cli_print_json(stdout, answer);
+	} else {
+		cli_print_record(stdout, trace_columns, answer);
+		path = json_object_get(answer, "path");
+		if (json_array_size(path))
+			puts("path");
+		for (size_t i = 0; i < json_array_size(path); i++) {
+			const char *step = json_string_value(json_array_get(path, i));
+
+			printf("  %zu. ", i + 1);
+			cli_put_escaped(stdout, step ? step : "-", CLI_KEEP_NONE);
+			fputc('\n', stdout);
+		}
+	}
+	json_decref(answer);
+	return CLI_DONE;
+}

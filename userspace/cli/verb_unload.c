@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The end of it all. A daemon that runs is asked, and waited for; what a dead
+ * one left is taken down from here, the only place where the command line
+ * touches the kernel.
+ *
+ * A daemon is asked only if it is the one that holds the pin directory meant:
+ * with --pin given and another instance on the default socket, the wrong one
+ * would end.
+ */
+#include <time.h>
+
+#include "cli/cli.h"
+#include "kernel/kernel.h"
+
+#define WAIT_STEP_NS	   20000000L
+#define WAIT_STEPS	   750 /* 15 s */
+#define WAIT_STEPS_REFUSED 100
+
+static int done(const struct cli *c, const char *pin)
+{
+	json_t *j;
+
+	if (c->json) {
+		j = json_pack("{s:b, s:s}", "unloaded", 1, "pin", pin);
+		cli_print_json(stdout, j);
+		json_decref(j);
+	} else {
+		fputs("unloaded ", stdout);
+		cli_put_escaped(stdout, pin, CLI_KEEP_NONE);
+		fputc('\n', stdout);
+	}
+	return CLI_DONE;
+}
+
+static bool daemon_goes(const struct cli *c, int steps)
+{
+	static const struct timespec pause = {.tv_nsec = WAIT_STEP_NS};
+	struct cli_target probe = {0};
+	struct cli_answer a = {0};
+	int r;
+
+	cli_target_word(&probe, "status");
+	for (int i = 0; i < steps; i++) {
+		r = cli_send(c->control, &probe, NULL, &a, NULL);
+		cli_answer_done(&a);
+		if (r == -ECONNREFUSED)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+/* @none: what it means that nothing is there. */
+static int unload_here(const struct cli *c, const char *pin, int none)
+{
+	struct td_error error = {0};
+	int r = td_kernel_unload(pin, &error);
+
+	if (r == -ENOENT && none != CLI_DONE)
+		return cli_fail(none, "nothing to unload: %s", error.text[0] ? error.text : pin);
+	if (r < 0 && r != -ENOENT)
+		return cli_fail(CLI_FAILED, "%s", error.text[0] ? error.text : strerror(-r));
+	return done(c, pin);
+}
+
+static int unload_by_daemon(const struct cli *c, const char *pin)
+{
+	struct cli_target t = {0};
+	json_t *answer;
+	int r;
+
+	cli_target_word(&t, "unload");
+	r = cli_ask(c, &t, "", &answer);
+	if (r == CLI_NO_DAEMON) /* it went just now */
+		return unload_here(c, pin, CLI_DONE);
+	if (r != CLI_DONE) /* it said why; if it ends all the same, we do the rest */
+		return daemon_goes(c, WAIT_STEPS_REFUSED) ? unload_here(c, pin, CLI_DONE) : r;
+	json_decref(answer);
+	if (daemon_goes(c, WAIT_STEPS))
+		return done(c, pin);
+	return cli_fail(CLI_FAILED, "the daemon on %s has unloaded but does not end; see its log",
+			c->control);
+}
+
+int cli_run_unload(const struct cli *c)
+{
+	struct td_error error = {0};
+	struct cli_target t = {0};
+	struct cli_answer a = {0};
+	const char *pin;
+	json_t *status;
+	int r;
+
+	cli_target_word(&t, "status");
+	r = cli_send(c->control, &t, NULL, &a, &error);
+	if (r == -ECONNREFUSED)
+		return unload_here(c, c->pin, CLI_NO_SUCH_THING);
+	if (r < 0)
+		return cli_fail(CLI_FAILED, "%s", error.text);
+
+	status = json_loadb(a.body, a.length, 0, NULL);
+	cli_answer_done(&a);
+	pin = json_string_value(json_object_get(status, "pin"));
+	if (c->pin_given && pin && strcmp(pin, c->pin) != 0)
+		r = c->control_given
+			    ? cli_fail(CLI_FAILED, "the daemon on %s has its pins in %s, not in %s",
+				       c->control, pin, c->pin)
+			    : unload_here(c, c->pin, CLI_NO_SUCH_THING);
+	else
+		r = unload_by_daemon(c, pin ? pin : c->pin);
+	json_decref(status);
+	return r;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Claims on ports: the more specific wins, equal ones are refused.
+ *
+ * On each VIP the services' claims must be nested or apart, like brackets; then
+ * "more specific" means "inside", and every port has one owner. Sorted by their
+ * beginnings, wider ones first, they are swept once with a stack of those that
+ * are open; the sweep also counts the disjoint ranges that are left, with
+ * neighbours of one service joined, as core/ports.c makes them later.
+ *
+ * Sorting is by VIP first, so the cost is that of sorting all claims, however
+ * many services share a VIP.
+ */
+#include "config/check.h"
+#include "config/value.h"
+#include "core/address.h"
+
+struct claim {
+	uint32_t first, last;
+	size_t service, port; /* indices in the configuration */
+};
+
+/* A service on a VIP. */
+struct use {
+	struct tundish_addr address;
+	size_t service, vip;
+};
+
+struct sweep {
+	struct td_document *d;
+	const struct td_config *c;
+	const struct use *use; /* the last service's on this VIP; for the error */
+	struct claim *open;    /* the stack */
+	size_t n_open;
+	uint32_t position; /* the first port without an owner yet */
+	size_t n_ranges, last_service;
+	uint32_t range_end; /* one past the last range's last port; 0: none yet */
+};
+
+static int by_first_then_wider(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	if (x->last != y->last)
+		return x->last > y->last ? -1 : 1;
+	if (x->service != y->service)
+		return x->service < y->service ? -1 : 1;
+	return (x->port > y->port) - (x->port < y->port);
+}
+
+static int by_address_then_service(const void *a, const void *b)
+{
+	const struct use *x = a, *y = b;
+	int r = memcmp(&x->address, &y->address, sizeof(x->address));
+
+	return r ? r : (x->service > y->service) - (x->service < y->service);
+}
+
+/* Told at the claim that comes later in the file. */
+static int fail_conflict(const struct sweep *s, struct claim a, struct claim b)
+{
+	bool swap = a.service > b.service || (a.service == b.service && a.port > b.port);
+	const struct claim *old = swap ? &b : &a, *late = swap ? &a : &b;
+	const struct td_service_conf *old_service = &s->c->services[old->service];
+	const struct td_service_conf *late_service = &s->c->services[late->service];
+	const struct td_port_conf *old_port = &old_service->ports[old->port];
+	const struct td_port_conf *late_port = &late_service->ports[late->port];
+	char vip[TD_ADDRESS_TEXT], old_text[TD_PORTS_TEXT], late_text[TD_PORTS_TEXT];
+
+	td_address_print(&s->use->address, vip);
+	td_ports_print(old_port, old_text);
+	td_ports_print(late_port, late_text);
+	td_document_enter(s->d, "service \"%s\"", late_service->name);
+
+	if (old->service == late->service && a.first == b.first && a.last == b.last)
+		return td_document_fail_at(s->d, late_port->at,
+					   "port %s stands twice, first in line "
+					   "%u",
+					   late_text, old_port->at.line);
+	if (old->service == late->service)
+		return td_document_fail_at(s->d, late_port->at,
+					   "ports %s overlap %s in line %u; "
+					   "write them as one range, or apart",
+					   late_text, old_text, old_port->at.line);
+	if (a.first == b.first && a.last == b.last)
+		return td_document_fail_at(
+			s->d, late_port->at,
+			"port %s of VIP %s belongs to service "
+			"\"%s\" already, in line %u; give one of them another port "
+			"or VIP",
+			late_text, vip, old_service->name, old_port->at.line);
+	return td_document_fail_at(s->d, late_port->at,
+				   "ports %s of VIP %s overlap %s of service "
+				   "\"%s\" in line %u; ranges have to be apart, or one inside the "
+				   "other",
+				   late_text, vip, old_text, old_service->name, old_port->at.line);
+}
+
+/* Gives the ports from the position to `end` (one past the last) to a service. */
+static void give(struct sweep *s, uint32_t end, size_t service)
+{
+	if (s->position >= end)
+		return;
+	if (!s->range_end || s->range_end != s->position || s->last_service != service)
+		s->n_ranges++;
+	s->last_service = service;
+	s->range_end = s->position = end;
+}
+
+static void close_until(struct sweep *s, uint32_t first)
+{
+	while (s->n_open && s->open[s->n_open - 1].last < first) {
+		const struct claim *top = &s->open[--s->n_open];
+
+		give(s, top->last + 1, top->service);
+	}
+}
+
+static int sweep_vip(struct sweep *s, struct claim *claims, size_t n)
+{
+	qsort(claims, n, sizeof(*claims), by_first_then_wider);
+	for (size_t i = 0; i < n; i++) {
+		struct claim *c = &claims[i], *top;
+
+		close_until(s, c->first);
+		top = s->n_open ? &s->open[s->n_open - 1] : NULL;
+		if (top &&
+		    (c->last > top->last || (c->first == top->first && c->last == top->last)))
+			return fail_conflict(s, *top, *c);
+		if (top)
+			give(s, c->first, top->service);
+		s->position = c->first;
+		s->open[s->n_open++] = *c;
+	}
+	close_until(s, UINT32_MAX);
+
+	if (s->n_ranges > TUNDISH_RANGES_MAX) {
+		const struct td_service_conf *service = &s->c->services[s->use->service];
+		char vip[TD_ADDRESS_TEXT];
+
+		td_document_enter(s->d, "service \"%s\"", service->name);
+		return td_document_fail_at(
+			s->d, service->vips[s->use->vip].at,
+			"the services on VIP %s divide its ports into %zu ranges, "
+			"over %u; use fewer or wider ones",
+			td_address_print(&s->use->address, vip), s->n_ranges, TUNDISH_RANGES_MAX);
+	}
+	return 0;
+}
+
+/* All services that share a VIP. */
+static int check_vip(struct td_document *d, const struct td_config *c, const struct use *uses,
+		     size_t n_uses)
+{
+	_cleanup_free_ struct claim *claims = NULL, *open = NULL;
+	struct sweep s = {.d = d, .c = c, .use = &uses[n_uses - 1]};
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_uses; i++)
+		n += c->services[uses[i].service].n_ports;
+	claims = calloc(n, sizeof(*claims));
+	open = calloc(n, sizeof(*open));
+	if (!claims || !open)
+		return td_fail(d->error, ENOMEM, "out of memory");
+	n = 0;
+	for (size_t i = 0; i < n_uses; i++) {
+		const struct td_service_conf *service = &c->services[uses[i].service];
+
+		for (size_t j = 0; j < service->n_ports; j++)
+			claims[n++] = (struct claim){service->ports[j].first,
+						     service->ports[j].last, uses[i].service, j};
+	}
+	s.open = open;
+	return sweep_vip(&s, claims, n);
+}
+
+/* All services have one protocol in this version, so it does not part them. */
+int td_check_claims(struct td_document *d, const struct td_config *c)
+{
+	_cleanup_free_ struct use *uses = NULL;
+	size_t n = 0, end;
+
+	for (size_t i = 0; i < c->n_services; i++)
+		n += c->services[i].n_vips;
+	uses = calloc(n + 1, sizeof(*uses));
+	if (!uses)
+		return td_fail(d->error, ENOMEM, "out of memory");
+	n = 0;
+	for (size_t i = 0; i < c->n_services; i++)
+		for (size_t j = 0; j < c->services[i].n_vips; j++)
+			uses[n++] = (struct use){c->services[i].vips[j].address, i, j};
+	qsort(uses, n, sizeof(*uses), by_address_then_service);
+
+	for (size_t i = 0; i < n; i = end) {
+		int r;
+
+		for (end = i + 1; end < n; end++)
+			if (!tundish_addr_equal(&uses[i].address, &uses[end].address))
+				break;
+		r = check_vip(d, c, uses + i, end - i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

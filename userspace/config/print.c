@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A configuration as YAML that reads back as the same, every value written out,
+ * defaults too. Order and form come from the schema. Words are quoted where any
+ * YAML reader, not only ours, might take them for something else.
+ */
+#include "config/config.h"
+#include "config/schema.h"
+#include "config/value.h"
+#include "core/address.h"
+
+static void print_text(FILE *out, const char *text)
+{
+	static const char *const words[] = {"y",  "n",	 "yes",	  "no",	 "true",
+					    "on", "off", "false", "null"};
+	bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
+
+	for (const char *p = text; *p; p++)
+		plain = plain && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+				  (*p >= '0' && *p <= '9') || *p == '.' || *p == '_' || *p == '-');
+	for (size_t i = 0; i < TD_ARRAY_SIZE(words); i++)
+		plain = plain && strcasecmp(text, words[i]);
+	if (plain) {
+		fputs(text, out);
+		return;
+	}
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void print_address(FILE *out, const struct tundish_addr *a)
+{
+	const char *quote = tundish_addr_is_v4(a) ? "" : "\"";
+	char text[TD_ADDRESS_TEXT];
+
+	fprintf(out, "%s%s%s", quote, td_address_print(a, text), quote);
+}
+
+static void print_list(FILE *out, const struct td_row *row, const void *object)
+{
+	const void *array = *(void *const *)((const char *)object + row->offset);
+	size_t n = *(const size_t *)((const char *)object + row->n_offset);
+	char text[TD_PORTS_TEXT];
+
+	fputc('[', out);
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			fputs(", ", out);
+		if (row->type == TD_TYPE_VIPS) {
+			print_address(out, &((const struct td_vip_conf *)array)[i].address);
+			continue;
+		}
+		td_ports_print(&((const struct td_port_conf *)array)[i], text);
+		fprintf(out, strchr(text, '-') ? "\"%s\"" : "%s", text);
+	}
+	fputc(']', out);
+}
+
+static void print_choice(FILE *out, const struct td_row *row, const void *object)
+{
+	const char *name = row->standard;
+
+	if (row->size)
+		for (const struct td_choice *c = row->choices; c->name; c++)
+			if (!c->later && c->value == td_value_number(row, object))
+				name = c->name;
+	fputs(name ? name : "", out);
+}
+
+static void print_value(FILE *out, const struct td_row *row, const void *object)
+{
+	const char *field = (const char *)object + row->offset;
+	char duration[TD_DURATION_TEXT];
+
+	switch (row->type) {
+	case TD_TYPE_VIPS:
+	case TD_TYPE_PORTS: print_list(out, row, object); break;
+	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
+	case TD_TYPE_NUMBER: fprintf(out, "%u", td_value_number(row, object)); break;
+	case TD_TYPE_DURATION:
+		fputs(td_duration_print(td_value_number(row, object), duration), out);
+		break;
+	case TD_TYPE_ADDRESS: print_address(out, (const struct tundish_addr *)field); break;
+	case TD_TYPE_ENDPOINT:
+		if (!*field && row->choices)
+			fputs(row->choices->name, out);
+		else
+			print_text(out, field);
+		break;
+	default: print_text(out, field); break;
+	}
+}
+
+/* Whether there is nothing to write: an optional list without members, an
+ * optional endpoint that was not given, a mapping that keeps nothing else. */
+static bool is_absent(const struct td_row *row, const void *object)
+{
+	const char *field = (const char *)object + row->offset;
+
+	switch (row->type) {
+	case TD_TYPE_LATER: return true;
+	case TD_TYPE_OBJECTS:
+		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
+	case TD_TYPE_ENDPOINT: return !*field && !row->choices;
+	case TD_TYPE_MAPPING:
+		for (size_t i = 0; i < td_schema_rows; i++)
+			if (td_schema[i].scope == row->opens && td_schema[i].size &&
+			    !is_absent(&td_schema[i], field))
+				return false;
+		return true;
+	default: return false;
+	}
+}
+
+static void print_object(FILE *out, enum td_scope scope, const void *object, unsigned int indent,
+			 bool in_list);
+
+static void print_objects(FILE *out, const struct td_row *row, const void *object,
+			  unsigned int indent)
+{
+	const char *array = *(char *const *)((const char *)object + row->offset);
+	size_t n = *(const size_t *)((const char *)object + row->n_offset);
+
+	if (!n)
+		fputs(" []", out);
+	fputc('\n', out);
+	for (size_t i = 0; i < n; i++) {
+		fprintf(out, "%*s- ", (int)indent + 2, "");
+		print_object(out, row->opens, array + i * td_scopes[row->opens].size, indent + 4,
+			     true);
+	}
+}
+
+/* In a list the first key stands behind the dash. */
+static void print_object(FILE *out, enum td_scope scope, const void *object, unsigned int indent,
+			 bool in_list)
+{
+	bool one_line = td_scopes[scope].one_line, first = true;
+
+	if (one_line)
+		fputc('{', out);
+	for (size_t i = 0; i < td_schema_rows; i++) {
+		const struct td_row *row = &td_schema[i];
+
+		if (row->scope != scope || is_absent(row, object))
+			continue;
+		if (one_line)
+			fputs(first ? "" : ", ", out);
+		else if (!first || !in_list)
+			fprintf(out, "%*s", (int)indent, "");
+		first = false;
+		fprintf(out, "%s:", row->key);
+		if (row->type == TD_TYPE_OBJECTS) {
+			print_objects(out, row, object, indent);
+		} else if (row->type == TD_TYPE_MAPPING) {
+			fputc(td_scopes[row->opens].one_line ? ' ' : '\n', out);
+			print_object(out, row->opens, (const char *)object + row->offset,
+				     indent + 2, false);
+		} else {
+			fputc(' ', out);
+			print_value(out, row, object);
+			fputs(one_line ? "" : "\n", out);
+		}
+	}
+	if (one_line)
+		fputs("}\n", out);
+}
+
+int td_config_print(const struct td_config *config, FILE *out)
+{
+	print_object(out, TD_SCOPE_TOP, config, 0, false);
+	return ferror(out) ? -EIO : 0;
+}

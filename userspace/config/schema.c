@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rows, in the order in which they are printed.
+ *
+ * A row's default is text that goes through the same reader as the file's, so
+ * it cannot differ in form or break its own bounds. What later versions take is
+ * here too, so that it is told apart from what no version ever took.
+ */
+#include <netinet/in.h>
+#include <tundish/flow.h>
+
+#include "config/schema.h"
+#include "config/value.h"
+
+static const struct td_choice attach_choices[] = {
+	{"auto", TD_ATTACH_AUTO, false},
+	{"native", TD_ATTACH_NATIVE, false},
+	{"generic", TD_ATTACH_GENERIC, false},
+	{0},
+};
+
+static const struct td_choice protocol_choices[] = {
+	{"tcp", IPPROTO_TCP, false},
+	{"udp", IPPROTO_UDP, true},
+	{0},
+};
+
+static const struct td_choice delivery_choices[] = {
+	{"workers", TUNDISH_DELIVERY_WORKERS, false},
+	{"dsr", TUNDISH_DELIVERY_DSR, false},
+	{"ipip", TUNDISH_DELIVERY_IPIP, false},
+	{"gue", 0, true},
+	{"nat", 0, true},
+	{"fullnat", 0, true},
+	{0},
+};
+
+static const struct td_choice scheduler_choices[] = {
+	{"maglev", 0, false},
+	{"least-connections", 0, true},
+	{0},
+};
+
+static const struct td_choice boolean_choices[] = {
+	{"true", true, false},
+	{"false", false, false},
+	{0},
+};
+
+static const struct td_choice state_choices[] = {
+	{"up", TUNDISH_BACKEND_UP, false},
+	{"drain", TUNDISH_BACKEND_DRAIN, false},
+	{"disabled", TUNDISH_BACKEND_DISABLED, false},
+	{0},
+};
+
+static const struct td_choice steering_choices[] = {
+	{"hash", 0, false},
+	{"least-queue", 0, true},
+	{0},
+};
+
+static const struct td_choice off_choice[] = {
+	{"off", 0, false},
+	{0},
+};
+
+#define FIELD(type, member)                                                                        \
+	.offset = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+#define LIST(type, member, n)                                                                      \
+	.offset = offsetof(struct type, member), .size = sizeof(*((struct type *)0)->member),      \
+	.n_offset = offsetof(struct type, n)
+
+#define SECOND 1000u
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+
+/* A half-open entry keeps seven bits of the clock, one second and 7% each, and
+ * has to be swept before they come round. */
+_Static_assert(120ull * 1000000000 >> TUNDISH_TICK_SHIFT < 127 - 8, "longest SYN timeout");
+_Static_assert(4ull * 3600 * 1000000000 >> TUNDISH_TICK_SHIFT < TUNDISH_TICKS_MAX,
+	       "longest timeout");
+
+const struct td_row td_schema[] = {
+	{TD_SCOPE_TOP, "interfaces", TD_TYPE_OBJECTS, .required = true,
+	 LIST(td_config, interfaces, n_interfaces), .opens = TD_SCOPE_INTERFACE, .max = 256,
+	 .help = "interfaces that the program is attached to"},
+	{TD_SCOPE_TOP, "services", TD_TYPE_OBJECTS, LIST(td_config, services, n_services),
+	 .opens = TD_SCOPE_SERVICE, .max = TUNDISH_SERVICES_MAX - 1,
+	 .help = "what is served, and by whom"},
+	{TD_SCOPE_TOP, "egress", TD_TYPE_LATER, .help = "source addresses of outgoing connections"},
+	{TD_SCOPE_TOP, "timeouts", TD_TYPE_MAPPING, FIELD(td_config, timeouts),
+	 .opens = TD_SCOPE_TIMEOUTS, .help = "how long a silent flow is remembered"},
+	{TD_SCOPE_TOP, "limits", TD_TYPE_MAPPING, FIELD(td_config, limits),
+	 .opens = TD_SCOPE_LIMITS, .help = "sizes of tables", .reload = TD_RELOAD_NEW_MAPS},
+	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
+	 .help = "where metrics are served"},
+
+	{TD_SCOPE_INTERFACE, "name", TD_TYPE_INTERFACE, .required = true,
+	 FIELD(td_interface_conf, name), .help = "the interface's name"},
+	{TD_SCOPE_INTERFACE, "attach", TD_TYPE_CHOICE, FIELD(td_interface_conf, attach),
+	 .choices = attach_choices, .standard = "auto", .help = "in the driver or behind it"},
+
+	{TD_SCOPE_SERVICE, "name", TD_TYPE_NAME, .required = true, FIELD(td_service_conf, name),
+	 .help = "the service's name"},
+	{TD_SCOPE_SERVICE, "vips", TD_TYPE_VIPS, .required = true,
+	 LIST(td_service_conf, vips, n_vips), .min = 1, .max = TUNDISH_VIPS_MAX - 1,
+	 .help = "virtual addresses that clients connect to"},
+	{TD_SCOPE_SERVICE, "protocol", TD_TYPE_CHOICE, FIELD(td_service_conf, protocol),
+	 .choices = protocol_choices, .standard = "tcp", .help = "transport protocol"},
+	{TD_SCOPE_SERVICE, "ports", TD_TYPE_PORTS, .required = true,
+	 LIST(td_service_conf, ports, n_ports), .min = 1, .max = TUNDISH_RANGES_MAX,
+	 .help = "ports that clients connect to"},
+	{TD_SCOPE_SERVICE, "delivery", TD_TYPE_CHOICE, .required = true,
+	 FIELD(td_service_conf, delivery), .choices = delivery_choices,
+	 .help = "how packets reach the server"},
+	{TD_SCOPE_SERVICE, "scheduler", TD_TYPE_CHOICE, .choices = scheduler_choices,
+	 .standard = "maglev", .help = "who gets a new connection"},
+	{TD_SCOPE_SERVICE, "own", TD_TYPE_CHOICE, FIELD(td_service_conf, own),
+	 .choices = boolean_choices, .standard = "true",
+	 .help = "whether the daemon keeps the VIPs on this host"},
+	{TD_SCOPE_SERVICE, "backends", TD_TYPE_OBJECTS, LIST(td_service_conf, backends, n_backends),
+	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
+	 .help = "servers of a dsr or ipip service"},
+	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, .opens = TD_SCOPE_WORKERS,
+	 .help = "listeners of a workers service"},
+	{TD_SCOPE_SERVICE, "sources", TD_TYPE_LATER, .help = "source addresses of fullnat"},
+	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
+
+	{TD_SCOPE_BACKEND, "name", TD_TYPE_NAME, .required = true, FIELD(td_backend_conf, name),
+	 .help = "the backend's name"},
+	{TD_SCOPE_BACKEND, "address", TD_TYPE_ADDRESS, .required = true,
+	 FIELD(td_backend_conf, address), .help = "the server's own address"},
+	{TD_SCOPE_BACKEND, "addresses", TD_TYPE_LATER, .help = "addresses of a fullnat backend"},
+	{TD_SCOPE_BACKEND, "port", TD_TYPE_LATER, .help = "port of a nat or fullnat backend"},
+	{TD_SCOPE_BACKEND, "weight", TD_TYPE_NUMBER, FIELD(td_backend_conf, weight), .max = 1000,
+	 .standard = "100", .help = "its share of new connections, in proportion to the others'"},
+	{TD_SCOPE_BACKEND, "state", TD_TYPE_CHOICE, FIELD(td_backend_conf, state),
+	 .choices = state_choices, .standard = "up", .help = "what it takes"},
+
+	{TD_SCOPE_WORKERS, "listen", TD_TYPE_ENDPOINT, FIELD(td_service_conf, listen),
+	 .list_later = "one \"ADDRESS:PORT\"", .help = "address and port of the listeners"},
+	{TD_SCOPE_WORKERS, "steering", TD_TYPE_CHOICE, .choices = steering_choices,
+	 .standard = "hash", .help = "which listener gets a new connection"},
+
+	{TD_SCOPE_TIMEOUTS, "syn", TD_TYPE_DURATION, FIELD(td_timeouts_conf, syn_ms),
+	 .min = 2 * SECOND, .max = 120 * SECOND, .standard = "60s",
+	 .help = "of a connection that is not established yet"},
+	{TD_SCOPE_TIMEOUTS, "established", TD_TYPE_DURATION,
+	 FIELD(td_timeouts_conf, established_ms), .min = 2 * SECOND, .max = 4 * HOUR,
+	 .standard = "1h", .help = "of an established connection whose client is silent"},
+	{TD_SCOPE_TIMEOUTS, "closing", TD_TYPE_DURATION, FIELD(td_timeouts_conf, closing_ms),
+	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "60s",
+	 .help = "of a connection that its client has closed"},
+
+#define LIMIT(key_, min_, max_, standard_, unit_, help_)                                           \
+	{                                                                                          \
+		TD_SCOPE_LIMITS, #key_, TD_TYPE_NUMBER, FIELD(td_limits_conf, key_),               \
+			.min = min_, .max = max_, .standard = standard_, .unit = unit_,            \
+			.reload = TD_RELOAD_NEW_MAPS, .help = help_                                \
+	}
+	LIMIT(flows, 1024, 64u << 20, "1048576", "flows", "IPv4 connections at the same time"),
+	LIMIT(flows6, 1024, 64u << 20, "524288", "flows", "IPv6 connections at the same time"),
+	LIMIT(tuples, 1024, 64u << 20, "262144", "tuples", "(client, VIP, port) tuples counted"),
+	LIMIT(services, 1, TUNDISH_SERVICES_MAX - 1, "64", "services", "services"),
+	LIMIT(backends, 1, TUNDISH_BACKENDS_MAX - 1, "4096", "backends",
+	      "backends of all services"),
+	LIMIT(vips, 1, TUNDISH_VIPS_MAX - 1, "1024", "addresses", "VIPs of all services"),
+#undef LIMIT
+
+	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
+	 .choices = off_choice, .standard = "127.0.0.1:9799",
+	 .help = "address and port of the metrics"},
+};
+
+const size_t td_schema_rows = TD_ARRAY_SIZE(td_schema);
+
+const struct td_scope_info td_scopes[TD_SCOPES] = {
+	[TD_SCOPE_TOP] = {"", "", 0, 0, false},
+	[TD_SCOPE_INTERFACE] = {"interface", "interfaces[].", sizeof(struct td_interface_conf),
+				offsetof(struct td_interface_conf, at), false},
+	[TD_SCOPE_SERVICE] = {"service", "services[].", sizeof(struct td_service_conf),
+			      offsetof(struct td_service_conf, at), false},
+	[TD_SCOPE_BACKEND] = {"backend", "services[].backends[].", sizeof(struct td_backend_conf),
+			      offsetof(struct td_backend_conf, at), true},
+	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
+	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},
+	[TD_SCOPE_LIMITS] = {"limits", "limits.", 0, 0, false},
+	[TD_SCOPE_METRICS] = {"metrics", "metrics.", 0, 0, true},
+};
+
+const struct td_row *td_schema_find(enum td_scope scope, const char *key)
+{
+	for (size_t i = 0; i < td_schema_rows; i++)
+		if (td_schema[i].scope == scope && !strcmp(td_schema[i].key, key))
+			return &td_schema[i];
+	return NULL;
+}
+
+const char *td_schema_path(const struct td_row *row, char *buffer, size_t size)
+{
+	snprintf(buffer, size, "%s%s%s", td_scopes[row->scope].path, row->key,
+		 row->type == TD_TYPE_OBJECTS ? "[]" : "");
+	return buffer;
+}
+
+void td_schema_defaults(enum td_scope scope, void *object)
+{
+	for (size_t i = 0; i < td_schema_rows; i++) {
+		const struct td_row *row = &td_schema[i];
+
+		if (row->scope != scope)
+			continue;
+		if (row->type == TD_TYPE_MAPPING)
+			td_schema_defaults(row->opens, (char *)object + row->offset);
+		else if (row->standard)
+			td_value_read(row, row->standard, object, NULL);
+	}
+}
+
+/* ---- what would be valid ---------------------------------------------------- */
+
+#define WORD_MAX 24
+
+/* Insertions, removals, replacements and swaps of neighbours between two words
+ * (optimal string alignment); words too long to be a slip are far. */
+static unsigned int distance(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	unsigned int row[3][WORD_MAX + 1] = {0};
+
+	if (n > WORD_MAX || m > WORD_MAX)
+		return UINT32_MAX;
+	for (size_t j = 0; j <= m; j++)
+		row[0][j] = (unsigned int)j;
+	for (size_t i = 1; i <= n; i++) {
+		unsigned int *now = row[i % 3], *before = row[(i + 2) % 3];
+
+		now[0] = (unsigned int)i;
+		for (size_t j = 1; j <= m; j++) {
+			unsigned int best = before[j - 1] + (a[i - 1] != b[j - 1]);
+
+			best = TD_MIN(best, TD_MIN(before[j], now[j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				best = TD_MIN(best, row[(i + 1) % 3][j - 2] + 1);
+			now[j] = best;
+		}
+	}
+	return row[n % 3][m];
+}
+
+/* A list that grows in a buffer, and the member nearest to what was given. */
+struct valid {
+	char *buffer;
+	size_t size, used;
+	const char *given, *nearest;
+	unsigned int least;
+};
+
+static void valid_add(struct valid *v, const char *word)
+{
+	unsigned int far = v->given ? distance(v->given, word) : UINT32_MAX;
+	int n;
+
+	if (far < v->least) {
+		v->least = far;
+		v->nearest = word;
+	}
+	n = snprintf(v->buffer + v->used, v->size - v->used, "%s%s", v->used ? ", " : "", word);
+	if (n > 0)
+		v->used = TD_MIN(v->used + (size_t)n, v->size - 1);
+}
+
+/* One slip in a short word, two in a longer one. */
+static const char *valid_end(struct valid *v)
+{
+	if (v->nearest && v->least <= (strlen(v->nearest) < 5 ? 1 : 2))
+		snprintf(v->buffer + v->used, v->size - v->used, "; did you mean \"%s\"?",
+			 v->nearest);
+	return v->buffer;
+}
+
+const char *td_schema_valid_keys(enum td_scope scope, const char *given, char *buffer, size_t size)
+{
+	struct valid v = {buffer, size, 0, given, NULL, UINT32_MAX};
+
+	*buffer = '\0';
+	for (size_t i = 0; i < td_schema_rows; i++)
+		if (td_schema[i].scope == scope && td_schema[i].type != TD_TYPE_LATER)
+			valid_add(&v, td_schema[i].key);
+	return valid_end(&v);
+}
+
+const char *td_schema_valid_choices(const struct td_choice *choices, const char *given,
+				    char *buffer, size_t size)
+{
+	struct valid v = {buffer, size, 0, given, NULL, UINT32_MAX};
+
+	*buffer = '\0';
+	for (; choices->name; choices++)
+		if (!choices->later)
+			valid_add(&v, choices->name);
+	return valid_end(&v);
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Readers of single values. Each takes exactly the forms that the manual
+ * shows: no signs, no leading zeros, no second spelling, so that what one
+ * reader takes for octal or a truth value cannot mean something else here.
+ */
+#include "config/value.h"
+#include "core/address.h"
+
+const char *td_quote(const char *text, char buffer[TD_QUOTED])
+{
+	size_t n = 0;
+
+	buffer[n++] = '"';
+	for (; *text && n < TD_QUOTED - 6; text++)
+		buffer[n++] = *text < ' ' || *text > '~' ? '?' : *text;
+	memcpy(buffer + n, *text ? "...\"" : "\"", *text ? 5 : 2);
+	return buffer;
+}
+
+static bool all_digits(const char *text)
+{
+	return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* Decimal digits to a number that stops growing at 2^53. False for a leading
+ * zero, which YAML takes for octal. */
+static bool read_digits(const char *text, size_t n, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (!n || (n > 1 && *text == '0'))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (value < 1ull << 53)
+			value = value * 10 + (uint64_t)(text[i] - '0');
+	*ret = value;
+	return true;
+}
+
+static void store(const struct td_row *row, void *object, uint32_t value)
+{
+	void *field = (char *)object + row->offset;
+
+	if (row->size == 1)
+		memcpy(field, &(uint8_t){(uint8_t)value}, 1);
+	else if (row->size == 2)
+		memcpy(field, &(uint16_t){(uint16_t)value}, 2);
+	else if (row->size == 4)
+		memcpy(field, &value, 4);
+}
+
+uint32_t td_value_number(const struct td_row *row, const void *object)
+{
+	const char *field = (const char *)object + row->offset;
+	uint16_t two;
+	uint32_t four;
+
+	if (row->size == 1)
+		return *(const uint8_t *)field;
+	if (row->size == 2)
+		return memcpy(&two, field, 2), two;
+	return memcpy(&four, field, 4), four;
+}
+
+static int read_number(const struct td_row *row, const char *text, void *object,
+		       struct td_error *error)
+{
+	char quoted[TD_QUOTED];
+	uint64_t value;
+
+	if (*text == '-' && all_digits(text + 1))
+		return td_fail(error, EINVAL, "%s %.24s is under %u", row->key, text, row->min);
+	if (!all_digits(text) || !read_digits(text, strlen(text), &value))
+		return td_fail(error, EINVAL, "%s %s is not a number; valid: %u to %u", row->key,
+			       td_quote(text, quoted), row->min, row->max);
+	if (value > row->max)
+		return td_fail(error, EINVAL, "%s %.24s is over %u", row->key, text, row->max);
+	if (value < row->min)
+		return td_fail(error, EINVAL, "%s %.24s is under %u", row->key, text, row->min);
+	store(row, object, (uint32_t)value);
+	return 0;
+}
+
+const char *td_duration_print(uint32_t ms, char buffer[TD_DURATION_TEXT])
+{
+	uint32_t seconds = ms / 1000;
+
+	if (seconds && seconds % 3600 == 0)
+		snprintf(buffer, TD_DURATION_TEXT, "%uh", seconds / 3600);
+	else if (seconds && seconds % 60 == 0)
+		snprintf(buffer, TD_DURATION_TEXT, "%um", seconds / 60);
+	else
+		snprintf(buffer, TD_DURATION_TEXT, "%us", seconds);
+	return buffer;
+}
+
+static int read_duration(const struct td_row *row, const char *text, void *object,
+			 struct td_error *error)
+{
+	static const struct {
+		const char *name;
+		uint32_t ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	char quoted[TD_QUOTED], bound[TD_DURATION_TEXT];
+	size_t digits = strspn(text, "0123456789");
+	uint64_t value, ms = 0;
+
+	if (!digits || !read_digits(text, digits, &value))
+		return td_fail(error, EINVAL,
+			       "%s %s is not a duration; valid: a number with ms, s, "
+			       "m or h, such as %s",
+			       row->key, td_quote(text, quoted), row->standard);
+	if (!text[digits])
+		return td_fail(error, EINVAL, "%s %.24s has no unit; write %.24ss for seconds",
+			       row->key, text, text);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(units); i++)
+		if (!strcmp(text + digits, units[i].name))
+			ms = units[i].ms;
+	if (!ms)
+		return td_fail(error, EINVAL, "%s %s has an unknown unit; valid: ms, s, m, h",
+			       row->key, td_quote(text, quoted));
+	value = value > UINT32_MAX ? UINT32_MAX : value; /* far beyond any bound, in any unit */
+	ms = (ms * value + 999) / 1000 * 1000;
+	if (ms > row->max)
+		return td_fail(error, EINVAL, "%s %.24s is over %s", row->key, text,
+			       td_duration_print(row->max, bound));
+	if (ms < row->min)
+		return td_fail(error, EINVAL, "%s %.24s is under %s", row->key, text,
+			       td_duration_print(row->min, bound));
+	store(row, object, (uint32_t)ms);
+	return 0;
+}
+
+static int read_choice(const struct td_row *row, const char *text, void *object,
+		       struct td_error *error)
+{
+	char quoted[TD_QUOTED], valid[160];
+
+	for (const struct td_choice *c = row->choices; c->name; c++) {
+		if (strcmp(c->name, text))
+			continue;
+		if (c->later)
+			return td_fail(
+				error, EINVAL, "%s %s is not in this version; valid: %s", row->key,
+				td_quote(text, quoted),
+				td_schema_valid_choices(row->choices, NULL, valid, sizeof(valid)));
+		store(row, object, c->value);
+		return 0;
+	}
+	return td_fail(error, EINVAL, "%s %s is unknown; valid: %s", row->key,
+		       td_quote(text, quoted),
+		       td_schema_valid_choices(row->choices, text, valid, sizeof(valid)));
+}
+
+/* Names are words of paths on the control socket and arguments of commands, so
+ * they begin with neither a dot nor a dash. */
+static int read_name(const struct td_row *row, const char *text, void *object,
+		     struct td_error *error)
+{
+	size_t length = strlen(text);
+	char quoted[TD_QUOTED];
+
+	if (!length)
+		return td_fail(error, EINVAL, "%s is empty; valid: letters, digits, '.', '_', '-'",
+			       row->key);
+	if (length >= row->size)
+		return td_fail(error, EINVAL, "%s %s is longer than %zu characters", row->key,
+			       td_quote(text, quoted), row->size - 1);
+	for (const char *p = text; *p; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+		      (*p >= '0' && *p <= '9') || *p == '.' || *p == '_' || *p == '-'))
+			return td_fail(error, EINVAL,
+				       "%s %s has a character other than letters, "
+				       "digits, '.', '_' and '-'",
+				       row->key, td_quote(text, quoted));
+	if (*text == '.' || *text == '-')
+		return td_fail(error, EINVAL,
+			       "%s %s begins with '%c'; begin with a letter or digit", row->key,
+			       td_quote(text, quoted), *text);
+	memset((char *)object + row->offset, 0, row->size);
+	memcpy((char *)object + row->offset, text, length);
+	return 0;
+}
+
+/* The kernel's own rule (dev_valid_name), without what is not printable. */
+static int read_interface(const struct td_row *row, const char *text, void *object,
+			  struct td_error *error)
+{
+	size_t length = strlen(text);
+	char quoted[TD_QUOTED];
+	bool good = length > 0 && strcmp(text, ".") && strcmp(text, "..");
+
+	if (length >= row->size)
+		return td_fail(error, EINVAL, "%s %s is longer than %zu characters", row->key,
+			       td_quote(text, quoted), row->size - 1);
+	for (const char *p = text; *p; p++)
+		good = good && *p > ' ' && *p <= '~' && *p != '/' && *p != ':';
+	if (!good)
+		return td_fail(error, EINVAL, "%s %s cannot be an interface's name", row->key,
+			       td_quote(text, quoted));
+	memset((char *)object + row->offset, 0, row->size);
+	memcpy((char *)object + row->offset, text, length);
+	return 0;
+}
+
+/* What keeps an address from being a host's own unicast address, or NULL. */
+static const char *address_flaw(const struct tundish_addr *a)
+{
+	const struct in6_addr *six = (const struct in6_addr *)a;
+	uint32_t four = ntohl(a->word[3]);
+
+	if (!tundish_addr_is_v4(a))
+		return IN6_IS_ADDR_UNSPECIFIED(six) ? "the unspecified address"
+		       : IN6_IS_ADDR_LOOPBACK(six)  ? "a loopback address"
+		       : IN6_IS_ADDR_MULTICAST(six) ? "a multicast address"
+		       : IN6_IS_ADDR_LINKLOCAL(six) ? "a link-local address"
+						    : NULL;
+	return four == INADDR_ANY	  ? "the unspecified address"
+	       : four == INADDR_BROADCAST ? "the broadcast address"
+	       : four >> 24 == 127	  ? "a loopback address"
+	       : IN_MULTICAST(four)	  ? "a multicast address"
+	       : four >> 16 == 0xa9fe	  ? "a link-local address"
+					  : NULL;
+}
+
+static int read_address(const char *key, const char *text, struct tundish_addr *ret,
+			struct td_error *error)
+{
+	char quoted[TD_QUOTED], v4[TD_ADDRESS_TEXT];
+	struct tundish_addr a;
+	const char *flaw;
+
+	if (td_address_parse(text, &a) < 0) {
+		if (inet_pton(AF_INET6, text, &a) == 1)
+			return td_fail(error, EINVAL, "%s %s is an IPv4-mapped address; write %s",
+				       key, td_quote(text, quoted), td_address_print(&a, v4));
+		return td_fail(error, EINVAL,
+			       "%s %s is not an address; valid: one such as 192.0.2.10 "
+			       "or \"2001:db8::10\"",
+			       key, td_quote(text, quoted));
+	}
+	flaw = address_flaw(&a);
+	if (flaw)
+		return td_fail(error, EINVAL, "%s %s is %s; give a unicast address", key,
+			       td_quote(text, quoted), flaw);
+	*ret = a;
+	return 0;
+}
+
+int td_value_read_vip(const char *text, struct tundish_addr *ret, struct td_error *error)
+{
+	char quoted[TD_QUOTED];
+
+	if (strchr(text, '/'))
+		return td_fail(error, EINVAL,
+			       "VIP %s is a prefix, which is not in this version; "
+			       "valid: single addresses",
+			       td_quote(text, quoted));
+	return read_address("VIP", text, ret, error);
+}
+
+int td_value_read_port(const char *text, struct td_port_conf *ret, struct td_error *error)
+{
+	static const char valid[] = "valid: 1 to 65535, a range such as \"8000-8999\", or any";
+	size_t n = strspn(text, "0123456789");
+	const char *rest = text + n;
+	uint64_t first, last;
+	char quoted[TD_QUOTED];
+
+	if (!strcmp(text, "any")) {
+		ret->first = 0;
+		ret->last = UINT16_MAX;
+		return 0;
+	}
+	if (!read_digits(text, n, &first))
+		return td_fail(error, EINVAL, "port %s is not a port; %s", td_quote(text, quoted),
+			       valid);
+	last = first;
+	if (*rest && (*rest != '-' || !all_digits(rest + 1) ||
+		      !read_digits(rest + 1, strlen(rest + 1), &last)))
+		return td_fail(error, EINVAL, "port %s is not a port; %s", td_quote(text, quoted),
+			       valid);
+	if (!first || !last || first > UINT16_MAX || last > UINT16_MAX)
+		return td_fail(error, EINVAL, "port %.24s is out of bounds; %s", text, valid);
+	if (first > last)
+		return td_fail(error, EINVAL, "port range %.24s is reversed; write %u-%u", text,
+			       (unsigned int)last, (unsigned int)first);
+	ret->first = (uint16_t)first;
+	ret->last = (uint16_t)last;
+	return 0;
+}
+
+const char *td_ports_print(const struct td_port_conf *ports, char buffer[TD_PORTS_TEXT])
+{
+	if (!ports->first && ports->last == UINT16_MAX)
+		snprintf(buffer, TD_PORTS_TEXT, "any");
+	else if (ports->first == ports->last)
+		snprintf(buffer, TD_PORTS_TEXT, "%u", ports->first);
+	else
+		snprintf(buffer, TD_PORTS_TEXT, "%u-%u", ports->first, ports->last);
+	return buffer;
+}
+
+static int read_endpoint(const struct td_row *row, const char *text, void *object,
+			 struct td_error *error)
+{
+	struct tundish_addr address;
+	char quoted[TD_QUOTED];
+	uint16_t port;
+	bool off = row->choices && !strcmp(text, row->choices->name);
+
+	if (!off &&
+	    (strlen(text) >= row->size || td_endpoint_parse(text, &address, &port) < 0 || !port))
+		return td_fail(error, EINVAL,
+			       "%s %s is not ADDRESS:PORT; valid: one such as "
+			       "\"127.0.0.1:%s\" or \"[::]:%s\"%s%s",
+			       row->key, td_quote(text, quoted), row->choices ? "9799" : "8080",
+			       row->choices ? "9799" : "8080", row->choices ? ", or " : "",
+			       row->choices ? row->choices->name : "");
+	memset((char *)object + row->offset, 0, row->size);
+	if (!off)
+		memcpy((char *)object + row->offset, text, strlen(text));
+	return 0;
+}
+
+int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error)
+{
+	switch (row->type) {
+	case TD_TYPE_NAME: return read_name(row, text, object, error);
+	case TD_TYPE_INTERFACE: return read_interface(row, text, object, error);
+	case TD_TYPE_CHOICE: return read_choice(row, text, object, error);
+	case TD_TYPE_NUMBER: return read_number(row, text, object, error);
+	case TD_TYPE_DURATION: return read_duration(row, text, object, error);
+	case TD_TYPE_ADDRESS:
+		return read_address(row->key, text,
+				    (struct tundish_addr *)((char *)object + row->offset), error);
+	case TD_TYPE_ENDPOINT: return read_endpoint(row, text, object, error);
+	default: return td_fail(error, EINVAL, "%s is not a single value", row->key);
+	}
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One listener: an MHD daemon without a thread, its connections and requests.
+ *
+ * libmicrohttpd parses HTTP and ends connections that are silent. What it
+ * leaves open is closed here: bodies have a size of their own and one in
+ * common, and a request has to be complete within a time, so that a client
+ * that sends a byte now and then cannot hold a connection for ever.
+ *
+ * A request lives from the callback that sees its target (on_uri) to the
+ * one that sees its end (on_completed); in between on_request is called once
+ * with the head, once or more with pieces of the body, and once at the end,
+ * where the handler is asked.
+ */
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "control/private.h"
+
+struct td_client {
+	struct td_client *previous, *next;
+	int fd;
+	uint64_t since_ms; /* waiting for a request, or in the middle of one, since */
+	bool reading;
+};
+
+struct pending {
+	struct td_listener *listener;
+	struct td_uri uri;
+	int uri_error;
+	char *body;
+	size_t length, room;
+	unsigned int refuse; /* status to refuse the body with; what follows is dropped */
+	size_t dropped;
+	bool begun, answered;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static struct td_client *client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void client_reads(struct td_client *client, bool reading)
+{
+	if (!client)
+		return;
+	client->reading = reading;
+	client->since_ms = now_ms();
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct td_client *client = *socket_context;
+	const union MHD_ConnectionInfo *info;
+	struct td_listener *l = cls;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		client = calloc(1, sizeof(*client));
+		if (!client || !info) {
+			free(client);
+			return; /* lives without a deadline, under MHD's own */
+		}
+		client->fd = info->connect_fd;
+		client->next = l->clients;
+		if (l->clients)
+			l->clients->previous = client;
+		l->clients = client;
+		client_reads(client, true);
+		*socket_context = client;
+	} else if (client) {
+		if (client->previous)
+			client->previous->next = client->next;
+		else
+			l->clients = client->next;
+		if (client->next)
+			client->next->previous = client->previous;
+		free(client);
+		*socket_context = NULL;
+	}
+}
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->listener = cls;
+	p->uri_error = td_uri_parse(uri, &p->uri);
+	return p;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **req_cls,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct td_listener *l = cls;
+	struct pending *p = *req_cls;
+
+	client_reads(client_of(connection), true);
+	*req_cls = NULL;
+	if (!p)
+		return;
+	if (p->answered)
+		l->n_answering--;
+	l->bodies_bytes -= p->room;
+	td_uri_done(&p->uri);
+	free(p->body);
+	free(p);
+}
+
+static const char *request_query(const struct td_request *r, const char *key)
+{
+	const struct pending *p = r->transport;
+
+	return td_uri_query(&p->uri, key);
+}
+
+static enum MHD_Result answer(struct pending *p, struct MHD_Connection *connection,
+			      struct td_reply *reply)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	unsigned int status;
+
+	response = td_reply_response(reply, &status);
+	if (!response)
+		return MHD_NO;
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
+					p->listener->metrics ? "GET, HEAD" : "GET, HEAD, POST");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
+	if (result == MHD_YES && !p->answered) {
+		p->answered = true;
+		p->listener->n_answering++;
+	}
+	client_reads(client_of(connection), false);
+	return result;
+}
+
+static void refuse_body(struct pending *p, unsigned int status, struct td_reply *reply)
+{
+	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+		td_reply_error(reply, status, 1, "too many large requests at once, try again");
+	else
+		td_reply_error(reply, status, 1,
+			       "the request's body is over the limit of %zu bytes",
+			       p->listener->limits.body_bytes);
+}
+
+/* Takes a piece of the body; false where the connection is to be cut. */
+static bool take_body(struct pending *p, const char *data, size_t length)
+{
+	struct td_listener *l = p->listener;
+	size_t room = p->room;
+	char *bigger;
+
+	if (!p->refuse && p->length + length > l->limits.body_bytes)
+		p->refuse = MHD_HTTP_CONTENT_TOO_LARGE;
+	if (!p->refuse && p->length + length + 1 > room) {
+		room = TD_MAX(room * 2, p->length + length + 1);
+		room = TD_MIN(room, l->limits.body_bytes + 1);
+		if (l->bodies_bytes - p->room + room > l->limits.bodies_bytes) {
+			p->refuse = MHD_HTTP_SERVICE_UNAVAILABLE;
+		} else {
+			bigger = realloc(p->body, room);
+			if (!bigger)
+				return false;
+			l->bodies_bytes += room - p->room;
+			p->body = bigger;
+			p->room = room;
+		}
+	}
+	if (p->refuse) {
+		/* An answer can be given only at the end: hear a sender out that
+		 * is a little over, not one that never ends. */
+		p->dropped += length;
+		return p->dropped <= 4 * l->limits.body_bytes;
+	}
+	memcpy(p->body + p->length, data, length);
+	p->length += length;
+	return true;
+}
+
+/* The length that the head declares; 0 where it declares none. */
+static unsigned long long declared_length(struct MHD_Connection *connection)
+{
+	const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+						       MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return text ? strtoull(text, NULL, 10) : 0; /* checked by MHD */
+}
+
+static void ask_handler(struct pending *p, const char *method, struct td_reply *reply)
+{
+	const struct td_uri *t = &p->uri;
+	struct td_request request = {
+		.method = method,
+		.body = p->body ? p->body : "",
+		.body_length = p->length,
+		.query = request_query,
+		.transport = p,
+	};
+	size_t skip = p->listener->metrics ? 0 : 1;
+
+	if (p->body)
+		p->body[p->length] = '\0';
+	for (size_t i = skip; i < t->n_words; i++)
+		request.word[request.n_words++] = t->word[i];
+	p->listener->handler(p->listener->context, &request, reply);
+}
+
+static void ask(struct pending *p, const char *method, struct td_reply *reply)
+{
+	bool metrics = p->listener->metrics, post = strcmp(method, "POST") == 0;
+	const struct td_uri *t = &p->uri;
+
+	if (strcmp(method, "HEAD") == 0)
+		method = "GET"; /* libmicrohttpd leaves the body out */
+
+	if (strcmp(method, "GET") != 0 && (metrics || !post))
+		td_reply_error(reply, MHD_HTTP_METHOD_NOT_ALLOWED, 2,
+			       metrics ? "metrics are read with GET" : "requests are GET or POST");
+	else if (p->uri_error == -EINVAL || p->uri_error == -E2BIG)
+		td_reply_error(reply, MHD_HTTP_BAD_REQUEST, 2,
+			       "the request's path or query is malformed");
+	else if (p->uri_error == -ENOMEM)
+		td_reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, 1, "out of memory");
+	else if (p->uri_error < 0 || t->n_words == 0 ||
+		 strcmp(t->word[0], metrics ? "metrics" : "v1") != 0 ||
+		 (metrics ? t->n_words != 1 : t->n_words < 2))
+		td_reply_error(reply, MHD_HTTP_NOT_FOUND, 4,
+			       metrics ? "only /metrics is here"
+				       : "no such path; all are below /v1/");
+	else if (p->refuse)
+		refuse_body(p, p->refuse, reply);
+	else
+		ask_handler(p, method, reply);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *upload_data,
+				  size_t *upload_data_size, void **req_cls)
+{
+	struct pending *p = *req_cls;
+	struct td_reply reply = {0};
+
+	if (!p)
+		return MHD_NO; /* no memory when it began */
+	if (!p->begun) {
+		p->begun = true;
+		if (declared_length(connection) <= p->listener->limits.body_bytes)
+			return MHD_YES;
+		refuse_body(p, MHD_HTTP_CONTENT_TOO_LARGE, &reply);
+		return answer(p, connection, &reply);
+	}
+	if (*upload_data_size) {
+		bool ok = take_body(p, upload_data, *upload_data_size);
+
+		*upload_data_size = 0;
+		return ok ? MHD_YES : MHD_NO;
+	}
+	ask(p, method, &reply);
+	return answer(p, connection, &reply);
+}
+
+int td_listener_start(struct td_listener *l, int fd, struct td_error *error)
+{
+	l->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, l->limits.connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		l->limits.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, l->limits.head_bytes,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, l, MHD_OPTION_END);
+	if (!l->daemon) {
+		close(fd);
+		return td_fail(error, ENOMEM, "cannot start the HTTP server: %s", strerror(errno));
+	}
+	return 0;
+}
+
+void td_listener_stop(struct td_listener *l)
+{
+	if (l->daemon)
+		MHD_stop_daemon(l->daemon); /* closes the listening socket too */
+	l->daemon = NULL;
+}
+
+int td_listener_fd(const struct td_listener *l)
+{
+	return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+int td_listener_wait_ms(struct td_listener *l)
+{
+	uint64_t now = now_ms(), deadline;
+	MHD_UNSIGNED_LONG_LONG ms;
+	uint64_t wait = INT32_MAX;
+
+	if (!l->daemon)
+		return -1;
+	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
+		wait = TD_MIN(wait, ms);
+	for (struct td_client *c = l->clients; c; c = c->next) {
+		if (!c->reading)
+			continue;
+		deadline = c->since_ms + l->limits.request_ms;
+		wait = TD_MIN(wait, deadline > now ? deadline - now : 0);
+	}
+	return wait == INT32_MAX ? -1 : (int)wait;
+}
+
+void td_listener_run(struct td_listener *l)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+	uint64_t now = now_ms();
+
+	if (!l->daemon)
+		return;
+	for (struct td_client *c = l->clients; c; c = c->next)
+		if (c->reading && now - c->since_ms >= l->limits.request_ms)
+			shutdown(c->fd, SHUT_RDWR); /* MHD sees its end and closes it */
+
+	/* One pass reads, the next one answers; bounded, as others wait too. */
+	for (int i = 0; i < 8; i++) {
+		MHD_run(l->daemon);
+		if (MHD_get_timeout(l->daemon, &ms) != MHD_YES || ms > 0)
+			break;
+	}
+}
+
+void td_listener_drain(struct td_listener *l, int timeout_ms)
+{
+	uint64_t end = now_ms() + timeout_ms, now;
+	struct pollfd p;
+	int fd;
+
+	if (!l->daemon)
+		return;
+	fd = MHD_quiesce_daemon(l->daemon);
+	if (fd >= 0)
+		close(fd);
+	while (l->n_answering && (now = now_ms()) < end) {
+		p = (struct pollfd){.fd = td_listener_fd(l), .events = POLLIN};
+		poll(&p, 1, TD_MIN(end - now, 10));
+		td_listener_run(l);
+	}
+}

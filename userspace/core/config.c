@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The configuration as a value: its end, and whether two of them say the same.
+ */
+#include "core/config.h"
+
+struct td_config *td_config_free(struct td_config *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < c->n_services; i++) {
+		free(c->services[i].vips);
+		free(c->services[i].ports);
+		free(c->services[i].backends);
+	}
+	free(c->services);
+	free(c->interfaces);
+	free(c);
+	return NULL;
+}
+
+static bool backend_equal(const struct td_backend_conf *a, const struct td_backend_conf *b)
+{
+	return !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
+	       a->weight == b->weight && a->state == b->state;
+}
+
+static bool service_equal(const struct td_service_conf *a, const struct td_service_conf *b)
+{
+	if (strcmp(a->name, b->name) || strcmp(a->listen, b->listen) ||
+	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
+	    a->n_vips != b->n_vips || a->n_ports != b->n_ports || a->n_backends != b->n_backends)
+		return false;
+	for (size_t i = 0; i < a->n_vips; i++)
+		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address))
+			return false;
+	for (size_t i = 0; i < a->n_ports; i++)
+		if (a->ports[i].first != b->ports[i].first || a->ports[i].last != b->ports[i].last)
+			return false;
+	for (size_t i = 0; i < a->n_backends; i++)
+		if (!backend_equal(&a->backends[i], &b->backends[i]))
+			return false;
+	return true;
+}
+
+bool td_config_equal(const struct td_config *a, const struct td_config *b)
+{
+	if (a->n_interfaces != b->n_interfaces || a->n_services != b->n_services)
+		return false;
+	for (size_t i = 0; i < a->n_interfaces; i++)
+		if (strcmp(a->interfaces[i].name, b->interfaces[i].name) ||
+		    a->interfaces[i].attach != b->interfaces[i].attach)
+			return false;
+	for (size_t i = 0; i < a->n_services; i++)
+		if (!service_equal(&a->services[i], &b->services[i]))
+			return false;
+	/* Both are made of 32-bit words alone, so there is no padding to differ. */
+	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&
+	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
+	       !strcmp(a->metrics_listen, b->metrics_listen);
+}

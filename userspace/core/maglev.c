@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation.
+ *
+ * Each member has a permutation of all slots, made from its address alone:
+ * slot(k) = (offset + k * skip) mod M, with M prime. Members take turns; in its
+ * turn a member takes the first slot of its permutation that is still free,
+ * until none is.
+ *
+ * Weights decide how often a member has its turn: the k-th one comes at the
+ * virtual time k / weight, and all begin at 0, so that a weight above zero
+ * always gets a slot. This is Envoy's weighted Maglev (a turn when iteration *
+ * weight reaches a target) without its iterations: time does not depend on the
+ * largest weight, so changing that one member does not shift all others'
+ * turns, and a heap finds the next turn without asking every member. With
+ * equal weights it is the paper's algorithm. Ties go by address.
+ *
+ * Changing the hash, the order or the clock below moves flows in a fleet whose
+ * hosts run different versions; tests/unit/test_maglev.c holds a checksum.
+ */
+#include "core/maglev.h"
+
+#define SLOTS TUNDISH_MAGLEV_SLOTS
+#define SEED_OFFSET 0x243f6a8885a308d3ull /* digits of pi: nothing up the sleeve */
+#define SEED_SKIP 0x13198a2e03707344ull
+
+/* A turn is one word: virtual time above, the member's rank below. 46 bits hold
+ * SLOTS turns of weight 1, the rank any number of backends. */
+#define RANK_BITS 17
+#define TIME_UNIT (1ull << 29) /* the time between two turns of weight 1 */
+
+_Static_assert((1u << RANK_BITS) >= TUNDISH_BACKENDS_MAX, "rank of a member");
+_Static_assert(SLOTS < (1u << 17), "turns of a member");
+
+struct member {
+	struct tundish_addr address;
+	uint32_t backend;
+	uint32_t position, skip;
+	uint64_t interval; /* virtual time between two turns */
+};
+
+static uint64_t address_hash(const struct tundish_addr *a, uint64_t seed)
+{
+	uint64_t h = tundish_mix64(seed ^ ((uint64_t)a->word[0] << 32 | a->word[1]));
+
+	return tundish_mix64(h ^ ((uint64_t)a->word[2] << 32 | a->word[3]));
+}
+
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(&((const struct member *)a)->address, &((const struct member *)b)->address,
+		      sizeof(struct tundish_addr));
+}
+
+/* Puts the top of the heap, whose key has grown, where it belongs. */
+static void sift_down(uint64_t *heap, size_t n)
+{
+	uint64_t key = heap[0];
+	size_t hole = 0, child;
+
+	while ((child = 2 * hole + 1) < n) {
+		if (child + 1 < n && heap[child + 1] < heap[child])
+			child++;
+		if (heap[child] >= key)
+			break;
+		heap[hole] = heap[child];
+		hole = child;
+	}
+	heap[hole] = key;
+}
+
+static void take_turns(struct member *members, uint64_t *heap, size_t n, uint32_t *slots)
+{
+	for (uint32_t filled = 0; filled < SLOTS; filled++) {
+		struct member *m = &members[heap[0] & ((1u << RANK_BITS) - 1)];
+
+		while (slots[m->position]) {
+			m->position += m->skip;
+			if (m->position >= SLOTS)
+				m->position -= SLOTS;
+		}
+		slots[m->position] = m->backend;
+		heap[0] += m->interval << RANK_BITS;
+		sift_down(heap, n);
+	}
+}
+
+int td_maglev_fill(const struct td_maglev_member *members, size_t n, uint32_t *ret_slots)
+{
+	_cleanup_free_ struct member *m = NULL;
+	_cleanup_free_ uint64_t *heap = NULL;
+	size_t used = 0;
+
+	if (n >= TUNDISH_BACKENDS_MAX)
+		return -EINVAL;
+	m = calloc(n + 1, sizeof(*m));
+	heap = calloc(n + 1, sizeof(*heap));
+	if (!m || !heap)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < n; i++) {
+		m[i].address = members[i].address;
+		m[i].backend = members[i].backend;
+		if (members[i].weight)
+			m[i].interval = TD_MAX(TIME_UNIT / members[i].weight, 1ull);
+	}
+	qsort(m, n, sizeof(*m), by_address);
+	for (size_t i = 1; i < n; i++)
+		if (!by_address(&m[i - 1], &m[i]))
+			return -EINVAL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!m[i].interval)
+			continue;
+		m[used] = m[i];
+		m[used].position = address_hash(&m[i].address, SEED_OFFSET) % SLOTS;
+		m[used].skip = address_hash(&m[i].address, SEED_SKIP) % (SLOTS - 1) + 1;
+		heap[used] = used; /* all at time 0, in order: a heap already */
+		used++;
+	}
+
+	memset(ret_slots, 0, SLOTS * sizeof(*ret_slots));
+	if (used)
+		take_turns(m, heap, used, ret_slots);
+	return 0;
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The steps between two states, in their order; see plan.h. What each entry
+ * shall become is decided in target.c and target_vips.c.
+ *
+ * What makes a cut plan safe: each step writes one entry that is complete in
+ * itself, the order keeps everything that is referred to complete, and each
+ * step leaves a trace in the state (a row in its backends' weights), so that a
+ * new plan from a half-way state holds just the remaining steps.
+ */
+#include "core/plan.h"
+
+#include "core/target.h"
+
+void td_plan_done(struct td_plan *p)
+{
+	td_state_done(&p->target);
+	free(p->steps);
+	*p = (struct td_plan){0};
+}
+
+static int add(struct td_plan *p, enum td_step_kind kind, uint32_t id, size_t index, const char *why)
+{
+	struct td_step *s;
+
+	if (td_grow(&p->steps, p->n_steps, sizeof(*p->steps)) < 0)
+		return -ENOMEM;
+	s = &p->steps[p->n_steps++];
+	*s = (struct td_step){.kind = kind, .id = id, .index = index};
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	return 0;
+}
+
+static int add_services(struct td_plan *p, const struct td_target *t, enum td_change change,
+			enum td_step_kind kind)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_services && !r; i++)
+		if (t->services[i].change == change)
+			r = add(p, kind, t->services[i].s.id, i, t->services[i].why);
+	return r;
+}
+
+static int add_backends(struct td_plan *p, const struct td_target *t, enum td_change change,
+			enum td_step_kind kind)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_backends && !r; i++)
+		if (t->backends[i].change == change)
+			r = add(p, kind, t->backends[i].b.id, i, t->backends[i].why);
+	return r;
+}
+
+static int add_rows(struct td_plan *p, const struct td_target *t, bool wanted)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_services && !r; i++) {
+		const struct td_target_service *s = &t->services[i];
+
+		if (s->row_changes && !!s->conf == wanted)
+			r = add(p, TD_STEP_ROW_SET, s->s.id, i, s->row_why);
+	}
+	return r;
+}
+
+static int add_vips(struct td_plan *p, const struct td_target *t, enum td_change change)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_vips && !r; i++) {
+		const struct td_target_vip *v = &t->vips[i];
+
+		if (v->change != change)
+			continue;
+		/* Those that stay come first in the target, in its order. */
+		if (change == TD_CHANGE_PUT)
+			r = add(p, TD_STEP_VIP_PUT, v->v.value.id, i, v->why);
+		else
+			r = add(p, TD_STEP_VIP_DELETE, v->v.value.id, v->installed_index, v->why);
+	}
+	return r;
+}
+
+static int add_steps(struct td_plan *p, const struct td_target *t, bool deletions_first)
+{
+	int r = add_services(p, t, TD_CHANGE_PUT, TD_STEP_SERVICE_PUT);
+
+	r = r ?: add_backends(p, t, TD_CHANGE_PUT, TD_STEP_BACKEND_PUT);
+	r = r ?: add_rows(p, t, true);
+	r = r ?: add_backends(p, t, TD_CHANGE_PUT_AFTER_ROW, TD_STEP_BACKEND_PUT);
+	r = r ?: add_vips(p, t, deletions_first ? TD_CHANGE_DELETE : TD_CHANGE_PUT);
+	r = r ?: add_vips(p, t, deletions_first ? TD_CHANGE_PUT : TD_CHANGE_DELETE);
+	r = r ?: add_rows(p, t, false);
+	r = r ?: add_backends(p, t, TD_CHANGE_GONE, TD_STEP_BACKEND_GONE);
+	return r ?: add_services(p, t, TD_CHANGE_GONE, TD_STEP_SERVICE_GONE);
+}
+
+static int copy_target(struct td_state *s, const struct td_target *t)
+{
+	s->services = calloc(t->n_services + 1, sizeof(*s->services));
+	s->backends = calloc(t->n_backends + 1, sizeof(*s->backends));
+	s->vips = calloc(t->n_vips + 1, sizeof(*s->vips));
+	if (!s->services || !s->backends || !s->vips)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n_services; i++)
+		s->services[s->n_services++] = t->services[i].s;
+	for (size_t i = 0; i < t->n_backends; i++)
+		s->backends[s->n_backends++] = t->backends[i].b;
+	for (size_t i = 0; i < t->n_vips; i++)
+		if (t->vips[i].change != TD_CHANGE_DELETE)
+			s->vips[s->n_vips++] = t->vips[i].v;
+	return 0;
+}
+
+static int make(const struct td_state *installed, const struct td_config *config,
+		const struct tundish_addr *endpoints, size_t n_endpoints,
+		const struct tundish_settings *limits, struct td_target *t, struct td_plan *p,
+		struct td_error *error)
+{
+	int r;
+
+	r = td_target_services(t, installed, config, limits, error);
+	r = r ?: td_target_backends(t, installed, limits, error);
+	r = r ?: td_target_vips(t, installed, config, endpoints, n_endpoints, limits, error);
+	r = r ?: copy_target(&p->target, t);
+	/* Old and new VIPs fit into the table together, or the old ones go first. */
+	return r ?: add_steps(p, t, t->n_vips > limits->vips_max);
+}
+
+int td_plan_make(const struct td_state *installed, const struct td_config *config,
+		 const struct tundish_addr *endpoints, size_t n_endpoints,
+		 const struct tundish_settings *limits, struct td_plan *ret, struct td_error *error)
+{
+	struct td_target t = {0};
+	struct td_plan p = {0};
+	int r;
+
+	r = make(installed, config, endpoints, n_endpoints, limits, &t, &p, error);
+	td_target_done(&t);
+	if (r == -ENOMEM)
+		td_fail(error, ENOMEM, "out of memory while planning the change");
+	if (r < 0) {
+		td_plan_done(&p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
