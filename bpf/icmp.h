@@ -100,6 +100,10 @@ static __noinline verdict_t icmp_ping(struct xdp_md *ctx, const struct network *
 		icmp->type = ICMP_ECHOREPLY;
 	}
 	icmp->checksum = csum_replace(icmp->checksum, bpf_htons(type << 8), bpf_htons(icmp->type << 8));
+	/* All zero but the type (identifier and sequence 0, no payload): 0 would be wrong
+	 * then, and ~0 never is. */
+	if (!icmp->checksum)
+		icmp->checksum = 0xffff;
 	swap_link(eth);
 	return VERDICT(XDP_TX, sent_ping);
 }
@@ -176,6 +180,10 @@ static __noinline verdict_t icmp_too_big(struct xdp_md *ctx, const struct networ
 	__u64 sum;
 
 	if (offset > LINK_MAX || offset < sizeof(struct ethhdr) || n->length < quote)
+		return DROP(malformed);
+	/* No ICMP error about one (RFC 1122, 3.2.2; RFC 4443, 2.4), which has no business
+	 * to be that large. */
+	if (n->protocol == (n->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return DROP(malformed);
 	if (bpf_xdp_load_bytes(ctx, 0, link, sizeof(link)))
 		return DROP(malformed);

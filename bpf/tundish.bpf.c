@@ -186,18 +186,16 @@ static __noinline verdict_t oddity(const struct tundish_vip *vip, const struct n
 }
 
 static __noinline verdict_t icmp(struct xdp_md *ctx, const struct network *n, struct icmp_error *e,
-				 int dry)
+				 __u32 link)
 {
-	verdict_t v = icmp_ping(ctx, n);
+	verdict_t v = link ? VERDICT_NONE : icmp_ping(ctx, n);
 
 	if (v != VERDICT_NONE)
 		return v;
 	icmp_read_error(ctx, n, e);
-	if (!e->found)
-		return VERDICT(XDP_PASS, pass_icmp);
-	COUNT(dry, icmp_error);
-	TRACE(dry, icmp_error, bpf_ntohs(e->port));
-	return VERDICT_NONE;
+	if (e->found)
+		return VERDICT_NONE;
+	return link ? VERDICT(XDP_PASS, pass_other) : VERDICT(XDP_PASS, pass_icmp);
 }
 
 /* Where to go on reading: at the frame's own network header, or at the one that
@@ -206,6 +204,7 @@ struct layer {
 	__u32 offset;
 	__u32 is_v6;
 	__u32 link; /* of the inner one: length of the link header; else 0 */
+	__u32 end;  /* of the inner one: where the tunnel's packet ends in the frame */
 };
 
 /* Not a verdict: the tunnel ends here, read the layer that it holds. */
@@ -215,6 +214,7 @@ static __always_inline verdict_t tunnel(struct layer *l, const struct network *n
 {
 	TRACE(dry, decapsulated, n->protocol);
 	l->link = l->offset;
+	l->end = n->offset + n->length;
 	l->offset = n->transport;
 	l->is_v6 = n->protocol == IPPROTO_IPV6;
 	return VERDICT_INNER;
@@ -236,6 +236,9 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		     : parse_v4(ctx, data, data_end, offset, &n))
 		return VERDICT(XDP_PASS, pass_other);
 
+	if (unlikely(l->link && n.offset + n.length > l->end))
+		n.odd = ODD_MALFORMED;
+
 	vip = bpf_map_lookup_elem(&vips, &n.destination);
 	if (!vip) {
 		TRACE(dry, no_vip, 0);
@@ -254,16 +257,20 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		struct icmp_error e;
 		verdict_t v;
 
-		if (n.protocol != (n.is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || l->link)
+		if (n.protocol != (n.is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 			return VERDICT(XDP_PASS, pass_other);
-		v = icmp(ctx, &n, &e, dry);
+		v = icmp(ctx, &n, &e, l->link);
 		if (v != VERDICT_NONE)
 			return v;
 		range = find_port(vip, IPPROTO_TCP, bpf_ntohs(e.port));
+		if (l->link && (!range || range->delivery != TUNDISH_DELIVERY_WORKERS))
+			return VERDICT(XDP_PASS, pass_other);
 		if (!range)
 			return VERDICT(XDP_PASS, pass_icmp);
+		COUNT(dry, icmp_error);
+		TRACE(dry, icmp_error, bpf_ntohs(e.port));
 		return serve(ctx, &n, &e.client, e.client_port, e.port, vip->id, range->service, 0, 0,
-			     0, dry);
+			     l->link, dry);
 	}
 
 	parse_tcp(ctx, data, data_end, &n, &t);
@@ -319,6 +326,7 @@ static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
 	l.offset = link.offset;
 	l.is_v6 = link.type == bpf_htons(ETH_P_IPV6);
 	l.link = 0;
+	l.end = 0;
 	_Pragma("nounroll") for (depth = 0; depth < 2; depth++)
 	{
 		v = network(ctx, &l, dry);

@@ -78,7 +78,7 @@ struct td_daemon {
 	sd_event *event;
 	uint64_t started_ns;
 	char *limits_note;
-	char vips_trouble[256], privileges[160];
+	char vips_trouble[256], metrics_trouble[256], privileges[160];
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
@@ -136,7 +136,7 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 	     struct td_error *error);
 /* For the crash tests: counts one step, and ends the process at the chosen one. */
 void td_step_done(struct td_daemon *d);
-/* "service web", "backend web/web1", "vip 192.0.2.10" */
+/* "web", "web/web1", "192.0.2.10": together with the kind's name it says what */
 void td_step_object(const struct td_state *installed, const struct td_plan *plan,
 		    const struct td_step *step, char *buffer, size_t size);
 const char *td_step_kind_name(enum td_step_kind kind);

@@ -136,7 +136,8 @@ struct td_carried {
 	enum td_attach_mode mode;
 	bool dispatcher; /* main_id is libxdp's dispatcher, which can take a further program */
 	bool unreadable; /* the main program could not be looked at for lack of privilege */
-	char name[16];	 /* of the main program */
+	unsigned int n_others; /* programs in the dispatcher that are not ours */
+	char name[16];	       /* of the main program */
 	uint32_t our_id;   /* our program, alone or in the dispatcher, the newest; 0: none */
 	uint32_t older_id; /* another of ours in the dispatcher: a replacement cut short */
 	uint64_t our_load_time;
@@ -148,7 +149,7 @@ void td_carried_done(struct td_carried *c);
 /* `map_ids`: a program that uses one of them is ours. */
 int td_carried_read(unsigned int ifindex, const uint32_t *map_ids, size_t n_map_ids,
 		    struct td_carried *ret);
-int td_carried_leave_dispatcher(unsigned int ifindex, uint32_t id);
+int td_carried_leave_dispatcher(unsigned int ifindex, const struct td_carried *c, uint32_t id);
 
 /* Takes our program off; what others have there stays. */
 int td_carried_detach(unsigned int ifindex, const char *name, const struct td_carried *c,
@@ -160,8 +161,6 @@ uint32_t td_mode_flags(enum td_attach_mode mode); /* XDP_FLAGS_* */
 bool td_carried_anywhere(const uint32_t *map_ids, size_t n_map_ids, char *name);
 
 /* ---- the handle ------------------------------------------------------------ */
-
-#define TD_REMEMBERED_MAX 64
 
 struct td_kernel {
 	char pin_dir[PATH_MAX];
@@ -178,14 +177,6 @@ struct td_kernel {
 	struct xdp_program *program;
 	int alone_fd; /* loaded as an XDP program of its own; -1: not */
 	uint32_t alone_id;
-
-	/* What was seen on interfaces while there was the privilege to look. */
-	struct {
-		unsigned int ifindex;
-		uint32_t main_id, our_id;
-		uint64_t our_load_time;
-		bool dispatcher;
-	} remembered[TD_REMEMBERED_MAX];
 
 	void *mapped[TD_MAP_COUNT];
 	size_t mapped_bytes[TD_MAP_COUNT];

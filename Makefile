@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# One Makefile, nothing but `make` needed beforehand: whatever else is missing is
+# named, and installed where make runs as root (scripts/setup). Sources are found
+# by wildcard; all that is made lands below $(BUILD).
+
+BUILD	?= build
+CLANG	?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL	?= bpftool
+PREFIX	?= /usr
+DESTDIR	?=
+SANITIZE ?=
+FUZZ_SECONDS ?= 30
+TESTS	?=
+
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
+# Asked once, when first used: by then scripts/setup has run.
+once = $(eval $(1) := $(shell $(2)))$($(1))
+
+PKGS	= libbpf libxdp yaml-0.1 jansson libmicrohttpd libsystemd libmnl libcap-ng libcurl
+PKG_CFLAGS = $(call once,PKG_CFLAGS,pkg-config --cflags $(PKGS) cmocka)
+PKG_LIBS = $(call once,PKG_LIBS,pkg-config --libs $(PKGS))
+MULTIARCH = $(call once,MULTIARCH,$(CC) -print-multiarch)
+VERSION	= $(call once,VERSION,git -c safe.directory='*' describe --always --dirty 2>/dev/null || echo unknown)
+
+WARN	= -Wall -Wextra -Wno-unused-parameter
+ALL_CFLAGS = -std=gnu11 -O2 -g $(WARN) -Werror -fno-strict-aliasing -D_GNU_SOURCE \
+	-Iinclude -Iuserspace -I$(BUILD) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(PKG_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+BPF_ARCH = $(call once,BPF_ARCH,uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+BPF_CFLAGS = -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) $(WARN) -Iinclude -Ibpf -I/usr/include/$(MULTIARCH)
+NATIVE_CFLAGS = $(filter-out -O2,$(ALL_CFLAGS)) -O1 -Itests/native/include -Ibpf -Itests -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_CFLAGS = $(filter-out -fsanitize=% -O2,$(ALL_CFLAGS)) -O1 -Itests/native/include -Ibpf -Itests \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+# ---- what there is ------------------------------------------------------------
+parts	= $(wildcard $(1:%=userspace/%/*.c))
+obj	= $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIBRARY	:= $(call parts,lib core config kernel net control)
+DAEMON	:= $(call parts,daemon)
+CLI	:= $(call parts,cli)
+BPF	:= $(patsubst bpf/%.bpf.c,$(BUILD)/%.bpf.o,$(wildcard bpf/*.bpf.c))
+SKELETONS := $(BPF:.bpf.o=.skel.h)
+PROGRAMS := $(if $(DAEMON),$(BUILD)/tundishd) $(if $(CLI),$(BUILD)/tundish)
+
+# A program per test_*.c; the other .c files of a directory are common to its tests.
+tests	= $(patsubst tests/$(1)/test_%.c,$(BUILD)/tests/$(2)_%,$(wildcard tests/$(1)/test_*.c))
+common	= $(filter-out tests/$(1)/test_% tests/$(1)/fuzz_% tests/$(1)/bench_% %.bpf.c,$(wildcard tests/$(1)/*.c))
+UNIT	:= $(call tests,unit,test)
+NATIVE	:= $(patsubst tests/native/%.c,$(BUILD)/tests/native_%,$(patsubst tests/native/test_%.c,tests/native/%.c,$(wildcard tests/native/*.c)))
+BPF_TESTS := $(call tests,bpf,bpf)
+TEST_BPF := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/%.bpf.o,$(wildcard tests/bpf/*.bpf.c))
+FUZZERS	:= $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES	:= $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/bench/%.bpf.o,$(wildcard tests/bench/*.bpf.c))
+SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.c tests/fuzz/*.c) \
+	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
+FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
+MANUALS	:= $(wildcard scripts/man/*.[1-8])
+READY	:= $(BUILD)/.ready
+
+.PHONY: all setup tests benches test test-soak bench fuzz fuzzers demo format lint install clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(SKELETONS) $(BUILD)/libtundish.a $(PROGRAMS) ## builds tundishd and tundish (the default)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z_.-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' Makefile
+	@echo "  variables: V=1 shows commands, TESTS='unit net/10-*' chooses tests, SANITIZE=address,undefined"
+	@echo "             BUILD=DIR, FUZZ_SECONDS=30, SOAK_MINUTES=60, DESTDIR= PREFIX=/usr"
+
+setup: ## installs what building and testing need (as root), if anything is missing
+	@scripts/setup test
+
+$(READY): scripts/setup
+	@scripts/setup build
+	@mkdir -p $(@D) && touch $@
+
+# ---- data path ----------------------------------------------------------------
+$(BUILD)/%.bpf.o: bpf/%.bpf.c | $(READY)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
+
+$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c | $(READY)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
+
+$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c | $(READY)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
+
+$(BUILD)/tests/%.bpf.o: tests/bpf/%.bpf.c | $(READY)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
+
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+# ---- programs -------------------------------------------------------------------
+$(BUILD)/obj/%.o: %.c | $(READY) $(SKELETONS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -Ibpf -DTD_VERSION='"$(VERSION)"' -MMD -MP -c $< -o $@
+
+define link
+$(call say,LINK,$@)
+$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) $(1)
+endef
+
+# Of all parts, for the tests too; a program takes from it what it needs. Appended (q),
+# since files of different parts may have the same name.
+$(BUILD)/libtundish.a: $(call obj,$(filter-out %/main.c,$(LIBRARY) $(DAEMON) $(CLI)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
+
+$(BUILD)/tundishd: $(call obj,userspace/daemon/main.c) $(BUILD)/libtundish.a
+	$(link)
+$(BUILD)/tundish: $(call obj,userspace/cli/main.c) $(BUILD)/libtundish.a
+	$(link)
+
+# ---- tests ------------------------------------------------------------------------
+tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) ## builds all tests
+benches: $(PROGRAMS) $(BENCHES) $(BENCH_BPF)
+fuzzers: $(FUZZERS)
+
+$(UNIT): $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(call obj,$(call common,unit)) $(BUILD)/libtundish.a
+	$(call link,-lcmocka)
+$(BPF_TESTS): $(BUILD)/tests/bpf_%: $(BUILD)/obj/tests/bpf/test_%.o $(call obj,$(call common,bpf)) $(BUILD)/libtundish.a
+	$(call link,-lcmocka)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call obj,$(call common,bench)) $(BUILD)/libtundish.a
+	$(link)
+
+define native
+$(call say,NATIVE,$@)
+$(Q)mkdir -p $(@D) && $(CC) $(NATIVE_CFLAGS) -MMD -MP -MT $@ -MF $@.d $< -o $@ -lcmocka
+endef
+$(BUILD)/tests/native_%: tests/native/test_%.c | $(READY)
+	$(native)
+$(BUILD)/tests/native_%: tests/native/%.c | $(READY)
+	$(native)
+
+$(BUILD)/fuzz/obj/%.o: %.c | $(READY) $(SKELETONS)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(BUILD)/fuzz/libtundish.a: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIBRARY))
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/libtundish.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(PKG_LIBS)
+
+test: setup ## every test this machine can run, in under ten minutes (as root)
+	@+$(MAKE) --no-print-directory tests
+	@BUILD=$(BUILD) tests/run $(TESTS)
+
+test-soak: setup ## an hour of churn, load and a hundred kills (as root)
+	@+$(MAKE) --no-print-directory tests
+	@BUILD=$(BUILD) tests/soak
+
+bench: setup ## measures the data path; prints a table, writes $(BUILD)/bench.json (as root)
+	@+$(MAKE) --no-print-directory benches
+	@BUILD=$(BUILD) tests/bench/run
+
+fuzz: setup ## runs each fuzzer for FUZZ_SECONDS
+	@+$(MAKE) --no-print-directory fuzzers
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZERS)
+
+demo: setup ## a client, an edge host and three backends in network namespaces (as root)
+	@+$(MAKE) --no-print-directory all $(BUILD)/tests/pass.bpf.o
+	@BUILD=$(BUILD) scripts/demo $(if $(KEEP),--keep)
+
+# ---- for those who change the code -----------------------------------------------
+format: ## formats all C files as .clang-format says
+	$(Q)clang-format -i $(FORMATTED)
+
+lint: ## includes, style, static analysis, manuals
+	$(Q)scripts/check-includes
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
+		--suppress=missingInclude --suppress=nullPointerRedundantCheck -Iinclude -Iuserspace userspace
+	$(Q)$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
+
+compile_commands.json: Makefile ## for editors and clang-tidy
+	@{ sep='['; for f in $(SOURCES); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "arguments": [%s "-c", "%s"]}' "$$sep" "$(CURDIR)" "$$f" \
+			"$$(printf '"%s", ' $(CC) $(ALL_CFLAGS) -Ibpf -Itests)" "$$f"; sep=','; \
+	done; printf '\n]\n'; } > $@
+
+install: all ## installs below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)/etc/tundish
+	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	$(foreach m,$(MANUALS),install -D -m 0644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
+	$(foreach u,$(wildcard scripts/*.service),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u));)
+	$(foreach y,$(wildcard scripts/*.yaml),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
+
+clean: ## removes all that was made
+	rm -rf $(BUILD) compile_commands.json
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Live flows in a flood of spoofed SYNs.
+ *
+ * So many flows are established that they fill a given part of the table's
+ * entries. A backend is then taken out of the pool, so that Maglev alone would
+ * send its flows elsewhere, and packets of live flows drawn at random pass,
+ * each followed by a hundred SYNs from addresses that nobody has. Half way
+ * through, another backend is reweighted. In the end each live flow sends once
+ * more. A packet that reaches another backend than its flow's SYN did is lost.
+ *
+ * Flows that found no place in the table when they were opened are counted apart,
+ * and their packets are lost ones too: to their clients it makes no difference.
+ */
+#include <linux/bpf.h>
+
+#include "bench.h"
+
+#define ADVERTISED 262144u /* the table has twice as many entries */
+#define LIVE_PACKETS 60000u
+
+static void measure(unsigned int percent)
+{
+	uint32_t weights[RIG_BACKENDS], flows, spoofed = LIVE_PACKETS * (BENCH_SYNS_PER_LIVE + 1);
+	struct tundish_counters before, after;
+	struct rig *r = rig_open(ADVERTISED, 1);
+	uint64_t placed;
+	char name[96];
+	double ns;
+
+	flows = (uint32_t)((uint64_t)r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES * percent / 100);
+	rig_target(r, RIG_TUNDISH);
+	rig_aim(r, RIG_VIP_IPIP, RIG_PORT, flows);
+	r->knobs->next = 0;
+	/* one packet more, which examines the last one */
+	rig_run(r, RIG_NOTE4, 2 * flows + 1, XDP_TX);
+	placed = rig_count(r, false, TUNDISH_FLOW_ESTABLISHED);
+
+	for (size_t i = 0; i < RIG_BACKENDS; i++)
+		weights[i] = 100;
+	weights[3] = 0;
+	rig_weigh(r, RIG_IPIP, weights);
+	rig_aim(r, RIG_VIP_IPIP, RIG_PORT, flows);
+	r->knobs->checked = r->knobs->wrong = r->knobs->unsent = 0;
+	before = rig_counters(r);
+	ns = rig_run(r, RIG_FLOOD4, spoofed / 2, XDP_TX);
+	weights[7] = 10;
+	rig_weigh(r, RIG_IPIP, weights);
+	ns += rig_run(r, RIG_FLOOD4, spoofed / 2, XDP_TX);
+	after = rig_counters(r);
+	rig_aim(r, RIG_VIP_IPIP, RIG_PORT, flows);
+	r->knobs->next = 0;
+	rig_run(r, RIG_CHECK4, flows + 1, XDP_TX);
+	if (r->knobs->checked < flows + LIVE_PACKETS * 9 / 10 || r->knobs->unsent ||
+	    after.flow_new - before.flow_new < spoofed / 10)
+		die("the flood was none: %llu packets compared, %llu unsent, %llu flows made",
+		    (unsigned long long)r->knobs->checked, (unsigned long long)r->knobs->unsent,
+		    (unsigned long long)(after.flow_new - before.flow_new));
+
+	snprintf(name, sizeof(name), "live_packets_lost_in_flood_%u", percent);
+	report((struct row){name, (double)r->knobs->wrong, "packets", 0, "0", AT_MOST(r->knobs->wrong, 0)});
+	snprintf(name, sizeof(name), "live_packets_compared_in_flood_%u", percent);
+	report((struct row){name, (double)r->knobs->checked, "packets", 0, NULL, NO_GOAL});
+	snprintf(name, sizeof(name), "live_flows_without_place_%u", percent);
+	report((struct row){name, (double)(flows - placed), "flows", 0, NULL, NO_GOAL});
+	snprintf(name, sizeof(name), "flood_ns_per_packet_%u", percent);
+	report((struct row){name, ns / 2, "ns", 0, NULL, NO_GOAL});
+	rig_close(r);
+}
+
+int main(void)
+{
+	pin_cpu();
+	measure(50);
+	measure(80);
+	return 0;
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# trace names the backend that the very same SYN then gets, and leaves no mark.
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+three_backends dsr
+agree() { # NAME CLIENT VIP COUNT
+	local i told got wrong=0 source=$2 vip=$3
+	case $2 in *:*) source="[$2]" vip="[$3]" ;; esac
+	for i in $(seq "$4"); do
+		told=$(t --json trace "$source:$((20000 + i))" "$vip:80" | jq -r '.target')
+		got=$(get "$3" 1 --source "$2" --source-port $((20000 + i)))
+		[ "$told" = "${got%% *}" ] || { wrong=$((wrong + 1)) && echo "  port $((20000 + i)): told $told, got $got"; }
+	done
+	is "$1" $wrong 0
+}
+flows=$(t --json flow list | jq length)
+sent=$(counter sent_dsr)
+for i in $(seq 20); do
+	t trace "10.0.0.100:$((30000 + i))" $VIP:80 >/dev/null
+done
+is 'twenty traces leave no flow' "$(t --json flow list | jq length)" "$flows"
+is 'and no count' "$(counter sent_dsr)" "$sent"
+agree 'fifteen SYNs over IPv4 go where trace said' 10.0.0.100 $VIP 15
+agree 'fifteen SYNs over IPv6 go where trace said' fd00::100 $VIP6 15
+check 'drain b1' t backend drain web b1
+agree 'after a drain as well' 10.0.0.100 $VIP 15
+is 'the service is named' "$(t --json trace 10.0.0.100:31000 $VIP:80 | jq -r .service)" web
+check 'an address of no service' t trace 10.0.0.100:1 10.0.0.1:80
+refused 'what is no address' 2 'nonsense' t trace nonsense $VIP:80

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# unload leaves nothing: no program, no pin, no address that the daemon added.
+. "$(dirname "$0")/lib.sh"
+one_nic
+add_address edge eth0 $VIP2/32 # there before: not the daemon's
+before=$(ip -n edge -br addr | sed 's/@[^ ]*//')
+web edge
+config edge <<YAML
+interfaces: [{name: eth0, attach: native}]
+services:
+  - {name: web, vips: [$VIP, $VIP2, "$VIP6"], ports: [80], delivery: workers}
+YAML
+owned() { ip -n edge -br addr | grep -c "$VIP/32.*$VIP6/128\|$VIP6/128.*$VIP/32"; }
+programs() { bpftool -j prog show | jq '[.[] | select(.type == "xdp")] | length'; }
+maps() { bpftool -j map show | jq length; }
+programs_before=$(programs) maps_before=$(maps)
+start edge
+is 'the missing addresses are added' "$(owned)" 1
+check 'no address is there twice' bash -c "! ip -n edge -br addr | tr ' ' '\n' | grep / | sort | uniq -d | grep ."
+stop edge
+is 'they stay when the daemon ends' "$(owned)" 1
+is 'the program too' "$(mode_of eth0)" native
+check 'unload without a daemon' t unload
+is 'no program' "$(mode_of eth0)" none
+is 'no pin' "$(find /sys/fs/bpf -mindepth 1 | grep -c edge)" 0
+is 'the addresses are as before' "$(ip -n edge -br addr | sed 's/@[^ ]*//')" "$before"
+nothing_left() { [ "$(programs)" -le "$programs_before" ] && [ "$(maps)" -le "$maps_before" ]; }
+check 'no program or map is left in the kernel' eventually 5 nothing_left
+refused 'unload again' 4 'nothing' t unload
+
+start edge
+check 'unload with a daemon' t unload
+is 'no program (with a daemon)' "$(mode_of eth0)" none
+is 'the addresses are as before (with a daemon)' "$(ip -n edge -br addr | sed 's/@[^ ]*//')" "$before"
+is 'no pin (with a daemon)' "$(find /sys/fs/bpf -mindepth 1 | grep -c edge)" 0

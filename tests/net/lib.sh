@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Network namespaces with real servers and clients, for scenarios and for the demo.
+#
+# A scenario sources this file first and thereby runs itself again in mount and PID
+# namespaces of its own: /run is an empty tmpfs (so network namespaces, control
+# sockets and scratch files are private), /sys/fs/bpf a bpffs of its own, and when
+# the scenario ends, however it ends, the kernel kills every process and frees every
+# namespace, map and program in it. Nothing needs to be cleaned up by hand, names
+# cannot clash, and scenarios can run side by side.
+#
+#             switch (bridges)
+#   client ─ front ─┬─ edge              one NIC:  all on `front`
+#                   └─ b1 b2 b3          two NICs: edge:eth1 and the backends on `back`,
+#                                        where the client has a second leg for the answers
+
+set -u
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-build}
+case $BUILD in /*) ;; *) BUILD=$TOP/$BUILD ;; esac
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+PYTHON=/usr/bin/python3
+T=/run/tdt # scratch
+
+if [ -z "${TDT_INSIDE-}" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "not ok - ${0##*/}: needs root, for network namespaces and BPF"
+		exit 1
+	fi
+	export TDT_INSIDE=1 TDT_OUTER=$$ # a process of these namespaces, as seen from outside
+	exec unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
+		bash "$0" "$@"
+fi
+unset TDT_INSIDE
+mount -t tmpfs -o mode=755 tmpfs /run && mkdir -p $T /run/netns /run/tundish &&
+	mount -t bpf bpf /sys/fs/bpf || {
+	echo "not ok - private /run and /sys/fs/bpf"
+	exit 1
+}
+trap 'exit 143' TERM HUP
+trap 'exit 130' INT
+
+# ---- results -------------------------------------------------------------------
+FAILED=0
+
+ok() { echo "ok - $*"; }
+not_ok() {
+	FAILED=$((FAILED + 1))
+	echo "not ok - $*"
+}
+skip() { echo "skip - $1: $2"; } # NAME REASON
+fatal() {
+	not_ok "$*"
+	exit 1
+}
+
+# check NAME COMMAND...: the command succeeds.
+check() {
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1); then
+		ok "$name"
+	else
+		not_ok "$name (exit $?: $*)"
+		[ -z "$output" ] || echo "$output" | tail -n 20 | sed 's/^/  | /'
+	fi
+}
+
+# refused NAME EXIT PATTERN COMMAND...: ends with this code and one sentence that matches.
+refused() {
+	local name=$1 code=$2 pattern=$3 output status
+	shift 3
+	output=$("$@" 2>&1)
+	status=$?
+	if [ "$status" = "$code" ] && echo "$output" | grep -qiE -- "$pattern" &&
+		[ "$(echo "$output" | wc -l)" -le 2 ]; then
+		ok "$name"
+	else
+		not_ok "$name (exit $status, wanted $code; wanted \"$pattern\")"
+		echo "$output" | head -n 10 | sed 's/^/  | /'
+	fi
+}
+
+# is NAME GOT WANTED
+is() {
+	if [ "$2" = "$3" ]; then
+		ok "$1"
+	else
+		not_ok "$1 (got \"$2\", wanted \"$3\")"
+	fi
+}
+
+# between NAME GOT LOW HIGH
+between() {
+	if [[ $2 =~ ^-?[0-9]+$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ]; then
+		ok "$1 ($2)"
+	else
+		not_ok "$1 (got \"$2\", wanted $3 to $4)"
+	fi
+}
+
+# eventually SECONDS COMMAND...: polls until the command succeeds. The sleep is the
+# poll's interval, not a wait for the condition.
+eventually() {
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "${EPOCHREALTIME/./}" -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+finish() {
+	local status=$? log
+	[ "$status" = 0 ] && [ "$FAILED" = 0 ] && return
+	[ "$status" != 130 ] || exit 130 # Ctrl-C
+	for log in "$T"/*.log; do
+		[ -s "$log" ] || continue
+		echo "  --- ${log##*/}"
+		tail -n 25 "$log" | sed 's/^/  | /'
+	done
+	exit 1
+}
+trap finish EXIT
+
+# ---- namespaces ------------------------------------------------------------------
+# in NAMESPACE COMMAND... (not `ip netns exec`, which hides bpffs)
+in_ns() {
+	local ns=$1
+	shift
+	nsenter --net=/run/netns/"$ns" "$@"
+}
+
+add_ns() {
+	ip netns add "$1"
+	ip -n "$1" link set lo up
+	in_ns "$1" sh -c '
+		cd /proc/sys/net
+		for i in all default; do
+			echo 0 >ipv4/conf/$i/rp_filter
+			echo 0 >ipv6/conf/$i/accept_dad
+			echo 0 >ipv6/conf/$i/accept_ra
+		done
+		echo 1024 65535 >ipv4/ip_local_port_range
+		echo 0 >ipv4/icmp_ratelimit; echo 0 >ipv6/icmp/ratelimit
+		echo 16384 >core/somaxconn'
+}
+
+# add_nic NAMESPACE DEVICE BRIDGE: one end there, the other in the switch.
+add_nic() {
+	ip link add "$2" netns "$1" type veth peer name "$1-$2" netns switch
+	in_ns "$1" ethtool -K "$2" tx off tso off gso off gro on >/dev/null 2>&1
+	in_ns switch ethtool -K "$1-$2" tx off tso off gso off gro on >/dev/null 2>&1
+	ip -n switch link set "$1-$2" master "$3" up
+	ip -n "$1" link set "$2" up
+}
+
+# For those who transmit from XDP. A veth that does so wakes the receiving end only if
+# that runs an XDP program too (GRO alone is enough for redirects, veth_xdp_flush()
+# asks for a program); and it needs whole checksums and segments from the senders.
+add_xdp_nic() {
+	add_nic "$@"
+	[ -e /sys/fs/bpf/pass ] || bpftool prog load "$BUILD/tests/pass.bpf.o" /sys/fs/bpf/pass type xdp
+	in_ns switch ip link set dev "$1-$2" xdpdrv pinned /sys/fs/bpf/pass
+}
+
+# add_address NAMESPACE DEVICE ADDRESS/LENGTH...
+add_address() {
+	local ns=$1 device=$2 address
+	shift 2
+	for address; do
+		case $address in
+		*:*) ip -n "$ns" addr add "$address" dev "$device" nodad ;;
+		*) ip -n "$ns" addr add "$address" dev "$device" ;;
+		esac
+	done
+}
+
+VIP=192.0.2.10 VIP2=192.0.2.20
+VIP6=2001:db8::10 VIP62=2001:db8::20
+BACKENDS='b1 b2 b3'
+
+# Backend bN is 10.0.NET.1N and fd00:NET::1N.
+_parts() { # NET, of the backends
+	local b
+	add_ns switch
+	ip -n switch link add front type bridge mcast_snooping 0
+	ip -n switch link add back type bridge mcast_snooping 0
+	ip -n switch link set front up
+	ip -n switch link set back up
+	for b in client edge $BACKENDS; do
+		add_ns "$b"
+	done
+	add_nic client eth0 front
+	add_xdp_nic edge eth0 front
+	add_address client eth0 10.0.0.100/24 fd00:0::100/64
+	add_address edge eth0 10.0.0.1/24 fd00:0::1/64
+	ip -n client route add 192.0.2.0/24 dev eth0
+	ip -n client route add 2001:db8::/64 dev eth0
+	for b in $BACKENDS; do
+		add_nic "$b" eth0 "$([ "$1" = 0 ] && echo front || echo back)"
+		add_address "$b" eth0 10.0."$1".1"${b#b}"/24 fd00:"$1"::1"${b#b}"/64
+		in_ns "$b" sh -c 'cd /proc/sys/net/ipv4/conf/all && echo 1 >arp_ignore && echo 2 >arp_announce'
+	done
+}
+
+# The edge sends out of the NIC on which packets came in.
+one_nic() {
+	_parts 0
+}
+
+# The edge sends out of another NIC; it forwards nothing by itself.
+two_nics() {
+	local b
+	_parts 1
+	add_xdp_nic edge eth1 back
+	add_nic client eth1 back
+	add_address edge eth1 10.0.1.1/24 fd00:1::1/64
+	add_address client eth1 10.0.1.100/24 fd00:1::100/64
+	for b in $BACKENDS; do
+		ip -n "$b" route add 10.0.0.0/24 via 10.0.1.100
+		ip -n "$b" route add fd00:0::/64 via fd00:1::100
+	done
+	in_ns edge sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding'
+}
+
+# vips_on_lo NAMESPACE...: what a DSR or tunnel backend needs to accept.
+vips_on_lo() {
+	local ns
+	for ns; do
+		add_address "$ns" lo $VIP/32 $VIP2/32 $VIP6/128 $VIP62/128
+	done
+}
+
+# ---- servers ----------------------------------------------------------------------
+declare -A PID
+
+# web NAMESPACE [NAME]: nginx on 80 and 8080. `/` answers "NAME client server port",
+# /post reads the whole body and answers "NAME length", /big is 4 MiB.
+web() {
+	local ns=$1 name=${2:-$1} dir=$T/web-${2:-$1}
+	mkdir -p "$dir"
+	[ -e "$T/big" ] || head -c 4194304 /dev/urandom >"$T/big"
+	cat >"$dir/nginx.conf" <<-CONF
+		daemon off;
+		master_process off;
+		pid $dir/pid;
+		error_log stderr warn;
+		worker_rlimit_nofile 16384;
+		events { worker_connections 8192; }
+		http {
+			access_log off;
+			keepalive_timeout 600;
+			keepalive_requests 1000000;
+			client_max_body_size 64m;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			server {
+				listen 80 backlog=8192;
+				listen [::]:80 backlog=8192;
+				listen 8080 backlog=8192;
+				listen [::]:8080 backlog=8192;
+				location / { return 200 "$name \$remote_addr \$server_addr \$server_port\n"; }
+				location /healthz { return 200 "ok\n"; }
+				location /post { proxy_pass http://127.0.0.1:8081/; }
+				location = /big { alias $T/big; }
+			}
+			server {
+				listen 127.0.0.1:8081;
+				location / { return 200 "$name \$http_content_length\n"; }
+			}
+		}
+	CONF
+	(exec nsenter --net=/run/netns/"$ns" nginx -p "$dir" -e stderr -c "$dir/nginx.conf" \
+		>"$T/nginx-$name.log" 2>&1) &
+	PID[web-$name]=$!
+	eventually 10 in_ns "$ns" bash -c 'exec 3<>/dev/tcp/127.0.0.1/8081' ||
+		fatal "nginx in $ns does not start"
+}
+
+# config NAMESPACE <YAML: what its daemon shall read.
+config() {
+	cat >"$T/$1.yaml"
+}
+
+# daemon NAMESPACE [NAME=VALUE...]: starts tundishd there, does not wait.
+daemon() {
+	local ns=$1
+	shift
+	echo "--- start $*" >>"$T/tundishd-$ns.log"
+	(exec env "$@" nsenter --net=/run/netns/"$ns" "$BUILD/tundishd" --config "$T/$ns.yaml" \
+		--control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" --metrics 127.0.0.1:9799 \
+		>>"$T/tundishd-$ns.log" 2>&1) &
+	PID[$ns]=$!
+}
+
+# tun NAMESPACE ARGUMENTS...: the command line, spoken to that daemon.
+tun() {
+	local ns=$1
+	shift
+	in_ns "$ns" "$BUILD/tundish" --control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" "$@"
+}
+t() { tun edge "$@"; }
+
+# Answers, or has ended (then there is nothing to wait for).
+_answers_or_ended() { tun "$1" status || ! kill -0 "${PID[$1]}"; }
+ready() {
+	eventually 20 _answers_or_ended "$1"
+	tun "$1" status >/dev/null 2>&1
+}
+
+start() {
+	daemon "$@"
+	ready "$1" || fatal "tundishd in $1 does not start"
+}
+
+# stop NAMESPACE [SIGNAL]: ends the daemon and waits for its end.
+stop() {
+	kill -"${2:-TERM}" "${PID[$1]}" 2>/dev/null
+	wait "${PID[$1]}" 2>/dev/null
+}
+
+# ended NAMESPACE: the daemon has gone by itself.
+ended() { ! kill -0 "${PID[$1]}" 2>/dev/null; }
+
+# SIGHUP, and wait until the daemon has answered for it.
+reload() {
+	local before after
+	before=$(t --json status | jq -r '.reloads // empty')
+	kill -HUP "${PID[edge]}"
+	[ -n "$before" ] || return 0
+	_reloaded() {
+		after=$(t --json status | jq -r '.reloads // empty')
+		[ -n "$after" ] && [ "$after" != "$before" ]
+	}
+	eventually 10 _reloaded
+}
+
+# edge_config DELIVERY [FAMILY]: three equal backends behind the first VIP pair.
+edge_config() {
+	local net=${NET:-0} b address
+	config edge <<-YAML
+		interfaces:
+		  - name: eth0
+		    attach: native
+		$([ "$net" = 1 ] && printf '  - name: eth1\n    attach: native\n')
+		services:
+		  - name: web
+		    vips: [$VIP, "$VIP6"]
+		    protocol: tcp
+		    ports: [80]
+		    delivery: $1
+		    backends:
+		$(for b in ${MEMBERS:-$BACKENDS}; do
+			address=10.0.$net.1${b#b}
+			[ "${2:-4}" = 6 ] && address="\"fd00:$net::1${b#b}\""
+			echo "      - {name: $b, address: $address, weight: ${WEIGHT:-100}}"
+		done)
+	YAML
+}
+
+# Backends that unwrap tunnels themselves: tundishd with a `workers` service.
+backend_daemons() {
+	local b
+	for b in $BACKENDS; do
+		config "$b" <<-YAML
+			interfaces: [{name: eth0, attach: native}]
+			services:
+			  - name: web
+			    vips: [$VIP, $VIP2, "$VIP6", "$VIP62"]
+			    ports: [80, 8080]
+			    own: false
+			    delivery: workers
+		YAML
+		start "$b"
+	done
+}
+
+# The common beginning: three nginx behind an edge; DELIVERY [FAMILY of the backends].
+three_backends() {
+	local b
+	if [ "${NET:-0}" = 1 ]; then two_nics; else one_nic; fi
+	vips_on_lo $BACKENDS
+	for b in $BACKENDS; do
+		web "$b"
+	done
+	[ "$1" = ipip ] && backend_daemons
+	edge_config "$@"
+	start edge
+	_serves() { [ "$(get $VIP 12 | grep -c '^b')" = 12 ]; }
+	eventually 10 _serves || fatal "no service on $VIP within 10 s"
+}
+
+# ---- clients ------------------------------------------------------------------------
+# get ADDRESS COUNT [ARGUMENTS]: so many connections one after another, a line for each.
+get() {
+	local address=$1 count=$2
+	shift 2
+	in_ns client "$PYTHON" "$TOP/tests/net/client.py" get "$address" "${PORT:-80}" "$count" "$@"
+}
+
+# tally: lines of `get` to "b1=12 b2=9 failed=1", in order of names.
+tally() {
+	awk '{n[$1]++} END {for (k in n) print k "=" n[k]}' | sort | tr '\n' ' ' | sed 's/ $//'
+}
+count_of() { # NAME, of lines on stdin
+	grep -c "^$1 " || true
+}
+
+# hold ADDRESS COUNT: keeps so many connections open and sets HELD to a line for each;
+# then `ask` sends a request on every one and prints the lines anew.
+hold() {
+	coproc HOLD { in_ns client "$PYTHON" "$TOP/tests/net/client.py" hold "$1" "${PORT:-80}" "$2" 2>"$T/hold.log"; }
+	# Descriptors of a coprocess are closed in subshells, copies of them are not.
+	exec {HOLD_IN}>&"${HOLD[1]}" {HOLD_OUT}<&"${HOLD[0]}"
+	HELD=$(_hold_reply)
+	[ "$(echo "$HELD" | grep -vc '^lost')" = "$2" ] || fatal "holding $2 connections to $1"
+}
+_hold_reply() {
+	local line
+	while read -r -t 30 line <&"$HOLD_OUT"; do
+		[ "$line" = . ] && return 0
+		echo "$line"
+	done
+	return 1
+}
+ask() {
+	echo ask >&"$HOLD_IN"
+	_hold_reply
+}
+release() {
+	echo close >&"$HOLD_IN"
+	_hold_reply
+}
+
+# load ADDRESS: requests from four threads until end_load, which sets REQUESTS, FAILURES
+# and SLOW (those that took over 0.9 s: a lost packet) and prints who answered how many.
+load() {
+	(exec nsenter --net=/run/netns/client "$PYTHON" "$TOP/tests/net/client.py" load "$1" "${PORT:-80}" 120 \
+		>"$T/load" 2>"$T/load.log") &
+	PID[load]=$!
+	eventually 5 test -s "$T/load" || fatal "load does not start"
+}
+end_load() {
+	kill -TERM "${PID[load]}"
+	wait "${PID[load]}" # a child of this shell only, so never in a subshell
+	read -r _ REQUESTS _ FAILURES _ SLOW _ < <(tail -n 1 "$T/load")
+	sed '1d;$d' "$T/load"
+}
+
+# spread NAME ADDRESS CLIENT: sixty connections reach all three backends, and each
+# backend sees the client's own address and the VIP.
+spread() {
+	local lines b
+	lines=$(get "$2" 60)
+	is "$1: sixty of sixty connections are served" "$(echo "$lines" | grep -c "^b[123] $3 $2 80$")" 60
+	for b in $BACKENDS; do
+		between "$1: $b has its share" "$(echo "$lines" | count_of "$b")" 6 40
+	done
+}
+
+# steady: the held connections answer as they did before, none lost ($HELD).
+steady() { # NAME
+	is "$1" "$(ask)" "$HELD"
+}
+
+mode_of() { # INTERFACE: native, generic, ... as the kernel tells it, not the daemon
+	case $(ip -n "${NS:-edge}" -j -d link show "$1" | jq -r '.[0].xdp.mode // 0') in
+	1) echo native ;;
+	2) echo generic ;;
+	3) echo offload ;;
+	4) echo several ;;
+	*) echo none ;;
+	esac
+}
+
+# field N of JSON: jq over a command's --json output.
+backend_field() { # BACKEND FIELD [SERVICE]
+	t --json backend list | jq -r --arg b "$1" --arg s "${3:-web}" \
+		".[] | select(.name == \$b and .service == \$s) | .$2"
+}
+counter() { # NAME, of /metrics or the map: the data path's own count
+	bpftool -j map dump pinned /sys/fs/bpf/"${NS:-edge}"/counters |
+		jq "[.[].formatted.values[].value.$1] | add"
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VIPs that the daemon keeps on this host, and this host's own addresses, at
+ * which tunnels end. VIPs that we own are not counted among the latter: they
+ * are there because of us, and come and go with the file.
+ */
+#include "core/address.h"
+#include "daemon/daemon.h"
+
+static bool owned(const struct td_config *c, const struct tundish_addr *a)
+{
+	for (size_t i = 0; i < c->n_services; i++)
+		for (size_t j = 0; c->services[i].own && j < c->services[i].n_vips; j++)
+			if (tundish_addr_equal(&c->services[i].vips[j].address, a))
+				return true;
+	return false;
+}
+
+int td_endpoints_read(struct td_daemon *d, const struct td_config *config)
+{
+	_cleanup_free_ struct tundish_addr *all = NULL;
+	size_t n = 0, kept = 0;
+	int r;
+
+	r = td_net_addresses(d->net, &all, &n);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (!owned(config, &all[i]) && !(d->config && owned(d->config, &all[i])))
+			all[kept++] = all[i];
+	free(d->endpoints);
+	d->endpoints = TD_TAKE_PTR(all);
+	d->n_endpoints = kept;
+	return 0;
+}
+
+static int collect(const struct td_config *c, struct tundish_addr **list, size_t *n)
+{
+	for (size_t i = 0; c && i < c->n_services; i++)
+		for (size_t j = 0; c->services[i].own && j < c->services[i].n_vips; j++) {
+			const struct tundish_addr *a = &c->services[i].vips[j].address;
+			bool known = false;
+
+			for (size_t k = 0; k < *n && !known; k++)
+				known = tundish_addr_equal(&(*list)[k], a);
+			if (known)
+				continue;
+			if (td_grow(list, *n, sizeof(**list)) < 0)
+				return -ENOMEM;
+			(*list)[(*n)++] = *a;
+		}
+	return 0;
+}
+
+int td_vips_own(struct td_daemon *d, const struct td_config *config, const struct td_state *former,
+		struct td_error *error)
+{
+	_cleanup_free_ struct tundish_addr *wanted = NULL, *before = NULL;
+	_cleanup_free_ unsigned int *interfaces = NULL;
+	_cleanup_free_ char *changes = NULL;
+	size_t n_wanted = 0, n_before = 0;
+	char *line, *next = NULL;
+	int r;
+
+	if (collect(config, &wanted, &n_wanted) < 0 || collect(d->config, &before, &n_before) < 0)
+		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
+	for (size_t i = 0; former && i < former->n_vips; i++) {
+		if (td_grow(&before, n_before, sizeof(*before)) < 0)
+			return td_fail(error, ENOMEM, "out of memory while owning VIPs");
+		before[n_before++] = former->vips[i].address;
+	}
+	interfaces = calloc(config->n_interfaces + 1, sizeof(*interfaces));
+	if (!interfaces)
+		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
+	for (size_t i = 0; i < config->n_interfaces; i++)
+		interfaces[i] = if_nametoindex(config->interfaces[i].name);
+
+	r = td_net_own_vips(d->net, wanted, n_wanted, before, n_before, interfaces,
+			    config->n_interfaces, &changes, error);
+	for (line = changes ? strtok_r(changes, "\n", &next) : NULL; line;
+	     line = strtok_r(NULL, "\n", &next))
+		td_event(d, "address", "host", "%s", line);
+	snprintf(d->vips_trouble, sizeof(d->vips_trouble), "%.255s",
+		 r < 0 ? (error && error->text[0] ? error->text : strerror(-r)) : "");
+	return r;
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The steps of a plan, carried out one after the other. Each is complete in
+ * itself; a daemon that ends between two of them, or within a row, leaves a
+ * working data path and a smaller plan (core/plan.h).
+ */
+#include <signal.h>
+
+#include "core/address.h"
+#include "core/maglev.h"
+#include "core/override.h"
+#include "daemon/daemon.h"
+
+#define ROW_STEP 4096 /* slots that count as one step for the crash tests */
+
+void td_step_done(struct td_daemon *d)
+{
+	d->steps_done++;
+	if (d->die_at && d->steps_done == d->die_at)
+		kill(getpid(), SIGKILL);
+}
+
+const char *td_step_kind_name(enum td_step_kind kind)
+{
+	static const char *const names[] = {
+		[TD_STEP_SERVICE_PUT] = "service",	   [TD_STEP_BACKEND_PUT] = "backend",
+		[TD_STEP_ROW_SET] = "slots",		   [TD_STEP_VIP_PUT] = "vip",
+		[TD_STEP_VIP_DELETE] = "vip-remove",	   [TD_STEP_BACKEND_GONE] = "backend-remove",
+		[TD_STEP_SERVICE_GONE] = "service-remove",
+	};
+
+	return names[kind];
+}
+
+void td_step_object(const struct td_state *installed, const struct td_plan *p,
+		    const struct td_step *s, char *buffer, size_t size)
+{
+	const struct td_state *t = &p->target;
+	const struct tundish_backend *b;
+	char text[TD_ADDRESS_TEXT];
+
+	switch (s->kind) {
+	case TD_STEP_SERVICE_PUT:
+	case TD_STEP_SERVICE_GONE:
+	case TD_STEP_ROW_SET:
+		snprintf(buffer, size, "%.63s", t->services[s->index].value.name);
+		break;
+	case TD_STEP_BACKEND_PUT:
+	case TD_STEP_BACKEND_GONE:
+		b = &t->backends[s->index].value;
+		snprintf(buffer, size, "%s/%.63s", td_service_name(t, b->service), b->name);
+		break;
+	case TD_STEP_VIP_PUT:
+		snprintf(buffer, size, "%s", td_address_print(&t->vips[s->index].address, text));
+		break;
+	case TD_STEP_VIP_DELETE:
+		snprintf(buffer, size, "%s",
+			 td_address_print(&installed->vips[s->index].address, text));
+		break;
+	}
+}
+
+/* An entry that nobody had: its counts start at nothing, and what the former
+ * user of the number has in the per-CPU traffic is remembered, to be taken off. */
+static void clear_counts(struct td_daemon *d, uint32_t id)
+{
+	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	struct tundish_traffic t = {0};
+
+	td_kernel_traffic(d->kernel, id, &t);
+	b->packets_before = t.packets;
+	b->bytes_before = t.bytes;
+	__atomic_store_n(&b->connections_active, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->connections_total, 0, __ATOMIC_RELAXED);
+}
+
+static void put_backend(struct td_daemon *d, const struct td_backend_state *s)
+{
+	const struct tundish_backend *now = &td_kernel_backends(d->kernel)[s->id];
+	struct tundish_backend value = s->value;
+	bool fresh = now->state == TUNDISH_BACKEND_FREE;
+
+	value.weight = fresh ? 0 : now->weight;
+	value.nexthop = fresh ? 0 : now->nexthop;
+	if (fresh)
+		clear_counts(d, s->id);
+	td_kernel_put_backend(d->kernel, s->id, &value);
+	td_step_done(d);
+	if (value.state != TUNDISH_BACKEND_GONE)
+		td_nexthop_refresh(d, s->id);
+}
+
+static void write_weights(struct td_daemon *d, const struct td_plan *p, uint32_t service, bool settled)
+{
+	struct tundish_backend *b = td_kernel_backends(d->kernel);
+
+	for (size_t i = 0; i < p->target.n_backends; i++) {
+		const struct td_backend_state *s = &p->target.backends[i];
+
+		if (s->value.service != service || b[s->id].weight == s->value.weight)
+			continue;
+		__atomic_store_n(&b[s->id].weight,
+				 settled ? s->value.weight : TD_WEIGHT_UNSETTLED, __ATOMIC_SEQ_CST);
+		td_step_done(d);
+	}
+}
+
+/* Gives each slot to its owner, keeping the count of half-open flows. A slot
+ * that had another owner asks from now on; one that asks goes on asking. */
+static void write_slots(struct td_daemon *d, struct tundish_maglev *row, const uint32_t *owners)
+{
+	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
+		uint32_t old = __atomic_load_n(&row->slot[i], __ATOMIC_RELAXED), new;
+
+		do {
+			uint32_t owner = old & TUNDISH_SLOT_BACKEND;
+
+			if (owner == owners[i])
+				break;
+			new = (old & ~TUNDISH_SLOT_BACKEND) | owners[i];
+			if (owner)
+				new |= TUNDISH_SLOT_ASK;
+		} while (!__atomic_compare_exchange_n(&row->slot[i], &old, new, true,
+						      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+		if (i % ROW_STEP == ROW_STEP - 1)
+			td_step_done(d);
+	}
+}
+
+static int set_row(struct td_daemon *d, const struct td_plan *p, uint32_t service,
+		   struct td_error *error)
+{
+	struct tundish_maglev *row = td_kernel_maglev(d->kernel, service);
+	_cleanup_free_ struct td_maglev_member *members = NULL;
+	_cleanup_free_ uint32_t *owners = NULL;
+	size_t n = 0;
+	int r;
+
+	members = calloc(p->target.n_backends + 1, sizeof(*members));
+	owners = calloc(TUNDISH_MAGLEV_SLOTS, sizeof(*owners));
+	if (!members || !owners)
+		return td_fail(error, ENOMEM, "out of memory while setting slots");
+	if (!row)
+		return td_fail(error, EIO, "service %u has no row in the map maglev", service);
+	for (size_t i = 0; i < p->target.n_backends; i++) {
+		const struct td_backend_state *s = &p->target.backends[i];
+
+		if (s->value.service == service && s->value.weight)
+			members[n++] = (struct td_maglev_member){s->value.address, s->id,
+								 s->value.weight};
+	}
+	r = td_maglev_fill(members, n, owners);
+	if (r < 0)
+		return td_fail(error, -r, "cannot spread slots over %zu backends: %s", n,
+			       strerror(-r));
+	write_weights(d, p, service, false);
+	td_sweep_owner_changed(d->sweep, service, td_now_ns());
+	write_slots(d, row, owners);
+	td_sweep_owner_changed(d->sweep, service, td_now_ns());
+	write_weights(d, p, service, true);
+	return 0;
+}
+
+static int carry_out(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
+		     const struct td_step *s, struct td_error *error)
+{
+	const struct td_state *t = &p->target;
+	int r = 0;
+
+	switch (s->kind) {
+	case TD_STEP_SERVICE_PUT:
+	case TD_STEP_SERVICE_GONE:
+		r = td_kernel_put_service(d->kernel, s->id, &t->services[s->index].value);
+		break;
+	case TD_STEP_BACKEND_PUT:
+	case TD_STEP_BACKEND_GONE:
+		put_backend(d, &t->backends[s->index]);
+		return 0;
+	case TD_STEP_ROW_SET:
+		return set_row(d, p, s->id, error);
+	case TD_STEP_VIP_PUT:
+		r = td_kernel_put_vip(d->kernel, &t->vips[s->index].address,
+				      &t->vips[s->index].value);
+		break;
+	case TD_STEP_VIP_DELETE:
+		r = td_kernel_delete_vip(d->kernel, &installed->vips[s->index].address);
+		if (r == -ENOENT)
+			r = 0;
+		break;
+	}
+	td_step_done(d);
+	return r;
+}
+
+int td_apply(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
+	     struct td_error *error)
+{
+	for (size_t i = 0; i < p->n_steps; i++) {
+		const struct td_step *s = &p->steps[i];
+		char object[160];
+		int r;
+
+		td_step_object(installed, p, s, object, sizeof(object));
+		r = carry_out(d, installed, p, s, error);
+		if (r < 0) {
+			if (error && !error->text[0])
+				td_fail(error, -r, "%s %s: the map refused it: %s; %zu of %zu "
+					"steps are done, a reload goes on from there",
+					td_step_kind_name(s->kind), object, strerror(-r), i,
+					p->n_steps);
+			return r;
+		}
+		td_event(d, td_step_kind_name(s->kind), object, "%s", s->why);
+	}
+	return 0;
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an operator should look at: each entry says what is wrong, why, and what
+ * to do about it.
+ */
+#include "core/address.h"
+#include "daemon/daemon.h"
+
+#define RECENT_NS (60 * TD_NS_PER_S)
+
+static void add(json_t *list, const char *what, const char *why, const char *remedy)
+{
+	json_array_append_new(
+		list, json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
+}
+
+static void backends(const struct td_daemon *d, const struct td_state *s, json_t *list)
+{
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+		const struct td_backend_memory *m = &d->memory[s->backends[i].id];
+		char what[200], why[300], text[TD_ADDRESS_TEXT];
+
+		if (!td_backend_listed(b))
+			continue;
+		snprintf(what, sizeof(what), "backend %.63s/%.63s", td_service_name(s, b->service),
+			 b->name);
+		td_address_print(&b->address, text);
+		if (m->resolved < 0) {
+			snprintf(why, sizeof(why), "no next hop for %s: %s%s", text, m->trouble,
+				 b->nexthop && m->resolved != -ENETUNREACH
+					 ? "; the last known one is used if there was one"
+					 : "");
+			add(list, what, why,
+			    "check that the host is up and that `ip route get` and `ip neighbour` "
+			    "show it");
+		}
+		if (!m->resolved && b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) {
+			snprintf(why, sizeof(why),
+				 "delivery is dsr but %s is behind a gateway, which would route the "
+				 "packets back to the VIP",
+				 text);
+			add(list, what, why, "put it on the same link, or use delivery: ipip");
+		}
+		if (!m->resolved && m->no_source) {
+			snprintf(why, sizeof(why), "no address of this host to send tunnels to %s from",
+				 text);
+			add(list, what, why, "give the interface an address of that family");
+		}
+	}
+}
+
+static void services(const struct td_state *s, json_t *list)
+{
+	for (size_t i = 0; i < s->n_services; i++) {
+		const struct td_service_state *v = &s->services[i];
+		unsigned int usable = 0;
+		char what[100];
+
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE)
+			continue;
+		for (size_t k = 0; k < s->n_backends; k++) {
+			const struct tundish_backend *b = &s->backends[k].value;
+
+			usable += b->service == v->id && b->state == TUNDISH_BACKEND_UP && b->weight;
+		}
+		if (usable)
+			continue;
+		snprintf(what, sizeof(what), "service %.63s", v->value.name);
+		add(list, what, "no usable backend: new connections are dropped",
+		    "enable one, or give one a weight");
+	}
+}
+
+static void interfaces(const struct td_daemon *d, json_t *list)
+{
+	for (size_t i = 0; i < d->n_attachments; i++) {
+		const struct td_attachment *a = &d->attachments[i];
+		char what[IFNAMSIZ + 16];
+
+		snprintf(what, sizeof(what), "interface %s", a->name);
+		if (a->mode == TD_MODE_GENERIC)
+			add(list, what,
+			    a->note[0] ? a->note : "generic mode: several times the cost per packet",
+			    "use a driver with native XDP, or expect less");
+		else if (a->note[0])
+			add(list, what, a->note, "nothing, where no other XDP program is needed there");
+	}
+}
+
+json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
+{
+	uint64_t now = td_now_ns();
+	json_t *list = json_array();
+
+	interfaces(d, list);
+	services(s, list);
+	backends(d, s, list);
+	if (d->vips_trouble[0])
+		add(list, "virtual IPs", d->vips_trouble,
+		    "see `ip address`; set own: false where another owns them");
+	if (d->full_flows_ns && now - d->full_flows_ns < RECENT_NS)
+		add(list, "flow table",
+		    "full within the last minute: new flows are served by Maglev alone",
+		    "raise limits.flows and limits.flows6, then `tundish unload` and start again");
+	if (d->full_tuples_ns && now - d->full_tuples_ns < RECENT_NS)
+		add(list, "tuple table", "full within the last minute: connections are not counted there",
+		    "raise limits.tuples, then `tundish unload` and start again");
+	if (d->limits_note)
+		add(list, "limits", d->limits_note, "`tundish unload` and start again, when it suits");
+	if (d->metrics_trouble[0])
+		add(list, "metrics", d->metrics_trouble, "free the address, then reload");
+	if (d->privileges[0])
+		add(list, "daemon", d->privileges, "start it as root or from its systemd unit");
+	return list;
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Start, event loop and end.
+ *
+ * The end of this process is nothing to the data path: what is pinned and
+ * attached goes on, and so do the VIPs on this host. Only `unload` takes them
+ * down.
+ */
+#include <signal.h>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+
+#define DEBOUNCE_USEC 50000ull
+#define UNRESOLVED_USEC 2000000ull
+#define ADDRESSES_USEC 200000ull
+
+/* ---- interfaces -------------------------------------------------------------- */
+
+static bool attached(const struct td_daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->n_attachments; i++)
+		if (!strcmp(d->attachments[i].name, name))
+			return true;
+	return false;
+}
+
+int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_error *error)
+{
+	_cleanup_free_ struct td_attachment *new = calloc(c->n_interfaces + 1, sizeof(*new));
+
+	if (!new)
+		return td_fail(error, ENOMEM, "out of memory while attaching");
+	for (size_t i = 0; i < c->n_interfaces; i++) {
+		int r = td_kernel_attach(d->kernel, &c->interfaces[i], &new[i], error);
+
+		if (r < 0) { /* off again from those that were not ours before */
+			while (i--)
+				if (!attached(d, new[i].name))
+					td_kernel_detach(d->kernel, new[i].name, NULL);
+			return r;
+		}
+		td_step_done(d);
+	}
+	for (size_t i = 0; i < c->n_interfaces; i++)
+		if (!attached(d, new[i].name))
+			td_event(d, "attach", new[i].name, "%s mode%s%s%s", td_mode_name(new[i].mode),
+				 new[i].dispatcher ? ", through the dispatcher" : "",
+				 new[i].note[0] ? ": " : "", new[i].note);
+	free(d->attachments);
+	d->attachments = TD_TAKE_PTR(new);
+	d->n_attachments = c->n_interfaces;
+	return 0;
+}
+
+/* ---- unload ------------------------------------------------------------------ */
+
+int td_daemon_unload(struct td_daemon *d, struct td_error *error)
+{
+	struct td_state s = {0};
+	struct td_config none = {.interfaces = d->config->interfaces,
+				 .n_interfaces = d->config->n_interfaces};
+	int r;
+
+	if (td_kernel_read_state(d->kernel, &s) < 0)
+		s = (struct td_state){0};
+	/* First the programs: an address without a service would refuse connections
+	 * either way, a service without its address would not be reached. */
+	d->kernel = td_kernel_close(d->kernel);
+	r = td_kernel_unload(d->options.pin, error);
+	if (td_vips_own(d, &none, &s, r < 0 ? NULL : error) < 0 && r >= 0)
+		r = -EIO;
+	td_net_release_neighbours(d->net, NULL);
+	td_state_done(&s);
+	td_event(d, "unload", d->options.pin, r < 0 ? "failed in part" : "asked by command");
+	return r;
+}
+
+/* ---- events ------------------------------------------------------------------- */
+
+static void arm(sd_event_source *source, uint64_t usec)
+{
+	int enabled = SD_EVENT_OFF;
+	uint64_t now;
+
+	sd_event_source_get_enabled(source, &enabled);
+	if (enabled != SD_EVENT_OFF)
+		return; /* it is due already: a stream of events must not put it off */
+	sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &now);
+	sd_event_source_set_time(source, now + usec);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int on_net(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	int changes = td_net_drain_events(d->net);
+
+	if (changes < 0)
+		changes = TD_NET_LINKS | TD_NET_ADDRESSES | TD_NET_ROUTES | TD_NET_NEIGHBOURS;
+	if (changes)
+		arm(d->nexthop_timer, DEBOUNCE_USEC);
+	if (changes & (TD_NET_LINKS | TD_NET_ADDRESSES))
+		arm(d->address_timer, ADDRESSES_USEC);
+	return 0;
+}
+
+static int on_nexthops(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+
+	if (d->kernel)
+		td_nexthops_refresh_all(d, false);
+	return 0;
+}
+
+static int on_slow(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+
+	sd_event_source_set_time(source, usec + UNRESOLVED_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (d->kernel && d->n_unresolved)
+		td_nexthops_refresh_all(d, true);
+	return 0;
+}
+
+/* This host's addresses have changed: VIPs that somebody took away come back,
+ * and tunnels end where they can. */
+static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_error e = {0};
+
+	if (!d->kernel)
+		return 0;
+	if (td_vips_own(d, d->config, NULL, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
+	e.text[0] = '\0';
+	if (td_replan(d, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", e.text);
+	return 0;
+}
+
+static int on_control_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	td_control_run(((struct td_daemon *)userdata)->control);
+	return 0;
+}
+
+static int on_control(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	td_control_run(((struct td_daemon *)userdata)->control);
+	return 0;
+}
+
+/* Before each wait: when must the control part be called at the latest? */
+static int prepare_control(sd_event_source *source, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	int wait = td_control_wait_ms(d->control);
+	uint64_t now;
+
+	if (wait < 0)
+		return sd_event_source_set_enabled(d->control_timer, SD_EVENT_OFF);
+	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
+	sd_event_source_set_time(d->control_timer, now + (uint64_t)wait * 1000);
+	return sd_event_source_set_enabled(d->control_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_error e = {0};
+
+	if (!d->kernel)
+		return 0;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)td_now_ns() / 1000);
+	if (td_reload_file(d, &e) < 0)
+		td_event(d, "reload-refused", d->options.config, "%s; nothing has changed", e.text);
+	else
+		td_event(d, "reload", d->options.config, "SIGHUP");
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	sd_notify(0, "STOPPING=1\nSTATUS=The data path goes on without the daemon.");
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int add_signals(struct td_daemon *d)
+{
+	sigset_t set;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	r = sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+	r = r < 0 ? r : sd_event_add_signal(d->event, NULL, SIGTERM, on_end, d);
+	return r < 0 ? r : sd_event_add_signal(d->event, NULL, SIGINT, on_end, d);
+}
+
+static int add_sources(struct td_daemon *d)
+{
+	sd_event_source *control = NULL;
+	uint64_t now;
+	int r;
+
+	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
+	r = sd_event_add_io(d->event, NULL, td_net_event_fd(d->net), EPOLLIN, on_net, d);
+	r = r < 0 ? r
+		  : sd_event_add_time(d->event, &d->nexthop_timer, CLOCK_MONOTONIC, now, 5000,
+				      on_nexthops, d);
+	r = r < 0 ? r
+		  : sd_event_add_time(d->event, &d->address_timer, CLOCK_MONOTONIC, 0, 5000,
+				      on_addresses, d);
+	r = r < 0 ? r : sd_event_source_set_enabled(d->address_timer, SD_EVENT_OFF);
+	r = r < 0 ? r
+		  : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + UNRESOLVED_USEC, 5000,
+				      on_slow, d);
+	r = r < 0 ? r
+		  : sd_event_add_time(d->event, &d->control_timer, CLOCK_MONOTONIC, 0, 1000,
+				      on_control_timer, d);
+	r = r < 0 ? r : sd_event_source_set_enabled(d->control_timer, SD_EVENT_OFF);
+	r = r < 0 ? r
+		  : sd_event_add_io(d->event, &control, td_control_fd(d->control), EPOLLIN,
+				    on_control, d);
+	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
+	r = r < 0 ? r : td_rates_open(d);
+	return r;
+}
+
+/* ---- start --------------------------------------------------------------------- */
+
+static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_error *error)
+{
+	bool adopted = false;
+	int r;
+
+	r = td_kernel_open(d->options.pin, &c->limits, TD_KERNEL_MOUNT_BPFFS, &d->kernel, &adopted,
+			   &d->limits_note, error);
+	if (r < 0)
+		return r;
+	d->settings = *td_kernel_settings(d->kernel);
+	td_event(d, "start", d->options.pin, "version %s, %s", TD_VERSION,
+		 adopted ? "the pinned maps were adopted" : "new maps were made");
+	r = td_net_open(&d->net, error);
+	if (r < 0)
+		return r;
+	if (td_nexthops_open(d) < 0 || td_sweeper_open(d) < 0)
+		return td_fail(error, ENOMEM, "out of memory at start");
+	return 0;
+}
+
+static void close_parts(struct td_daemon *d)
+{
+	d->control = td_control_close(d->control);
+	sd_event_unref(d->event);
+	d->net = td_net_close(d->net);
+	d->kernel = td_kernel_close(d->kernel);
+	d->sweep = td_sweep_free(d->sweep);
+	d->config = td_config_free(d->config);
+	free(d->limits_note);
+	free(d->attachments);
+	free(d->endpoints);
+	free(d->memory);
+	free(d->hops);
+	free(d->samples);
+	free(d->events);
+}
+
+static int start(struct td_daemon *d, struct td_error *error)
+{
+	_cleanup_(td_config_freep) struct td_config *c = NULL;
+	const char *die = getenv("TUNDISH_TEST_DIE_AT");
+	int r;
+
+	d->started_ns = td_now_ns();
+	d->events = calloc(TD_EVENTS_MAX, sizeof(*d->events));
+	if (!d->events)
+		return td_fail(error, ENOMEM, "out of memory at start");
+	r = td_config_load(d->options.config, &c, error);
+	r = r < 0 ? r : td_config_check_host(d->options.config, c, error);
+	if (r < 0)
+		return r;
+	r = sd_event_new(&d->event);
+	r = r < 0 ? r : add_signals(d);
+	if (r < 0)
+		return td_fail(error, -r, "cannot make an event loop: %s", strerror(-r));
+	d->die_at = die ? strtoull(die, NULL, 10) : 0;
+	/* Before anything is made: a socket that another daemon holds is a reason not
+	 * to begin. */
+	r = td_control_open(d->options.control, NULL, td_handle, d, &d->control, error);
+	if (r < 0)
+		return r;
+	r = open_parts(d, c, error);
+	if (r < 0)
+		return r;
+	r = td_reload(d, &c, d->options.config, error);
+	if (r < 0)
+		return r;
+	r = add_sources(d);
+	if (r < 0)
+		return td_fail(error, -r, "cannot make an event loop: %s", strerror(-r));
+	return td_privileges_drop(d, error);
+}
+
+int td_daemon_run(struct td_daemon *d)
+{
+	struct td_error e = {0};
+	int r;
+
+	r = start(d, &e);
+	if (r < 0) {
+		td_log(TD_LOG_ERROR, "%s", e.text[0] ? e.text : strerror(-r));
+		close_parts(d);
+		return 1;
+	}
+	d->ready = true;
+	td_event(d, "ready", d->options.config, "%zu services on %zu interfaces",
+		 d->config->n_services, d->config->n_interfaces);
+	sd_notifyf(0, "READY=1\nSTATUS=%zu services on %zu interfaces.", d->config->n_services,
+		   d->config->n_interfaces);
+	r = sd_event_loop(d->event);
+	close_parts(d);
+	return r < 0;
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Flows and tuples as JSON: read out of the mapped tables, filtered on the way.
+ * Age is not kept for an established flow (it would cost the entry its size);
+ * `idle_seconds` is what the sampled packets tell, so it is an upper bound.
+ */
+#include "core/address.h"
+#include "core/override.h"
+#include "daemon/daemon.h"
+
+#define LIMIT_DEFAULT 1000
+#define LIMIT_MAX 1000000
+
+struct filter {
+	struct tundish_addr client, vip;
+	bool has_client, has_vip;
+	uint32_t client_port, port, state;
+	const char *service, *backend;
+	size_t limit;
+};
+
+static const char *const state_names[] = {
+	[TUNDISH_FLOW_SYN] = "syn",
+	[TUNDISH_FLOW_ESTABLISHED] = "established",
+	[TUNDISH_FLOW_REOPEN] = "reopen",
+	[TUNDISH_FLOW_CLOSING] = "closing",
+};
+
+static int read_number(const struct td_request *q, const char *key, unsigned long max,
+		       uint32_t *ret, struct td_reply *reply)
+{
+	const char *text = q->query(q, key);
+	char *end = NULL;
+	unsigned long n;
+
+	if (!text)
+		return 0;
+	n = strtoul(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || n > max) {
+		td_reply_error(reply, 400, 2, "%s: \"%.40s\" is not a number from 0 to %lu", key,
+			       text, max);
+		return -EINVAL;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int read_address(const struct td_request *q, const char *key, struct tundish_addr *ret,
+			bool *ret_has, struct td_reply *reply)
+{
+	const char *text = q->query(q, key);
+
+	if (!text)
+		return 0;
+	if (td_address_parse(text, ret) < 0) {
+		td_reply_error(reply, 400, 2, "%s: \"%.60s\" is not an IP address", key, text);
+		return -EINVAL;
+	}
+	*ret_has = true;
+	return 0;
+}
+
+static int read_filter(const struct td_request *q, struct filter *f, struct td_reply *reply)
+{
+	const char *state = q->query(q, "state");
+	uint32_t limit = LIMIT_DEFAULT;
+
+	*f = (struct filter){.service = q->query(q, "service"), .backend = q->query(q, "backend")};
+	if (read_address(q, "client", &f->client, &f->has_client, reply) < 0 ||
+	    read_address(q, "vip", &f->vip, &f->has_vip, reply) < 0 ||
+	    read_number(q, "client_port", 65535, &f->client_port, reply) < 0 ||
+	    read_number(q, "port", 65535, &f->port, reply) < 0 ||
+	    read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0)
+		return -EINVAL;
+	f->limit = limit;
+	for (uint32_t i = 1; state && i < TD_ARRAY_SIZE(state_names); i++)
+		if (!strcmp(state, state_names[i]))
+			f->state = i;
+	if (state && !f->state) {
+		td_reply_error(reply, 400, 2,
+			       "state: \"%.40s\" is none of syn, established, reopen, closing", state);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+struct listing {
+	struct td_daemon *d;
+	const struct td_state *s;
+	const struct filter *f;
+	json_t *list;
+	uint32_t tick;
+	struct tundish_addr *vip_of; /* by id */
+};
+
+static void one(struct listing *l, const struct tundish_addr *client, __be16 client_port,
+		__be16 port, union tundish_flow_value v)
+{
+	const struct filter *f = l->f;
+	const struct td_backend_state *b;
+	const struct tundish_addr *vip = &l->vip_of[v.live.vip];
+	char client_text[TD_ADDRESS_TEXT], vip_text[TD_ADDRESS_TEXT];
+	bool half_open = tundish_flow_half_open(v), known = vip->word[2] || vip->word[0];
+	uint32_t idle = half_open ? tundish_age(l->tick, v.syn.seen, 7)
+				  : tundish_age(l->tick, v.live.seen, 16);
+	const char *service, *name;
+
+	if (v.live.state >= TD_ARRAY_SIZE(state_names) || !state_names[v.live.state])
+		return;
+	if ((f->state && f->state != v.live.state) ||
+	    (f->has_client && !tundish_addr_equal(client, &f->client)) ||
+	    (f->has_vip && (!known || !tundish_addr_equal(vip, &f->vip))) ||
+	    (f->client_port && f->client_port != __builtin_bswap16(client_port)) ||
+	    (f->port && f->port != __builtin_bswap16(port)))
+		return;
+	b = td_state_backend_by_id(l->s, v.live.backend);
+	service = b ? td_service_name(l->s, b->value.service) : "unknown";
+	name = b ? b->value.name : "unknown";
+	if ((f->service && strcmp(f->service, service)) || (f->backend && strcmp(f->backend, name)))
+		return;
+	json_array_append_new(
+		l->list,
+		json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i}", "client",
+			  td_address_print(client, client_text), "client_port",
+			  __builtin_bswap16(client_port), "vip",
+			  known ? td_address_print(vip, vip_text) : NULL, "port",
+			  __builtin_bswap16(port), "protocol", "tcp", "service", service, "backend",
+			  name, "state", state_names[v.live.state], "age_seconds",
+			  v.live.state == TUNDISH_FLOW_SYN ? json_integer(idle) : json_null(),
+			  "idle_seconds", (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) /
+						TD_NS_PER_S)));
+}
+
+static void list_flows(struct listing *l, const struct td_sweep_tables *t)
+{
+	for (uint32_t i = 0; i < t->flow_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
+			struct tundish_flow *e = &t->flows[i].entry[k];
+			union tundish_flow_value v;
+			struct tundish_flow copy;
+			struct tundish_addr client;
+
+			v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
+			if (!v.raw || !~v.raw)
+				continue;
+			copy = *e;
+			client = tundish_addr_v4(copy.client_be);
+			one(l, &client, copy.client_port_be, copy.port_be, v);
+			if (json_array_size(l->list) >= l->f->limit)
+				return;
+		}
+}
+
+static void list_flows6(struct listing *l, const struct td_sweep_tables *t)
+{
+	for (uint32_t i = 0; i < t->flow6_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
+			struct tundish_flow6 *e = &t->flows6[i].entry[k];
+			union tundish_flow_value v;
+			struct tundish_flow6 copy;
+
+			if (json_array_size(l->list) >= l->f->limit)
+				return;
+			v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
+			if (!v.raw || !~v.raw)
+				continue;
+			copy = *e;
+			one(l, &copy.client, copy.client_port_be, copy.port_be, v);
+		}
+}
+
+static void count_flows(const struct td_sweep_tables *t, struct td_reply *reply)
+{
+	json_int_t flows = 0, flows6 = 0;
+
+	for (uint32_t i = 0; i < t->flow_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++)
+			flows += !!t->flows[i].entry[k].value.raw;
+	for (uint32_t i = 0; i < t->flow6_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++)
+			flows6 += !!t->flows6[i].entry[k].value.raw;
+	reply->json = json_pack("{s:I s:I}", "flows", flows, "flows6", flows6);
+}
+
+void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	_cleanup_free_ struct tundish_addr *vip_of = NULL;
+	struct td_sweep_tables t;
+	struct listing l = {.d = d, .s = &s, .tick = tundish_tick(td_now_ns())};
+	struct filter f;
+
+	td_sweep_tables_of(d, &t);
+	if (q->n_words == 2) {
+		if (strcmp(q->word[1], "count"))
+			td_reply_error(reply, 404, 2, "there is no /v1/flows/%.40s", q->word[1]);
+		else
+			count_flows(&t, reply);
+		return;
+	}
+	if (read_filter(q, &f, reply) < 0)
+		return;
+	vip_of = calloc(TUNDISH_VIPS_MAX, sizeof(*vip_of));
+	if (!vip_of || td_kernel_read_state(d->kernel, &s) < 0) {
+		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
+		return;
+	}
+	for (size_t i = 0; i < s.n_vips; i++)
+		vip_of[s.vips[i].value.id % TUNDISH_VIPS_MAX] = s.vips[i].address;
+	l.f = &f;
+	l.vip_of = vip_of;
+	l.list = json_array();
+	if (f.limit && (!f.has_client || tundish_addr_is_v4(&f.client)))
+		list_flows(&l, &t);
+	list_flows6(&l, &t);
+	reply->json = l.list;
+}
+
+/* ---- tuples ------------------------------------------------------------------ */
+
+static bool above(const struct tundish_tuple *a, const struct tundish_tuple *b)
+{
+	return a->value.active != b->value.active ? a->value.active > b->value.active
+						  : a->value.total > b->value.total;
+}
+
+/* The highest `top` of all, by insertion into a short sorted list. */
+static size_t highest(const struct td_sweep_tables *t, struct tundish_tuple *best, size_t top)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < t->tuple_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
+			struct tundish_tuple e = t->tuples[i].entry[k];
+			size_t at;
+
+			if (!e.value.raw || !~e.value.raw || (n == top && !above(&e, &best[n - 1])))
+				continue;
+			for (at = n < top ? n++ : n - 1; at > 0 && above(&e, &best[at - 1]); at--)
+				best[at] = best[at - 1];
+			best[at] = e;
+		}
+	return n;
+}
+
+json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top)
+{
+	_cleanup_free_ struct tundish_tuple *best = calloc(top + 1, sizeof(*best));
+	json_t *list = json_array();
+	struct td_sweep_tables t;
+	size_t n;
+
+	if (!best || !top)
+		return list;
+	td_sweep_tables_of(d, &t);
+	n = highest(&t, best, top);
+	for (size_t i = 0; i < n; i++) {
+		char client[TD_ADDRESS_TEXT], vip[TD_ADDRESS_TEXT];
+
+		json_array_append_new(
+			list, json_pack("{s:s s:s? s:i s:s s:I s:I}", "client",
+					td_address_print(&best[i].client, client), "vip",
+					td_vip_text(s, best[i].vip, vip), "port",
+					__builtin_bswap16(best[i].port_be), "protocol", "tcp", "active",
+					(json_int_t)best[i].value.active, "total",
+					(json_int_t)best[i].value.total));
+	}
+	return list;
+}
+
+void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	uint32_t top = 1000;
+
+	if (read_number(q, "top", 10000, &top, reply) < 0)
+		return;
+	if (td_kernel_read_state(d->kernel, &s) < 0) {
+		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
+		return;
+	}
+	reply->json = td_tuples_json(d, &s, top);
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /metrics, in the text form that Prometheus reads. The number of series is
+ * bounded: by the configuration, and by 20 tuples.
+ */
+#include "core/address.h"
+#include "daemon/daemon.h"
+
+#define TOP_TUPLES 20
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void label(FILE *out, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == '\\' || *value == '"')
+			fputc('\\', out);
+		if (*value == '\n')
+			fputs("\\n", out);
+		else
+			fputc(*value, out);
+	}
+}
+
+enum what { CONNECTIONS_TOTAL, CONNECTIONS_ACTIVE, PACKETS, BYTES, UP };
+
+struct series {
+	const char *service, *backend;
+	uint64_t value[UP + 1];
+	bool listed;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct series *x = a, *y = b;
+	int c = strcmp(x->service, y->service);
+
+	return c ? c : strcmp(x->backend, y->backend);
+}
+
+/* One for each (service, target): two entries of a name, while the former one
+ * has flows, are one series. */
+static size_t collect(struct td_daemon *d, const struct td_state *s, struct series *series)
+{
+	size_t n = 0, kept = 0;
+
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+		struct tundish_traffic t;
+
+		if (b->state == TUNDISH_BACKEND_FREE)
+			continue;
+		td_traffic_of(d, s->backends[i].id, &t);
+		series[n++] = (struct series){
+			.service = td_service_name(s, b->service),
+			.backend = b->name,
+			.value = {b->connections_total, b->connections_active, t.packets, t.bytes,
+				  b->state == TUNDISH_BACKEND_UP},
+			.listed = b->delivery != TUNDISH_DELIVERY_WORKERS &&
+				  b->state != TUNDISH_BACKEND_GONE,
+		};
+	}
+	if (n)
+		qsort(series, n, sizeof(*series), by_name);
+	for (size_t i = 0; i < n; i++) {
+		struct series *last = kept ? &series[kept - 1] : NULL;
+
+		if (last && !by_name(last, &series[i])) {
+			for (size_t k = 0; k < UP; k++)
+				last->value[k] += series[i].value[k];
+			last->value[UP] |= series[i].value[UP];
+			last->listed |= series[i].listed;
+		} else {
+			series[kept++] = series[i];
+		}
+	}
+	return kept;
+}
+
+static void print_targets(FILE *out, const struct series *series, size_t n)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} metrics[] = {
+		[CONNECTIONS_TOTAL] = {"tundish_connections_total", "counter",
+				       "Connections established, by the client's handshake."},
+		[CONNECTIONS_ACTIVE] = {"tundish_connections_active", "gauge",
+					"Connections established and not closed."},
+		[PACKETS] = {"tundish_packets_total", "counter", "Packets from clients."},
+		[BYTES] = {"tundish_bytes_total", "counter",
+			   "Bytes from clients, from the IP header on."},
+		[UP] = {"tundish_backend_up", "gauge", "1 where the backend gets new connections."},
+	};
+
+	for (size_t m = 0; m <= UP; m++) {
+		head(out, metrics[m].name, metrics[m].type, metrics[m].help);
+		for (size_t i = 0; i < n; i++) {
+			if (m == UP && !series[i].listed)
+				continue;
+			fprintf(out, "%s{service=\"", metrics[m].name);
+			label(out, series[i].service);
+			fprintf(out, "\",%s=\"", m == UP ? "backend" : "target");
+			label(out, series[i].backend);
+			fprintf(out, "\"} %lld\n", (long long)series[i].value[m]);
+		}
+	}
+}
+
+static void print_counters(FILE *out, const struct tundish_counters *c)
+{
+	static const struct {
+		const char *name, *help;
+		enum tundish_counter_kind kind;
+	} rows[] = {
+#define TUNDISH_X(name, kind, help) {#name, help, TUNDISH_KIND_##kind},
+		TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+	const __u64 *value = (const __u64 *)c;
+
+	head(out, "tundish_drops_total", "counter", "Packets dropped, by reason.");
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++)
+		if (rows[i].kind == TUNDISH_KIND_DROP)
+			fprintf(out, "tundish_drops_total{reason=\"%s\"} %llu\n",
+				rows[i].name + strlen("drop_"), (unsigned long long)value[i]);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		char name[80], help[160];
+
+		if (rows[i].kind == TUNDISH_KIND_DROP)
+			continue;
+		snprintf(name, sizeof(name), "tundish_%s_total", rows[i].name);
+		snprintf(help, sizeof(help), "%c%s.", rows[i].help[0] & ~0x20, rows[i].help + 1);
+		head(out, name, "counter", help);
+		fprintf(out, "%s %llu\n", name, (unsigned long long)value[i]);
+	}
+}
+
+static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *s)
+{
+	json_t *list = td_tuples_json(d, s, TOP_TUPLES), *o;
+	size_t i;
+
+	head(out, "tundish_tuple_connections_active", "gauge",
+	     "Connections established and not closed, of the tuples that have most.");
+	json_array_foreach(list, i, o) {
+		const char *vip = json_string_value(json_object_get(o, "vip"));
+
+		if (!vip) /* gone from the file: no address to tell, and two could look alike */
+			continue;
+		fprintf(out, "tundish_tuple_connections_active{client=\"%s\",vip=\"%s\",port=\"%lld\"} %lld\n",
+			json_string_value(json_object_get(o, "client")), vip,
+			(long long)json_integer_value(json_object_get(o, "port")),
+			(long long)json_integer_value(json_object_get(o, "active")));
+	}
+	json_decref(list);
+}
+
+static void print_tables(FILE *out, struct td_daemon *d)
+{
+	const struct tundish_settings *set = td_kernel_settings(d->kernel);
+	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
+	const struct {
+		const char *table;
+		uint64_t used, size;
+	} tables[] = {
+		{"flows", n->flows, (uint64_t)set->flow_buckets * TUNDISH_BUCKET_ENTRIES},
+		{"flows6", n->flows6, (uint64_t)set->flow6_buckets * TUNDISH_BUCKET_ENTRIES},
+		{"tuples", n->tuples, (uint64_t)set->tuple_buckets * TUNDISH_BUCKET_ENTRIES},
+	};
+
+	head(out, "tundish_table_entries", "gauge", "Entries in use, as the last sweep counted them.");
+	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
+		fprintf(out, "tundish_table_entries{table=\"%s\"} %llu\n", tables[i].table,
+			(unsigned long long)tables[i].used);
+	head(out, "tundish_table_capacity_entries", "gauge", "Entries that the table has room for.");
+	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
+		fprintf(out, "tundish_table_capacity_entries{table=\"%s\"} %llu\n", tables[i].table,
+			(unsigned long long)tables[i].size);
+}
+
+void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	_cleanup_free_ struct series *series = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct tundish_counters c = {0};
+	size_t size = 0;
+	FILE *out;
+
+	if (td_kernel_read_state(d->kernel, &s) < 0 || td_kernel_counters(d->kernel, &c) < 0) {
+		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
+		return;
+	}
+	series = calloc(s.n_backends + 1, sizeof(*series));
+	out = series ? open_memstream(&text, &size) : NULL;
+	if (!out) {
+		td_reply_error(reply, 500, 1, "out of memory");
+		return;
+	}
+	head(out, "tundish_build_info", "gauge", "1, with the version that runs.");
+	fprintf(out, "tundish_build_info{version=\"%s\"} 1\n", TD_VERSION);
+	print_targets(out, series, collect(d, &s, series));
+	print_counters(out, &c);
+	print_tuples(out, d, &s);
+	print_tables(out, d);
+	fclose(out);
+	reply->text = TD_TAKE_PTR(text);
+	reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+}

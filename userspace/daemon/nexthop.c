@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where each backend is, in the map `nexthops`.
+ *
+ * Entries are shared by backends with an equal next hop and are never edited
+ * while one refers to them: a new value goes to a free entry, then the
+ * backend's index is stored. A packet may have read the old index just before,
+ * so an entry rests for a while before it is used again.
+ *
+ * A neighbour that fails keeps its last value: it is the best guess there is,
+ * and serves on when the daemon is gone. A next hop without its MAC address yet
+ * is written without VALID, with what is known, so that the data path can ask
+ * the kernel's own table on the right link. Entry 0 is empty.
+ */
+#include <poll.h>
+
+#include "core/address.h"
+#include "daemon/daemon.h"
+
+#define REST_NS (20 * TD_NS_PER_MS)
+
+int td_nexthops_open(struct td_daemon *d)
+{
+	const struct tundish_backend *b = td_kernel_backends(d->kernel);
+
+	d->hops_max = TD_MIN(TUNDISH_NEXTHOPS_MAX, d->settings.backends_max);
+	d->hops = calloc(d->hops_max, sizeof(*d->hops));
+	d->memory = calloc(d->settings.backends_max, sizeof(*d->memory));
+	if (!d->hops || !d->memory)
+		return -ENOMEM;
+	for (uint32_t id = 1; id < d->settings.backends_max; id++) { /* what a former daemon left */
+		struct td_hop *h;
+
+		if (b[id].state == TUNDISH_BACKEND_FREE || !b[id].nexthop ||
+		    b[id].nexthop >= d->hops_max)
+			continue;
+		h = &d->hops[b[id].nexthop];
+		if (h->written ||
+		    td_kernel_get_nexthop(d->kernel, b[id].nexthop, &h->value) == 0) {
+			h->written = true;
+			h->users++;
+		}
+	}
+	return 0;
+}
+
+static void release(struct td_daemon *d, uint32_t index)
+{
+	if (!index || index >= d->hops_max || !d->hops[index].users)
+		return;
+	if (!--d->hops[index].users)
+		d->hops[index].free_since_ns = td_now_ns();
+}
+
+static void point(struct td_daemon *d, uint32_t backend, uint32_t index)
+{
+	struct tundish_backend *b = &td_kernel_backends(d->kernel)[backend];
+	uint32_t old = b->nexthop;
+
+	if (index)
+		d->hops[index].users++;
+	__atomic_store_n(&b->nexthop, index, __ATOMIC_RELEASE);
+	release(d, old);
+}
+
+void td_nexthop_forget(struct td_daemon *d, uint32_t backend)
+{
+	point(d, backend, 0);
+	d->memory[backend] = (struct td_backend_memory){0};
+}
+
+/* An entry with this value, or a free one that gets it; 0 where there is none. */
+static uint32_t entry_with(struct td_daemon *d, const struct tundish_nexthop *value)
+{
+	uint64_t now = td_now_ns();
+	uint32_t free_index = 0;
+
+	for (uint32_t i = 1; i < d->hops_max; i++) {
+		struct td_hop *h = &d->hops[i];
+
+		if (h->users && !memcmp(&h->value, value, sizeof(*value)))
+			return i;
+		if (!free_index && !h->users && now - h->free_since_ns >= REST_NS)
+			free_index = i;
+	}
+	if (!free_index || td_kernel_put_nexthop(d->kernel, free_index, value) < 0)
+		return 0;
+	d->hops[free_index].value = *value;
+	d->hops[free_index].written = true;
+	td_step_done(d);
+	return free_index;
+}
+
+static bool same(const struct td_daemon *d, uint32_t index, const struct tundish_nexthop *value)
+{
+	return index && index < d->hops_max && d->hops[index].written &&
+	       !memcmp(&d->hops[index].value, value, sizeof(*value));
+}
+
+static void tell(struct td_daemon *d, uint32_t id, int before, bool known)
+{
+	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	const struct td_backend_memory *m = &d->memory[id];
+	char object[sizeof(((struct td_event *)0)->object)], text[TD_ADDRESS_TEXT];
+
+	if (m->resolved == before || m->resolved == -EAGAIN)
+		return;
+	if (!m->resolved && (!before || before == -EAGAIN))
+		return;
+	snprintf(object, sizeof(object), "backend %.63s", b->name);
+	td_address_print(&b->address, text);
+	if (!m->resolved)
+		td_event(d, "next-hop", object, "%s is reachable again", text);
+	else
+		td_event(d, "next-hop", object, "%s: %s; %s", text, m->trouble,
+			 known ? "the last known next hop stays" : "packets to it are dropped");
+}
+
+int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
+{
+	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	struct td_backend_memory *m = &d->memory[id];
+	struct tundish_nexthop hop = {0};
+	struct td_error e = {0};
+	int before = m->resolved, r;
+	uint32_t index;
+
+	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
+		return 0;
+	r = td_net_nexthop(d->net, &b->address, &hop, &m->via_gateway, &e);
+	m->resolved = r;
+	snprintf(m->trouble, sizeof(m->trouble), "%.127s",
+		 e.text[0] ? e.text : r < 0 ? strerror(-r) : "");
+	if (r == 0 && !(hop.flags & TUNDISH_NEXTHOP_LOCAL)) {
+		hop.flags |= TUNDISH_NEXTHOP_VALID;
+		m->no_source = b->delivery == TUNDISH_DELIVERY_IPIP &&
+			       !(hop.tunnel_source.word[0] | hop.tunnel_source.word[3]);
+	} else if (r == 0) {
+		hop.flags |= TUNDISH_NEXTHOP_VALID;
+		m->no_source = false;
+	}
+	tell(d, id, before, b->nexthop != 0);
+
+	if (r == -EAGAIN) {
+		/* Not resolved now: the last known one serves on, if it was complete. */
+		if (b->nexthop && b->nexthop < d->hops_max &&
+		    d->hops[b->nexthop].value.flags & TUNDISH_NEXTHOP_VALID)
+			return r;
+		hop.flags &= ~TUNDISH_NEXTHOP_VALID;
+	} else if (r == -ENETUNREACH) {
+		point(d, id, 0); /* the route is gone: nothing to guess at */
+		return r;
+	} else if (r < 0) {
+		return r;
+	}
+	if (same(d, b->nexthop, &hop))
+		return r;
+	index = entry_with(d, &hop);
+	if (!index) {
+		/* All rest or are taken; the slow timer comes back to it. */
+		m->resolved = -EAGAIN;
+		return -EAGAIN;
+	}
+	point(d, id, index);
+	td_step_done(d);
+	return r;
+}
+
+void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
+{
+	const struct tundish_backend *b = td_kernel_backends(d->kernel);
+
+	d->n_unresolved = 0;
+	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
+		if (b[id].state == TUNDISH_BACKEND_FREE)
+			continue;
+		if (unresolved_only && !d->memory[id].resolved)
+			continue;
+		d->n_unresolved += td_nexthop_refresh(d, id) < 0;
+	}
+}
+
+/* Until no neighbour is on its way any more, or the time is up. */
+void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms)
+{
+	uint64_t end = td_now_ns() + limit_ms * TD_NS_PER_MS;
+	bool waiting = true;
+
+	while (waiting && td_now_ns() < end) {
+		struct pollfd p = {.fd = td_net_event_fd(d->net), .events = POLLIN};
+
+		waiting = false;
+		for (uint32_t id = 1; id < d->settings.backends_max; id++)
+			waiting |= d->memory[id].resolved == -EAGAIN;
+		if (!waiting)
+			break;
+		poll(&p, 1, 20);
+		td_net_drain_events(d->net);
+		td_nexthops_refresh_all(d, true);
+	}
+}

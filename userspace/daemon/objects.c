@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Services and backends as JSON, and the commands on backends. Both are read
+ * out of the maps at each request: they are the truth.
+ */
+#include "core/address.h"
+#include "core/override.h"
+#include "daemon/daemon.h"
+
+const char *td_delivery_name(uint8_t delivery)
+{
+	static const char *const names[] = {
+		[TUNDISH_DELIVERY_NONE] = "none",
+		[TUNDISH_DELIVERY_WORKERS] = "workers",
+		[TUNDISH_DELIVERY_DSR] = "dsr",
+		[TUNDISH_DELIVERY_IPIP] = "ipip",
+	};
+
+	return delivery < TD_ARRAY_SIZE(names) ? names[delivery] : "unknown";
+}
+
+const char *td_mode_name(enum td_attach_mode mode)
+{
+	static const char *const names[] = {
+		[TD_MODE_NONE] = "none",
+		[TD_MODE_NATIVE] = "native",
+		[TD_MODE_GENERIC] = "generic",
+		[TD_MODE_OFFLOAD] = "offload",
+	};
+
+	return (size_t)mode < TD_ARRAY_SIZE(names) ? names[mode] : "unknown";
+}
+
+const char *td_service_name(const struct td_state *s, uint32_t id)
+{
+	const struct td_service_state *v = td_state_service_by_id(s, id);
+
+	return v ? v->value.name : "unknown";
+}
+
+const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer)
+{
+	for (size_t i = 0; i < s->n_vips; i++)
+		if (s->vips[i].value.id == id)
+			return td_address_print(&s->vips[i].address, buffer);
+	return NULL; /* not in the file any more */
+}
+
+bool td_backend_listed(const struct tundish_backend *b)
+{
+	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
+		return false;
+	return b->state != TUNDISH_BACKEND_GONE || (int64_t)b->connections_active > 0;
+}
+
+/* ---- services ---------------------------------------------------------------- */
+
+static json_t *ports_json(const struct td_service_conf *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; c && i < c->n_ports; i++) {
+		uint16_t first = c->ports[i].first, last = c->ports[i].last;
+
+		if (first == 0 && last == 65535)
+			json_array_append_new(list, json_string("any"));
+		else if (first == last)
+			json_array_append_new(list, json_sprintf("%u", first));
+		else
+			json_array_append_new(list, json_sprintf("%u-%u", first, last));
+	}
+	return list;
+}
+
+static const struct td_service_conf *conf_of(const struct td_daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->config->n_services; i++)
+		if (!strcmp(d->config->services[i].name, name))
+			return &d->config->services[i];
+	return NULL;
+}
+
+static json_t *service_json(struct td_daemon *d, const struct td_state *s,
+			    const struct td_service_state *v)
+{
+	const struct td_service_conf *c = conf_of(d, v->value.name);
+	uint64_t active = 0, total = 0, packets = 0, bytes = 0;
+	double connections_rate = 0, packets_rate = 0, bytes_rate = 0;
+	unsigned int n = 0, up = 0;
+	json_t *vips = json_array();
+
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+		const struct td_sample *sample = &d->samples[s->backends[i].id];
+		struct tundish_traffic t;
+
+		if (b->service != v->id || b->state == TUNDISH_BACKEND_FREE)
+			continue;
+		td_traffic_of(d, s->backends[i].id, &t);
+		n += b->state != TUNDISH_BACKEND_GONE;
+		up += b->state == TUNDISH_BACKEND_UP;
+		active += b->connections_active;
+		total += b->connections_total;
+		packets += t.packets;
+		bytes += t.bytes;
+		connections_rate += sample->connections_rate;
+		packets_rate += sample->packets_rate;
+		bytes_rate += sample->bytes_rate;
+	}
+	for (size_t i = 0; c && i < c->n_vips; i++) {
+		char text[TD_ADDRESS_TEXT];
+
+		json_array_append_new(vips,
+				      json_string(td_address_print(&c->vips[i].address, text)));
+	}
+	return json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}", "service",
+			 v->value.name, "vips", vips, "ports", ports_json(c), "protocol", "tcp",
+			 "delivery", td_delivery_name(v->value.delivery), "scheduler", "maglev",
+			 "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
+			 "connections_active", (json_int_t)active, "connections_total",
+			 (json_int_t)total, "packets", (json_int_t)packets, "bytes",
+			 (json_int_t)bytes, "connections_per_second", connections_rate,
+			 "packets_per_second", packets_rate, "bytes_per_second", bytes_rate);
+}
+
+static int read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply)
+{
+	int r = td_kernel_read_state(d->kernel, s);
+
+	if (r < 0)
+		td_reply_error(reply, 500, 1, "cannot read the maps in %s: %s", d->options.pin,
+			       strerror(-r));
+	return r;
+}
+
+static void no_service(const struct td_state *s, const char *name, struct td_reply *reply)
+{
+	char names[200] = "";
+
+	for (size_t i = 0; i < s->n_services && strlen(names) + 70 < sizeof(names); i++)
+		if (s->services[i].value.state == TUNDISH_SERVICE_ACTIVE)
+			snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%.63s",
+				 names[0] ? ", " : "", s->services[i].value.name);
+	td_reply_error(reply, 404, 4, "there is no service \"%.63s\"%s%s", name,
+		       names[0] ? "; there are: " : "", names);
+}
+
+void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	json_t *list;
+
+	if (read_state(d, &s, reply) < 0)
+		return;
+	if (name && !td_state_service(&s, name)) {
+		no_service(&s, name, reply);
+		return;
+	}
+	if (name) {
+		reply->json = service_json(d, &s, td_state_service(&s, name));
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < s.n_services; i++)
+		if (s.services[i].value.state == TUNDISH_SERVICE_ACTIVE)
+			json_array_append_new(list, service_json(d, &s, &s.services[i]));
+	reply->json = list;
+}
+
+/* ---- backends ---------------------------------------------------------------- */
+
+static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
+			    const struct td_backend_state *v)
+{
+	const struct tundish_backend *b = &v->value;
+	bool gone = b->state == TUNDISH_BACKEND_GONE;
+	char text[TD_ADDRESS_TEXT];
+	struct tundish_traffic t;
+	json_t *o;
+
+	td_traffic_of(d, v->id, &t);
+	o = json_pack("{s:s s:s s:s s:i s:s s:s s:I s:I s:I s:I}", "service",
+		      td_service_name(s, b->service), "name", b->name, "address",
+		      td_address_print(&b->address, text), "weight", gone ? 0 : td_backend_weight(b),
+		      "state", gone ? "drain" : td_backend_state_name(b->state), "health", "none",
+		      "connections_active", (json_int_t)b->connections_active, "connections_total",
+		      (json_int_t)b->connections_total, "packets", (json_int_t)t.packets, "bytes",
+		      (json_int_t)t.bytes);
+	if (gone)
+		json_object_set_new(o, "leaving", json_true());
+	if (b->flags & TUNDISH_BACKEND_RUN_WEIGHT)
+		json_object_set_new(o, "file_weight", json_integer(b->file_weight));
+	if (b->flags & TUNDISH_BACKEND_RUN_STATE)
+		json_object_set_new(o, "file_state",
+				    json_string(td_backend_state_name(b->file_state)));
+	return o;
+}
+
+void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	const struct td_service_state *only = NULL;
+	json_t *list;
+
+	if (read_state(d, &s, reply) < 0)
+		return;
+	if (service) {
+		only = td_state_service(&s, service);
+		if (!only) {
+			no_service(&s, service, reply);
+			return;
+		}
+	}
+	list = json_array();
+	for (size_t i = 0; i < s.n_backends; i++) {
+		const struct tundish_backend *b = &s.backends[i].value;
+
+		if (td_backend_listed(b) && (!only || b->service == only->id))
+			json_array_append_new(list, backend_json(d, &s, &s.backends[i]));
+	}
+	reply->json = list;
+}
+
+/* ---- commands ---------------------------------------------------------------- */
+
+static int read_weight(const struct td_request *q, struct td_reply *reply)
+{
+	json_error_t e;
+	json_t *body = json_loadb(q->body, q->body_length, JSON_REJECT_DUPLICATES, &e);
+	json_t *w = body ? json_object_get(body, "weight") : NULL;
+	json_int_t weight = json_is_integer(w) ? json_integer_value(w) : -1;
+
+	json_decref(body);
+	if (weight >= 0 && weight <= 1000)
+		return weight;
+	td_reply_error(reply, 400, 2, "a weight is a whole number from 0 to 1000, as "
+				      "{\"weight\": 100}");
+	return -1;
+}
+
+static void carry_out(struct td_daemon *d, const struct td_request *q, uint32_t id,
+		      struct td_reply *reply)
+{
+	struct tundish_backend *map = &td_kernel_backends(d->kernel)[id];
+	struct tundish_backend former = *map, b = *map;
+	const char *verb = q->word[3];
+	struct td_error e = {0};
+	char object[160], what[64];
+	int weight;
+
+	if (!strcmp(verb, "weight")) {
+		weight = read_weight(q, reply);
+		if (weight < 0)
+			return;
+		td_override_weight(&b, weight);
+		snprintf(what, sizeof(what), "weight %d by command", weight);
+	} else if (!strcmp(verb, "drain")) {
+		td_override_state(&b, TUNDISH_BACKEND_DRAIN);
+	} else if (!strcmp(verb, "enable")) {
+		td_override_state(&b, TUNDISH_BACKEND_UP);
+	} else if (!strcmp(verb, "disable")) {
+		td_override_state(&b, TUNDISH_BACKEND_DISABLED);
+	} else {
+		td_reply_error(reply, 404, 2,
+			       "\"%.40s\" is no command for a backend; there are: drain, enable, "
+			       "disable, weight",
+			       verb);
+		return;
+	}
+	if (strcmp(verb, "weight"))
+		snprintf(what, sizeof(what), "%s by command", verb);
+
+	td_kernel_put_backend(d->kernel, id, &b); /* the wish; the plan brings it into force */
+	td_step_done(d);
+	snprintf(object, sizeof(object), "backend %.63s/%.63s", q->word[1], b.name);
+	td_event(d, "command", object, "%s", what);
+	if (td_replan(d, &e) < 0) {
+		former.weight = map->weight;
+		former.nexthop = map->nexthop;
+		td_kernel_put_backend(d->kernel, id, &former);
+		td_reply_error(reply, 500, 1, "%s", e.text);
+		return;
+	}
+}
+
+void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0}, after = {0};
+	const struct td_service_state *service;
+	struct td_backend_state *b;
+
+	if (read_state(d, &s, reply) < 0)
+		return;
+	service = td_state_service(&s, q->word[1]);
+	if (!service) {
+		no_service(&s, q->word[1], reply);
+		return;
+	}
+	b = td_state_backend(&s, service->id, q->word[2]);
+	if (!b || b->value.state == TUNDISH_BACKEND_GONE ||
+	    b->value.delivery == TUNDISH_DELIVERY_WORKERS) {
+		td_reply_error(reply, 404, 4, "service \"%.63s\" has no backend \"%.63s\"; `tundish "
+					      "backend list %.63s` shows those it has",
+			       q->word[1], q->word[2], q->word[1]);
+		return;
+	}
+	carry_out(d, q, b->id, reply);
+	if (reply->status >= 400 || read_state(d, &after, reply) < 0)
+		return;
+	b = td_state_backend_by_id(&after, b->id);
+	reply->json = b ? backend_json(d, &after, b) : json_object();
+}

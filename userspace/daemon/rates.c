@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Per-second rates from a sample each second, and when the tables were last
+ * full. What entries of the same number did for former backends is taken off
+ * (packets_before, bytes_before).
+ */
+#include "daemon/daemon.h"
+
+#define SAMPLE_USEC 1000000ull
+
+void td_traffic_of(struct td_daemon *d, uint32_t backend, struct tundish_traffic *ret)
+{
+	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[backend];
+	struct tundish_traffic t = {0};
+
+	if (td_kernel_traffic(d->kernel, backend, &t) < 0)
+		t = (struct tundish_traffic){0};
+	ret->packets = t.packets >= b->packets_before ? t.packets - b->packets_before : t.packets;
+	ret->bytes = t.bytes >= b->bytes_before ? t.bytes - b->bytes_before : t.bytes;
+}
+
+static double rate(uint64_t now, uint64_t before, double seconds)
+{
+	return now > before ? (double)(now - before) / seconds : 0;
+}
+
+static void sample_one(struct td_daemon *d, uint32_t id, double seconds)
+{
+	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	struct td_sample *s = &d->samples[id], new = {.valid = true};
+	struct tundish_traffic t;
+
+	if (b->state == TUNDISH_BACKEND_FREE) {
+		*s = (struct td_sample){0};
+		return;
+	}
+	td_traffic_of(d, id, &t);
+	new.connections = __atomic_load_n(&b->connections_total, __ATOMIC_RELAXED);
+	new.packets = t.packets;
+	new.bytes = t.bytes;
+	if (s->valid && seconds > 0) {
+		new.connections_rate = rate(new.connections, s->connections, seconds);
+		new.packets_rate = rate(new.packets, s->packets, seconds);
+		new.bytes_rate = rate(new.bytes, s->bytes, seconds);
+	}
+	*s = new;
+}
+
+static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	uint64_t now = td_now_ns();
+	double seconds = d->sampled_ns ? (double)(now - d->sampled_ns) / TD_NS_PER_S : 0;
+
+	sd_event_source_set_time(source, usec + SAMPLE_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (!d->kernel)
+		return 0;
+	for (uint32_t id = 1; id < d->settings.backends_max; id++)
+		sample_one(d, id, seconds);
+	d->former_counters = d->counters;
+	if (td_kernel_counters(d->kernel, &d->counters) == 0 && d->sampled_ns) {
+		if (d->counters.flow_full > d->former_counters.flow_full)
+			d->full_flows_ns = now;
+		if (d->counters.tuple_full > d->former_counters.tuple_full)
+			d->full_tuples_ns = now;
+	}
+	d->sampled_ns = now;
+	return 0;
+}
+
+int td_rates_open(struct td_daemon *d)
+{
+	uint64_t now;
+
+	d->samples = calloc(d->settings.backends_max, sizeof(*d->samples));
+	if (!d->samples)
+		return -ENOMEM;
+	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
+	return sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now, 10000, on_sample, d);
+}

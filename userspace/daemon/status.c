@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* /v1/status: everything at a glance, and what needs attention. */
+#include "daemon/daemon.h"
+
+static const char *const counter_names[] = {
+#define TUNDISH_X(name, kind, help) #name,
+	TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+static const enum tundish_counter_kind kinds[] = {
+#define TUNDISH_X(name, kind, help) TUNDISH_KIND_##kind,
+	TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+static void add_counters(struct td_daemon *d, json_t *status)
+{
+	json_t *drops = json_object(), *all = json_object();
+	struct tundish_counters c = {0};
+	const __u64 *value = (const __u64 *)&c;
+
+	td_kernel_counters(d->kernel, &c);
+	for (size_t i = 0; i < TUNDISH_COUNTER_MAX; i++) {
+		const char *name = counter_names[i];
+
+		json_object_set_new(all, name, json_integer((json_int_t)value[i]));
+		if (kinds[i] == TUNDISH_KIND_DROP && value[i])
+			json_object_set_new(drops, name + strlen("drop_"),
+					    json_integer((json_int_t)value[i]));
+	}
+	json_object_set_new(status, "drops", drops);
+	json_object_set_new(status, "counters", all);
+}
+
+static json_t *interfaces_json(const struct td_daemon *d)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < d->n_attachments; i++) {
+		const struct td_attachment *a = &d->attachments[i];
+
+		json_array_append_new(list, json_pack("{s:s s:s s:b s:s}", "name", a->name, "mode",
+						      td_mode_name(a->mode), "dispatcher",
+						      (int)a->dispatcher, "note", a->note));
+	}
+	return list;
+}
+
+void td_answer_status(struct td_daemon *d, struct td_reply *reply)
+{
+	const struct tundish_settings *set = td_kernel_settings(d->kernel);
+	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
+	_cleanup_(td_state_done) struct td_state s = {0};
+	struct td_reply services = {0};
+	json_t *o;
+	int r;
+
+	r = td_kernel_read_state(d->kernel, &s);
+	if (r < 0) {
+		td_reply_error(reply, 500, 1, "cannot read the maps in %s: %s", d->options.pin,
+			       strerror(-r));
+		return;
+	}
+	td_answer_services(d, NULL, &services);
+	if (!services.json) {
+		*reply = services;
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(services.json); i++) {
+		json_t *v = json_array_get(services.json, i);
+		size_t vips = json_array_size(json_object_get(v, "vips"));
+
+		json_object_set(v, "name", json_object_get(v, "service"));
+		json_object_set_new(v, "vips", json_integer((json_int_t)vips));
+	}
+	o = json_pack("{s:s s:s s:I s:o s:o s:{s:I s:I s:I s:I} s:{s:I s:I}}", "version", TD_VERSION,
+		      "pin", d->options.pin, "uptime_seconds",
+		      (json_int_t)((td_now_ns() - d->started_ns) / TD_NS_PER_S), "interfaces",
+		      interfaces_json(d), "services", services.json, "flows", "active",
+		      (json_int_t)n->flows, "capacity",
+		      (json_int_t)set->flow_buckets * TUNDISH_BUCKET_ENTRIES, "active6",
+		      (json_int_t)n->flows6, "capacity6",
+		      (json_int_t)set->flow6_buckets * TUNDISH_BUCKET_ENTRIES, "tuples", "active",
+		      (json_int_t)n->tuples, "capacity",
+		      (json_int_t)set->tuple_buckets * TUNDISH_BUCKET_ENTRIES);
+	add_counters(d, o);
+	json_object_set_new(o, "attention", td_attention_json(d, &s));
+	reply->json = o;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The sweep's pace: a timer each 50 ms, at most 2 ms of work, and no faster than
+ * a pass in some four seconds; and what follows from a complete pass: backends
+ * and services that are gone and have no flow left are freed.
+ */
+#include "daemon/daemon.h"
+
+#define TICK_USEC 50000ull
+#define TICKS_PER_PASS 80u
+#define BUCKETS_PER_SLICE 256u
+#define BUDGET_NS (2 * TD_NS_PER_MS)
+
+static struct tundish_maglev *row_of(void *context, uint32_t service)
+{
+	return td_kernel_maglev(((struct td_daemon *)context)->kernel, service);
+}
+
+void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret)
+{
+	const struct tundish_settings *s = td_kernel_settings(d->kernel);
+
+	*ret = (struct td_sweep_tables){
+		.flows = td_kernel_flows(d->kernel),
+		.flows6 = td_kernel_flows6(d->kernel),
+		.tuples = td_kernel_tuples(d->kernel),
+		.backends = td_kernel_backends(d->kernel),
+		.flow_buckets = s->flow_buckets,
+		.flow6_buckets = s->flow6_buckets,
+		.tuple_buckets = s->tuple_buckets,
+		.backends_max = s->backends_max,
+		.services_max = s->services_max,
+		.secret = s->secret,
+		.timeouts = {.syn = s->syn_timeout,
+			     .established = s->established_timeout,
+			     .closing = s->closing_timeout},
+		.row = row_of,
+		.context = d,
+	};
+}
+
+static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
+{
+	for (uint32_t id = 1; id < t->backends_max; id++) {
+		struct tundish_backend empty = {0};
+		char object[100];
+
+		if (!td_sweep_gone(d->sweep, t, id))
+			continue;
+		snprintf(object, sizeof(object), "backend %.63s", t->backends[id].name);
+		td_nexthop_forget(d, id);
+		td_kernel_put_backend(d->kernel, id, &empty);
+		__atomic_store_n(&t->backends[id].connections_active, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->backends[id].connections_total, 0, __ATOMIC_RELAXED);
+		td_event(d, "freed", object, "its last flow has ended");
+	}
+}
+
+static void free_services(struct td_daemon *d)
+{
+	struct td_state s = {0};
+
+	if (td_kernel_read_state(d->kernel, &s) < 0)
+		return;
+	for (size_t i = 0; i < s.n_services; i++) {
+		const struct td_service_state *v = &s.services[i];
+		struct tundish_maglev *row = td_kernel_maglev(d->kernel, v->id);
+		struct tundish_service empty = {0};
+		char object[100];
+		bool used = false;
+
+		if (v->value.state != TUNDISH_SERVICE_GONE)
+			continue;
+		for (size_t b = 0; b < s.n_backends && !used; b++)
+			used = s.backends[b].value.state != TUNDISH_BACKEND_FREE &&
+			       s.backends[b].value.service == v->id;
+		if (used)
+			continue;
+		for (uint32_t k = 0; row && k < TUNDISH_MAGLEV_SLOTS; k++)
+			__atomic_store_n(&row->slot[k], 0, __ATOMIC_RELAXED);
+		if (td_kernel_put_service(d->kernel, v->id, &empty) < 0)
+			continue;
+		snprintf(object, sizeof(object), "service %.63s", v->value.name);
+		td_event(d, "freed", object, "its last flow has ended");
+	}
+	td_state_done(&s);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_sweep_tables t;
+	uint64_t start = td_now_ns(), now = start, planned;
+
+	sd_event_source_set_time(source, usec + TICK_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (!d->kernel)
+		return 0;
+	td_sweep_tables_of(d, &t);
+	d->sweep_ticks++;
+	planned = (uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / TICKS_PER_PASS;
+	while (d->sweep_done < planned && now - start < BUDGET_NS) {
+		d->sweep_done++;
+		if (td_sweep_slice(d->sweep, &t, now, BUCKETS_PER_SLICE)) {
+			d->sweep_done = d->sweep_ticks = 0;
+			free_backends(d, &t);
+			free_services(d);
+			break;
+		}
+		now = td_now_ns();
+	}
+	return 0;
+}
+
+int td_sweeper_open(struct td_daemon *d)
+{
+	uint64_t now;
+
+	d->sweep = td_sweep_new(d->settings.backends_max, d->settings.services_max);
+	if (!d->sweep)
+		return -ENOMEM;
+	/* What a former daemon changed last is not known: as if it were now. */
+	for (uint32_t i = 1; i < d->settings.services_max; i++)
+		td_sweep_owner_changed(d->sweep, i, td_now_ns());
+	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
+	return sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now, 5000, on_tick, d);
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * "Where would a SYN of this client go, and why?", asked of the tracing twin of
+ * the data path over the same maps: this file makes the SYN and puts names to
+ * the numbers of the answer.
+ */
+#include <linux/bpf.h>
+#include <net/ethernet.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <sys/random.h>
+
+#include "core/address.h"
+#include "daemon/daemon.h"
+
+struct endpoint {
+	struct tundish_addr address;
+	uint16_t port;
+};
+
+static uint16_t checksum(const void *data, size_t length, uint32_t sum)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i + 1 < length; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	if (length & 1)
+		sum += (uint32_t)p[length - 1] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+/* Ethernet, IP, TCP with SYN; returns the length. */
+static size_t make_syn(const struct endpoint *from, const struct endpoint *to, uint8_t *frame)
+{
+	bool v4 = tundish_addr_is_v4(&from->address);
+	struct ether_header eth = {.ether_type = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6)};
+	struct tcphdr tcp = {.source = htons(from->port), .dest = htons(to->port), .doff = 5,
+			     .syn = 1, .window = htons(64240)};
+	size_t at = sizeof(eth);
+
+	getrandom(&tcp.seq, sizeof(tcp.seq), GRND_NONBLOCK);
+	memset(eth.ether_dhost, 2, sizeof(eth.ether_dhost));
+	memset(eth.ether_shost, 4, sizeof(eth.ether_shost));
+	memcpy(frame, &eth, sizeof(eth));
+	if (v4) {
+		struct iphdr ip = {.version = 4, .ihl = 5, .tot_len = htons(sizeof(ip) + sizeof(tcp)),
+				   .frag_off = htons(0x4000), .ttl = 64, .protocol = IPPROTO_TCP,
+				   .saddr = from->address.word[3], .daddr = to->address.word[3]};
+
+		ip.check = checksum(&ip, sizeof(ip), 0);
+		memcpy(frame + at, &ip, sizeof(ip));
+		at += sizeof(ip);
+	} else {
+		struct ip6_hdr ip = {.ip6_plen = htons(sizeof(tcp)), .ip6_nxt = IPPROTO_TCP,
+				     .ip6_hlim = 64};
+
+		ip.ip6_vfc = 6 << 4;
+		memcpy(&ip.ip6_src, &from->address, sizeof(ip.ip6_src));
+		memcpy(&ip.ip6_dst, &to->address, sizeof(ip.ip6_dst));
+		memcpy(frame + at, &ip, sizeof(ip));
+		at += sizeof(ip);
+	}
+	memcpy(frame + at, &tcp, sizeof(tcp));
+	at += sizeof(tcp);
+	if (at < 60) { /* the shortest frame */
+		memset(frame + at, 0, 60 - at);
+		at = 60;
+	}
+	return at;
+}
+
+static void backend_text(const struct td_state *s, uint32_t id, char *buffer, size_t size)
+{
+	const struct td_backend_state *b = td_state_backend_by_id(s, id);
+
+	if (!id)
+		snprintf(buffer, size, "no backend");
+	else
+		snprintf(buffer, size, "backend %.63s", b ? b->value.name : "unknown");
+}
+
+static void describe(const struct td_state *s, uint32_t step, uint32_t argument, char *line,
+		     size_t size)
+{
+	static const char *const sentences[] = {
+#define TUNDISH_X(name, sentence) sentence,
+		TUNDISH_TRACE_STEPS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+	static const char *const flow_states[] = {"free", "syn", "established", "reopen", "closing"};
+	char text[160] = "";
+	const char *place;
+
+	switch (step) {
+	case TUNDISH_STEP_vip:
+		snprintf(line, size, "destination is virtual IP %s",
+			 td_vip_text(s, argument, text) ?: "unknown");
+		return;
+	case TUNDISH_STEP_service:
+		snprintf(line, size, "service %.63s", td_service_name(s, argument));
+		return;
+	case TUNDISH_STEP_owner:
+		backend_text(s, argument, text, sizeof(text));
+		snprintf(line, size, "slot belongs to %s", text);
+		return;
+	case TUNDISH_STEP_flow_backend:
+		backend_text(s, argument, text, sizeof(text));
+		snprintf(line, size, "flow belongs to %s", text);
+		return;
+	case TUNDISH_STEP_flow_disabled:
+		backend_text(s, argument, text, sizeof(text));
+		snprintf(line, size, "the flow's %s is disabled, it is moved", text);
+		return;
+	case TUNDISH_STEP_flow_hit:
+		snprintf(line, size, "flow is known in state %s",
+			 argument < TD_ARRAY_SIZE(flow_states) ? flow_states[argument] : "busy");
+		return;
+	}
+	if (step >= TD_ARRAY_SIZE(sentences)) {
+		snprintf(line, size, "step %u", step);
+		return;
+	}
+	/* The sentence is ours, but not a literal here: put the number in by hand. */
+	place = strstr(sentences[step], "%u");
+	if (place)
+		snprintf(line, size, "%.*s%u%s", (int)(place - sentences[step]), sentences[step],
+			 argument, place + 2);
+	else
+		snprintf(line, size, "%s", sentences[step]);
+}
+
+static void explain(const struct td_state *s, const struct tundish_trace *t, const char *target,
+		    char *reason, size_t size)
+{
+	static const char *const help[] = {
+#define TUNDISH_X(name, kind, help) help,
+		TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+	uint32_t slot = 0;
+	bool disabled = false, no_port = false;
+
+	for (uint32_t i = 0; i < t->n_steps && i < TUNDISH_TRACE_STEPS_MAX; i++) {
+		if (t->steps[i].step == TUNDISH_STEP_slot)
+			slot = t->steps[i].argument;
+		disabled |= t->steps[i].step == TUNDISH_STEP_flow_disabled;
+		no_port |= t->steps[i].step == TUNDISH_STEP_no_port;
+	}
+	if (!t->service)
+		snprintf(reason, size,
+			 no_port ? "no service on this port of the virtual IP"
+				 : "no service on this address and port");
+	else if (t->action != XDP_PASS && t->action != XDP_TX && t->action != XDP_REDIRECT)
+		snprintf(reason, size, "dropped: %s",
+			 t->counter < TUNDISH_COUNTER_MAX ? help[t->counter] : "reason unknown");
+	else if (disabled)
+		snprintf(reason, size, "the flow's backend is disabled, Maglev slot %u belongs to %s",
+			 slot, target);
+	else if (t->from_flow)
+		snprintf(reason, size, "the flow is known, and belongs to %s", target);
+	else
+		snprintf(reason, size, "Maglev slot %u belongs to %s", slot, target);
+}
+
+static void answer(const struct td_state *s, const struct tundish_trace *t, struct td_reply *reply)
+{
+	static const char *const verdicts[] = {
+		[XDP_ABORTED] = "aborted", [XDP_DROP] = "drop",		[XDP_PASS] = "pass",
+		[XDP_TX] = "transmit",	   [XDP_REDIRECT] = "redirect",
+	};
+	const struct td_backend_state *b = td_state_backend_by_id(s, t->backend);
+	const char *target = t->backend && b ? b->value.name : NULL;
+	const char *service = t->service ? td_service_name(s, t->service) : NULL;
+	json_t *path = json_array();
+	char line[256];
+
+	for (uint32_t i = 0; i < t->n_steps && i < TUNDISH_TRACE_STEPS_MAX; i++) {
+		describe(s, t->steps[i].step, t->steps[i].argument, line, sizeof(line));
+		if (line[0])
+			json_array_append_new(path, json_string(line));
+	}
+	explain(s, t, target ?: "no backend", line, sizeof(line));
+	reply->json = json_pack("{s:s? s:s? s:s s:o s:s}", "service", service, "target", target,
+				"reason", line, "path", path, "verdict",
+				t->action < TD_ARRAY_SIZE(verdicts) ? verdicts[t->action] : "unknown");
+}
+
+static int read_endpoint(const struct td_request *q, const char *key, bool need_port,
+			 struct endpoint *ret, struct td_reply *reply)
+{
+	const char *text = q->query(q, key);
+
+	if (!text || td_endpoint_parse(text, &ret->address, &ret->port) < 0 ||
+	    (need_port && !ret->port)) {
+		td_reply_error(reply, 400, 2,
+			       need_port ? "%s: \"%.60s\" is no address and port, as 192.0.2.10:80 or "
+					   "[2001:db8::10]:80"
+					 : "%s: \"%.60s\" is no address, as 198.51.100.1 or "
+					   "198.51.100.1:40000",
+			       key, text ?: "");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	struct endpoint from = {0}, to = {0};
+	struct tundish_trace t = {0};
+	struct td_error e = {0};
+	uint8_t frame[128];
+	size_t length;
+
+	if (read_endpoint(q, "src", false, &from, reply) < 0 ||
+	    read_endpoint(q, "dst", true, &to, reply) < 0)
+		return;
+	if (tundish_addr_is_v4(&from.address) != tundish_addr_is_v4(&to.address)) {
+		td_reply_error(reply, 400, 2, "src and dst are of different families");
+		return;
+	}
+	if (!from.port) {
+		uint16_t random = 0;
+
+		getrandom(&random, sizeof(random), GRND_NONBLOCK);
+		from.port = 32768 + random % 28232;
+	}
+	length = make_syn(&from, &to, frame);
+	if (td_kernel_read_state(d->kernel, &s) < 0 ||
+	    td_kernel_trace(d->kernel, frame, length,
+			    d->n_attachments ? d->attachments[0].ifindex : 0, &t, &e) < 0) {
+		td_reply_error(reply, 500, 1, "%s", e.text[0] ? e.text : "the trace failed");
+		return;
+	}
+	answer(&s, &t, reply);
+}

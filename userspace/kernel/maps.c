@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Typed access to the maps. The large tables are mapped into memory and shared
+ * with the data path word by word; the small ones are read and written by
+ * system call, one element at a time.
+ */
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel/private.h"
+
+/* The kernel strides array elements by eight bytes. */
+#define STRIDE(type) ((sizeof(type) + 7) & ~(size_t)7)
+_Static_assert(STRIDE(struct tundish_backend) == sizeof(struct tundish_backend), "stride of backends");
+_Static_assert(STRIDE(struct tundish_maglev) == sizeof(struct tundish_maglev), "stride of maglev");
+_Static_assert(STRIDE(struct tundish_tuple_bucket) == sizeof(struct tundish_tuple_bucket), "stride of tuples");
+
+/* ---- mapping --------------------------------------------------------------------- */
+
+static int map_one(struct td_kernel *k, enum td_map m, size_t element, size_t n, struct td_error *error)
+{
+	void *p = mmap(NULL, element * n, PROT_READ | PROT_WRITE, MAP_SHARED, k->map_fd[m], 0);
+
+	if (p == MAP_FAILED)
+		return td_fail(error, errno, "cannot map the table %s into memory: %s", td_map_names[m],
+			       strerror(errno));
+	k->mapped[m] = p;
+	k->mapped_bytes[m] = element * n;
+	return 0;
+}
+
+int td_maps_map(struct td_kernel *k, struct td_error *error)
+{
+	const struct tundish_settings *s = &k->settings;
+	int r;
+
+	if ((r = map_one(k, TD_MAP_backends, sizeof(struct tundish_backend), s->backends_max, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_maglev, sizeof(struct tundish_maglev), s->services_max, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_flows, sizeof(struct tundish_flow_bucket), s->flow_buckets, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_flows6, sizeof(struct tundish_flow6_bucket), s->flow6_buckets, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_tuples, sizeof(struct tundish_tuple_bucket), s->tuple_buckets, error)) < 0)
+		return r;
+	return 0;
+}
+
+void td_maps_unmap(struct td_kernel *k)
+{
+	for (size_t i = 0; i < TD_MAP_COUNT; i++)
+		if (k->mapped[i])
+			munmap(k->mapped[i], k->mapped_bytes[i]);
+}
+
+struct tundish_backend *td_kernel_backends(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_backends];
+}
+
+struct tundish_maglev *td_kernel_maglev(struct td_kernel *k, uint32_t service)
+{
+	if (service >= k->settings.services_max)
+		return NULL;
+	return (struct tundish_maglev *)k->mapped[TD_MAP_maglev] + service;
+}
+
+struct tundish_flow_bucket *td_kernel_flows(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_flows];
+}
+
+struct tundish_flow6_bucket *td_kernel_flows6(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_flows6];
+}
+
+struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_tuples];
+}
+
+/* ---- settings ---------------------------------------------------------------------- */
+
+const struct tundish_settings *td_kernel_settings(const struct td_kernel *k)
+{
+	return &k->settings;
+}
+
+int td_kernel_set_timeouts(struct td_kernel *k, const struct tundish_settings *with_timeouts)
+{
+	struct tundish_settings s = k->settings;
+	uint32_t zero = 0;
+
+	s.syn_timeout = with_timeouts->syn_timeout;
+	s.established_timeout = with_timeouts->established_timeout;
+	s.closing_timeout = with_timeouts->closing_timeout;
+	if (bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &s, BPF_ANY) < 0)
+		return -errno;
+	k->settings = s;
+	return 0;
+}
+
+/* ---- single elements ------------------------------------------------------------------ */
+
+static int put(struct td_kernel *k, enum td_map m, const void *key, const void *value)
+{
+	return bpf_map_update_elem(k->map_fd[m], key, value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish_service *value)
+{
+	return put(k, TD_MAP_services, &id, value);
+}
+
+int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address, const struct tundish_vip *value)
+{
+	return put(k, TD_MAP_vips, address, value);
+}
+
+int td_kernel_delete_vip(struct td_kernel *k, const struct tundish_addr *address)
+{
+	return bpf_map_delete_elem(k->map_fd[TD_MAP_vips], address) < 0 ? -errno : 0;
+}
+
+int td_kernel_put_nexthop(struct td_kernel *k, uint32_t index, const struct tundish_nexthop *value)
+{
+	return put(k, TD_MAP_nexthops, &index, value);
+}
+
+int td_kernel_get_nexthop(struct td_kernel *k, uint32_t index, struct tundish_nexthop *ret)
+{
+	struct tundish_nexthop n;
+
+	if (bpf_map_lookup_elem(k->map_fd[TD_MAP_nexthops], &index, &n) < 0)
+		return -errno;
+	*ret = n;
+	return 0;
+}
+
+#define STORE(field) __atomic_store_n(&to->field, value->field, __ATOMIC_RELAXED)
+
+void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundish_backend *value)
+{
+	struct tundish_backend *to = td_kernel_backends(k) + id;
+
+	if (id >= k->settings.backends_max)
+		return;
+	for (size_t i = 0; i < sizeof(to->name); i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, value->name + i, sizeof(word));
+		__atomic_store_n((uint64_t *)(void *)(to->name + i), word, __ATOMIC_RELAXED);
+	}
+	for (size_t i = 0; i < TD_ARRAY_SIZE(to->address.word); i++)
+		STORE(address.word[i]);
+	STORE(service);
+	STORE(delivery);
+	STORE(weight);
+	STORE(file_weight);
+	STORE(run_weight);
+	STORE(file_state);
+	STORE(run_state);
+	STORE(flags);
+	STORE(nexthop);
+	/* Last: what it makes usable is complete. */
+	__atomic_store_n(&to->state, value->state, __ATOMIC_RELEASE);
+}
+
+/* ---- sums over CPUs ---------------------------------------------------------------------- */
+
+/* Adds up the per-CPU copies of an element that is made of 64-bit words. */
+static int sum(struct td_kernel *k, enum td_map m, uint32_t index, uint64_t *ret, size_t words)
+{
+	_cleanup_free_ uint64_t *copies = calloc((size_t)k->n_cpus * words, sizeof(*copies));
+
+	if (!copies)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(k->map_fd[m], &index, copies) < 0)
+		return -errno;
+	memset(ret, 0, words * sizeof(*ret));
+	for (size_t cpu = 0; cpu < (size_t)k->n_cpus; cpu++)
+		for (size_t w = 0; w < words; w++)
+			ret[w] += copies[cpu * words + w];
+	return 0;
+}
+
+int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret)
+{
+	uint64_t words[TUNDISH_COUNTER_MAX];
+	int r;
+
+	_Static_assert(sizeof(words) == sizeof(*ret), "counters are 64-bit words");
+	r = sum(k, TD_MAP_counters, 0, words, TUNDISH_COUNTER_MAX);
+	if (r == 0)
+		memcpy(ret, words, sizeof(words));
+	return r;
+}
+
+int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret)
+{
+	uint64_t words[sizeof(*ret) / sizeof(uint64_t)];
+	int r = sum(k, TD_MAP_traffic, backend, words, TD_ARRAY_SIZE(words));
+
+	if (r == 0)
+		memcpy(ret, words, sizeof(words));
+	return r;
+}
+
+/* ---- the installed state -------------------------------------------------------------------- */
+
+static int read_services(struct td_kernel *k, struct td_state *s)
+{
+	for (uint32_t id = 1; id < k->settings.services_max; id++) {
+		struct td_service_state e = {.id = id};
+		int r;
+
+		if (bpf_map_lookup_elem(k->map_fd[TD_MAP_services], &id, &e.value) < 0)
+			return -errno;
+		if (e.value.state == TUNDISH_SERVICE_FREE)
+			continue;
+		e.value.name[sizeof(e.value.name) - 1] = '\0';
+		r = td_grow(&s->services, s->n_services, sizeof(e));
+		if (r < 0)
+			return r;
+		s->services[s->n_services++] = e;
+	}
+	return 0;
+}
+
+static int read_backends(struct td_kernel *k, struct td_state *s)
+{
+	const struct tundish_backend *b = td_kernel_backends(k);
+
+	for (uint32_t id = 1; id < k->settings.backends_max; id++) {
+		struct td_backend_state e = {.id = id};
+		int r;
+
+		if (__atomic_load_n(&b[id].state, __ATOMIC_ACQUIRE) == TUNDISH_BACKEND_FREE)
+			continue;
+		e.value = b[id];
+		e.value.name[sizeof(e.value.name) - 1] = '\0';
+		r = td_grow(&s->backends, s->n_backends, sizeof(e));
+		if (r < 0)
+			return r;
+		s->backends[s->n_backends++] = e;
+	}
+	return 0;
+}
+
+static int compare_vips(const void *a, const void *b)
+{
+	return memcmp(&((const struct td_vip_state *)a)->address, &((const struct td_vip_state *)b)->address,
+		      sizeof(struct tundish_addr));
+}
+
+/* An entry deleted meanwhile makes the kernel begin anew, so an address may come
+ * twice; the number of steps is bounded and doubles are dropped. */
+static int read_vips(struct td_kernel *k, struct td_state *s)
+{
+	const size_t steps_max = 2 * (size_t)k->settings.vips_max + 16;
+	struct tundish_addr key;
+	const void *from = NULL;
+	size_t n = 0;
+
+	for (size_t step = 0; step < steps_max; step++) {
+		struct td_vip_state e;
+		int r;
+
+		if (bpf_map_get_next_key(k->map_fd[TD_MAP_vips], from, &key) < 0) {
+			if (errno == ENOENT)
+				break;
+			return -errno;
+		}
+		from = &key;
+		e.address = key;
+		if (bpf_map_lookup_elem(k->map_fd[TD_MAP_vips], &key, &e.value) < 0)
+			continue;
+		if (e.value.n_ranges > TUNDISH_RANGES_MAX)
+			e.value.n_ranges = TUNDISH_RANGES_MAX;
+		r = td_grow(&s->vips, s->n_vips, sizeof(e));
+		if (r < 0)
+			return r;
+		s->vips[s->n_vips++] = e;
+	}
+	if (s->n_vips)
+		qsort(s->vips, s->n_vips, sizeof(*s->vips), compare_vips);
+	for (size_t i = 0; i < s->n_vips; i++)
+		if (n == 0 || compare_vips(&s->vips[n - 1], &s->vips[i]))
+			s->vips[n++] = s->vips[i];
+	s->n_vips = n;
+	return 0;
+}
+
+int td_kernel_read_state(struct td_kernel *k, struct td_state *ret)
+{
+	struct td_state s = {0};
+	int r;
+
+	if ((r = read_services(k, &s)) < 0 || (r = read_backends(k, &s)) < 0 || (r = read_vips(k, &s)) < 0) {
+		td_state_done(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}

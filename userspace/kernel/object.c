@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The BPF object. It is opened for one of two purposes: to make the maps and
+ * load the tracing twin, or to load the program that is attached (by libxdp,
+ * which decides whether as a program of its own or as a part of its
+ * dispatcher). In both cases it stands over the pinned maps where there are
+ * some, so that any number of loads share one set of tables.
+ *
+ * Which build made the maps is told by a hash of the object's bytes.
+ */
+#include <linux/bpf.h>
+#include <sys/random.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "kernel/private.h"
+#include "tundish.skel.h"
+
+static struct bpf_map *map_of(struct tundish *o, enum td_map m)
+{
+	struct bpf_map *const maps[TD_MAP_COUNT] = {
+#define TUNDISH_X(name) o->maps.name,
+		TUNDISH_MAPS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+
+	return maps[m];
+}
+
+/* FNV-1a (Fowler, Noll, Vo), over words of a byte: told apart, not protected. */
+uint64_t td_object_hash(void)
+{
+	size_t n;
+	const unsigned char *bytes = tundish__elf_bytes(&n);
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3ull;
+	return h ? h : 1; /* 0: no build at all, while programs are being replaced */
+}
+
+/* ---- sizes ------------------------------------------------------------------- */
+
+/* Buckets for `entries` at half load, a power of two. */
+static uint32_t buckets(uint32_t entries)
+{
+	uint32_t wanted = entries / 2, n = 1;
+
+	while (n < wanted && n < 1u << 28)
+		n <<= 1;
+	return n;
+}
+
+static int check_limit(const char *what, uint32_t value, uint32_t most, struct td_error *error)
+{
+	if (value >= 1 && value <= most)
+		return 0;
+	return td_fail(error, EINVAL, "limits: %s %u is outside 1-%u", what, value, most);
+}
+
+int td_object_settings(const struct td_limits_conf *limits, struct tundish_settings *ret,
+		       struct td_error *error)
+{
+	struct tundish_settings s = {
+		.magic = TUNDISH_MAGIC,
+		.layout_version = TUNDISH_LAYOUT_VERSION,
+		.object_hash = td_object_hash(),
+	};
+	int r;
+
+	if ((r = check_limit("flows", limits->flows, 1u << 29, error)) < 0 ||
+	    (r = check_limit("flows6", limits->flows6, 1u << 29, error)) < 0 ||
+	    (r = check_limit("tuples", limits->tuples, 1u << 29, error)) < 0 ||
+	    (r = check_limit("services", limits->services, TUNDISH_SERVICES_MAX - 1, error)) < 0 ||
+	    (r = check_limit("backends", limits->backends, TUNDISH_BACKENDS_MAX - 1, error)) < 0 ||
+	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0)
+		return r;
+
+	s.flow_buckets = buckets(limits->flows);
+	s.flow6_buckets = buckets(limits->flows6);
+	s.tuple_buckets = buckets(limits->tuples);
+	s.services_max = limits->services + 1; /* index 0 is "none" */
+	s.backends_max = limits->backends + 1;
+	s.vips_max = limits->vips;
+	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
+		return td_fail(error, EIO, "the kernel gives no random numbers for the tables' secret");
+	*ret = s;
+	return 0;
+}
+
+struct map_shape {
+	uint32_t type, flags, key_bytes, value_bytes, entries;
+};
+
+static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s)
+{
+	const uint32_t index = sizeof(uint32_t);
+
+	switch (m) {
+	case TD_MAP_vips:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, sizeof(struct tundish_addr),
+					  sizeof(struct tundish_vip), s->vips_max};
+	case TD_MAP_services:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_service),
+					  s->services_max};
+	case TD_MAP_maglev:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_maglev), s->services_max};
+	case TD_MAP_backends:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_backend), s->backends_max};
+	case TD_MAP_nexthops:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_nexthop),
+					  s->backends_max};
+	case TD_MAP_flows:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_flow_bucket), s->flow_buckets};
+	case TD_MAP_flows6:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_flow6_bucket), s->flow6_buckets};
+	case TD_MAP_tuples:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_tuple_bucket), s->tuple_buckets};
+	case TD_MAP_traffic:
+		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index, sizeof(struct tundish_traffic),
+					  s->backends_max};
+	case TD_MAP_counters:
+		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index, sizeof(struct tundish_counters), 1};
+	case TD_MAP_settings:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_settings), 1};
+	case TD_MAP_trace:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_trace), 1};
+	case TD_MAP_COUNT:
+		break;
+	}
+	return (struct map_shape){0};
+}
+
+int td_object_check_map(enum td_map m, int fd, const struct tundish_settings *settings)
+{
+	struct map_shape s = shape_of(m, settings);
+	struct bpf_map_info info = {0};
+	uint32_t length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		return -errno;
+	if (info.type != s.type || info.map_flags != s.flags || info.key_size != s.key_bytes ||
+	    info.value_size != s.value_bytes || info.max_entries != s.entries)
+		return -EPROTO;
+	return 0;
+}
+
+/* ---- opening ------------------------------------------------------------------- */
+
+int td_object_open(const struct tundish_settings *settings, const int map_fd[TD_MAP_COUNT],
+		   bool attachable, struct tundish **ret, struct td_error *error)
+{
+	_cleanup_(td_object_closep) struct tundish *o = NULL;
+
+	td_kernel_prints();
+	o = tundish__open();
+	if (!o)
+		return td_fail(error, errno, "cannot read tundish's BPF object: %s", strerror(errno));
+
+	o->rodata->flow_mask = settings->flow_buckets - 1;
+	o->rodata->flow6_mask = settings->flow6_buckets - 1;
+	o->rodata->tuple_mask = settings->tuple_buckets - 1;
+	_Static_assert(sizeof(*o->rodata) == 3 * sizeof(uint32_t), "set each constant of the BPF object here");
+
+	for (enum td_map m = 0; m < TD_MAP_COUNT; m++) {
+		int r = map_fd[m] >= 0 ? bpf_map__reuse_fd(map_of(o, m), map_fd[m])
+				       : bpf_map__set_max_entries(map_of(o, m), shape_of(m, settings).entries);
+
+		if (r < 0)
+			return td_fail(error, -r, "cannot use the map %s: %s", td_map_names[m], strerror(-r));
+	}
+	bpf_program__set_autoload(o->progs.tundish_xdp, attachable);
+	bpf_program__set_autoload(o->progs.tundish_trace, !attachable);
+	*ret = TD_TAKE_PTR(o);
+	return 0;
+}
+
+int td_object_load_failed(struct td_error *error, int code)
+{
+	switch (code) {
+	case EPERM:
+		return td_fail(error, EPERM,
+			       "no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN, "
+			       "CAP_PERFMON and CAP_SYS_ADMIN");
+	case ENOMEM:
+	case E2BIG:
+		return td_fail(error, code,
+			       "the kernel has no memory for tundish's tables (%s); lower flows, flows6, tuples or "
+			       "services under limits:",
+			       strerror(code));
+	case ENOSYS:
+		return td_fail(error, ENOSYS, "this kernel has no BPF; tundish needs Linux 6.1 or later");
+	}
+	return td_fail(error, code,
+		       "this kernel refuses tundish's BPF program (%s); tundish needs Linux 6.1 or later, and "
+		       "--debug shows the verifier's reason",
+		       strerror(code));
+}
+
+int td_object_load(struct tundish *o, struct td_error *error)
+{
+	int r = bpf_object__load(o->obj);
+
+	return r < 0 ? td_object_load_failed(error, -r) : 0;
+}
+
+struct tundish *td_object_close(struct tundish *o)
+{
+	tundish__destroy(o);
+	return NULL;
+}
+
+struct bpf_object *td_object_bpf(struct tundish *o)
+{
+	return o->obj;
+}
+
+struct bpf_program *td_object_xdp(struct tundish *o)
+{
+	return o->progs.tundish_xdp;
+}
+
+int td_object_trace_fd(struct tundish *o)
+{
+	return bpf_program__fd(o->progs.tundish_trace);
+}
+
+int td_object_map_fd(struct tundish *o, enum td_map m)
+{
+	return bpf_map__fd(map_of(o, m));
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Everything down, without a daemon: off every interface of this network
+ * namespace, then the pins, `settings` first. Cut short at any point it leaves
+ * a directory that a further unload or the next daemon clears up.
+ *
+ * A directory whose `settings` bear tundish's magic is tundish's as a whole,
+ * whatever its version pinned there; in any other only pins with names and
+ * shapes of ours are touched, so a wrong --pin does no harm.
+ */
+#include <fcntl.h>
+
+#include <bpf/bpf.h>
+
+#include "kernel/private.h"
+
+static int detach_all(const uint32_t *ids, size_t n_ids, struct td_error *error)
+{
+	struct if_nameindex *all = if_nameindex();
+	int r = all ? 0 : td_fail(error, errno, "cannot list the interfaces: %s", strerror(errno));
+
+	for (struct if_nameindex *i = all; i && i->if_index && r == 0; i++) {
+		_cleanup_(td_carried_done) struct td_carried c = {.our_fd = -1};
+
+		if (td_carried_read(i->if_index, ids, n_ids, &c) < 0)
+			continue; /* gone meanwhile */
+		if (c.unreadable)
+			r = td_fail(error, EPERM,
+				    "no permission to see which XDP program interface %s carries; run as root",
+				    i->if_name);
+		else if (c.our_id)
+			r = td_carried_detach(i->if_index, i->if_name, &c, error);
+	}
+	if (all)
+		if_freenameindex(all);
+	return r;
+}
+
+/* Without settings: the shapes that do not depend on sizes tell whose a map is. */
+static bool looks_ours(enum td_map m, int fd)
+{
+	struct bpf_map_info info = {0};
+	struct tundish_settings s = {0};
+	uint32_t length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+		return false;
+	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max = s.vips_max =
+		info.max_entries;
+	return td_object_check_map(m, fd, &s) == 0;
+}
+
+static int check_remains(const char *dir, const struct td_pins *p, struct td_error *error)
+{
+	const char *foreign = p->foreign;
+
+	for (enum td_map m = 0; m < TD_MAP_COUNT && !foreign[0]; m++)
+		if (p->map_fd[m] >= 0 && !looks_ours(m, p->map_fd[m]))
+			foreign = td_map_names[m];
+	if (!foreign[0])
+		return 0;
+	return td_fail(error, EPROTO,
+		       "the pin directory %s holds \"%s\", which is not tundish's, so nothing was removed; look with "
+		       "\"ls %s\" and remove it by hand",
+		       dir, foreign, dir);
+}
+
+static int unload_pins(const char *dir, const struct td_pins *p, struct td_error *error)
+{
+	uint32_t ids[TD_MAP_COUNT];
+	struct tundish_settings s;
+	struct td_error ignored;
+	bool ours = false;
+	size_t n;
+	int r;
+
+	if (p->map_fd[TD_MAP_settings] >= 0)
+		td_pins_read_settings(dir, p->map_fd[TD_MAP_settings], &s, &ours, &ignored);
+	if (!ours) {
+		r = check_remains(dir, p, error);
+		if (r < 0)
+			return r;
+	}
+	n = td_pins_map_ids(p, ids);
+	r = detach_all(ids, n, error);
+	if (r < 0)
+		return r;
+	return td_pins_remove(dir, ours, error);
+}
+
+int td_kernel_unload(const char *pin_dir, struct td_error *error)
+{
+	_cleanup_close_ int lock_fd = -1;
+	struct td_pins p;
+	bool nothing;
+	int r;
+
+	td_kernel_prints();
+	if (access(pin_dir, F_OK) < 0 && errno == ENOENT)
+		return td_fail(error, ENOENT, "nothing is pinned in %s", pin_dir);
+	r = td_pins_check_bpffs(pin_dir, 0, error);
+	if (r < 0)
+		return r;
+	r = td_pins_lock(pin_dir, &lock_fd, NULL, error);
+	if (r < 0)
+		return r;
+	r = td_pins_read(pin_dir, &p, error);
+	if (r < 0)
+		return r;
+	nothing = p.n == 0;
+	r = nothing ? 0 : unload_pins(pin_dir, &p, error);
+	td_pins_done(&p);
+	if (r < 0)
+		return r;
+	/* A pin directory of another instance may lie inside: then this one stays. */
+	if (rmdir(pin_dir) < 0 && errno != ENOTEMPTY && errno != EBUSY)
+		return td_fail(error, errno, "cannot remove the directory %s: %s", pin_dir, strerror(errno));
+	return nothing ? td_fail(error, ENOENT, "nothing is pinned in %s", pin_dir) : 0;
+}
