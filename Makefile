@@ -52,7 +52,7 @@ PROGRAMS := $(if $(DAEMON),$(BUILD)/tundishd) $(if $(CLI),$(BUILD)/tundish)
 tests	= $(patsubst tests/$(1)/test_%.c,$(BUILD)/tests/$(2)_%,$(wildcard tests/$(1)/test_*.c))
 common	= $(filter-out tests/$(1)/test_% tests/$(1)/fuzz_% tests/$(1)/bench_% %.bpf.c,$(wildcard tests/$(1)/*.c))
 UNIT	:= $(call tests,unit,test)
-NATIVE	:= $(patsubst tests/native/%.c,$(BUILD)/tests/native_%,$(patsubst tests/native/test_%.c,tests/native/%.c,$(wildcard tests/native/*.c)))
+NATIVE	:= $(call tests,native,native)
 BPF_TESTS := $(call tests,bpf,bpf)
 TEST_BPF := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/%.bpf.o,$(wildcard tests/bpf/*.bpf.c))
 FUZZERS	:= $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -62,6 +62,7 @@ SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
+SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo $(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/bench/*.sh tests/net/*.sh)
 READY	:= $(BUILD)/.ready
 
 .PHONY: all setup tests benches test test-soak bench fuzz fuzzers demo format lint install clean help
@@ -136,14 +137,9 @@ $(BPF_TESTS): $(BUILD)/tests/bpf_%: $(BUILD)/obj/tests/bpf/test_%.o $(call obj,$
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/bench_%.o $(call obj,$(call common,bench)) $(BUILD)/libtundish.a
 	$(link)
 
-define native
-$(call say,NATIVE,$@)
-$(Q)mkdir -p $(@D) && $(CC) $(NATIVE_CFLAGS) -MMD -MP -MT $@ -MF $@.d $< -o $@ -lcmocka
-endef
-$(BUILD)/tests/native_%: tests/native/test_%.c | $(READY)
-	$(native)
-$(BUILD)/tests/native_%: tests/native/%.c | $(READY)
-	$(native)
+$(NATIVE): $(BUILD)/tests/native_%: tests/native/test_%.c $(call common,native) | $(READY)
+	$(call say,NATIVE,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(NATIVE_CFLAGS) -MMD -MP -MT $@ -MF $@.d $(filter %.c,$^) -o $@ -lcmocka
 
 $(BUILD)/fuzz/obj/%.o: %.c | $(READY) $(SKELETONS)
 	$(call say,FUZZ,$@)
@@ -183,6 +179,8 @@ lint: ## includes, style, static analysis, manuals
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
 	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppress=missingInclude --suppress=nullPointerRedundantCheck -Iinclude -Iuserspace userspace
+	$(Q)if command -v shellcheck >/dev/null; then shellcheck -x -S warning $(SCRIPTS); \
+		else echo 'lint: no shellcheck here, scripts were not checked'; fi
 	$(Q)$(if $(MANUALS),mandoc -T lint -W warning $(MANUALS))
 
 compile_commands.json: Makefile ## for editors and clang-tidy
@@ -196,7 +194,8 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	$(foreach m,$(MANUALS),install -D -m 0644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
 	$(foreach u,$(wildcard scripts/*.service),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u));)
-	$(foreach y,$(wildcard scripts/*.yaml),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
+	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
+	$(foreach c,$(wildcard scripts/completion/*.bash),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$(basename $(notdir $(c)));)
 
 clean: ## removes all that was made
 	rm -rf $(BUILD) compile_commands.json

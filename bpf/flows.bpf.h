@@ -172,7 +172,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
  * backend, with FLOW_KNOWN where the flow decided it; q->effects and q->word
  * are what flow_effects() has to do.
  */
-#define DEFINE_FLOW_ASK(size, table, table_mask, hash_of, make_key, forget_entry)                  \
+#define DEFINE_FLOW_ASK(size, table, n_buckets, hash_of, make_key, forget_entry)                  \
 	CHECKED_ALONE __u32 flow_ask_##size(struct flow_query *q)                                  \
 	{                                                                                          \
 		struct size##_bucket *first, *second;                                              \
@@ -188,15 +188,15 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			return 0;                                                                  \
 		if (!set)                                                                          \
 			return q->owner;                                                           \
-		COUNT(q->dry, flow_lookup);                                                        \
+		COUNT(q->dry || q->segment == SEGMENT_UNCOUNT, flow_lookup);                       \
 		q->rule.now = tundish_tick(bpf_ktime_get_coarse_ns());                             \
 		q->rule.closing_timeout = set->closing_timeout;                                    \
 		q->effects = 0;                                                                    \
 		make_key(&q->size.key, q);                                                         \
 		hash = hash_of(&set->secret, &q->size.key, q);                                     \
-		index = (__u32)hash & table_mask;                                                  \
+		index = tundish_bucket((__u32)hash, n_buckets);                                               \
 		first = bpf_map_lookup_elem(&table, &index);                                       \
-		index = (__u32)(hash >> 32) & table_mask;                                          \
+		index = tundish_bucket((__u32)(hash >> 32), n_buckets);                                       \
 		second = bpf_map_lookup_elem(&table, &index);                                      \
 		if (!first || !second)                                                             \
 			return q->owner;                                                           \
@@ -206,7 +206,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			if (at == ENTRY_NONE)                                                      \
 				break;                                                             \
 			v.raw = q->seen;                                                           \
-			if (!q->segment || q->dry)                                                 \
+			if (!q->segment)                                                           \
 				return FLOW_KNOWN | (__u32)v.live.backend;                         \
 			e = size##_at(first, second, at);                                          \
 			if (q->segment == SEGMENT_UNCOUNT) {                                       \
@@ -214,6 +214,11 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 				return 0;                                                          \
 			}                                                                          \
 			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
+			if (q->dry && step.value.raw) /* where it would go, and no more */         \
+				return (step.value.live.state == TUNDISH_FLOW_SYN ? 0 : FLOW_KNOWN) | \
+				       (__u32)step.value.live.backend;                             \
+			if (q->dry)                                                                \
+				return FLOW_KNOWN | (__u32)v.live.backend;                         \
 			if (step.value.raw != v.raw &&                                             \
 			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
 				continue; /* another packet of the flow was quicker */             \
@@ -223,7 +228,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
 		if (q->dry || !(q->segment & TUNDISH_SEGMENT_SYN) || !q->owner) {                  \
-			if (q->contested && !(q->segment & TUNDISH_SEGMENT_SYN))                   \
+			if (q->contested && !(q->segment & (TUNDISH_SEGMENT_SYN | SEGMENT_UNCOUNT))) \
 				COUNT(q->dry, flow_unknown);                                       \
 			return q->owner;                                                           \
 		}                                                                                  \
@@ -296,7 +301,7 @@ static __always_inline void wide_flow_forget(const struct wide_entry *e)
 	flow_forget(&client, (__be16)e->key2, (__be16)(e->key2 >> 16), e->word);
 }
 
-DEFINE_FLOW_ASK(narrow, flows, flow_mask, narrow_flow_hash, narrow_flow_key, narrow_flow_forget)
-DEFINE_FLOW_ASK(wide, flows6, flow6_mask, wide_flow_hash, wide_flow_key, wide_flow_forget)
+DEFINE_FLOW_ASK(narrow, flows, flow_buckets, narrow_flow_hash, narrow_flow_key, narrow_flow_forget)
+DEFINE_FLOW_ASK(wide, flows6, flow6_buckets, wide_flow_hash, wide_flow_key, wide_flow_forget)
 
 #endif

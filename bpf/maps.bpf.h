@@ -14,10 +14,10 @@
 #include <tundish/maps.h>
 #include <tundish/trace.h>
 
-/* Number of buckets less one; tables have a power of two of them. */
-const volatile __u32 flow_mask = 0;
-const volatile __u32 flow6_mask = 0;
-const volatile __u32 tuple_mask = 0;
+/* Numbers of buckets: max_entries of the maps of that kind. */
+const volatile __u32 flow_buckets = 1;
+const volatile __u32 flow6_buckets = 1;
+const volatile __u32 tuple_buckets = 1;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -126,6 +126,8 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
                                                                                                    \
 		if (!first || !second || !k || !ret_word)                                          \
 			return ENTRY_NONE;                                                         \
+		/* The second bucket is on its way from memory while the first is read. */         \
+		READ_ONCE(second->entry[0].word);                                                  \
 		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                 \
 			e = size##_at(first, second, i);                                            \
 			word = READ_ONCE(e->word);                                                 \
@@ -189,7 +191,9 @@ struct claim_rule {
 		if (!score)                                                                        \
 			return best;                                                               \
 		score += room << 8;                                                                \
-		candidate = score << CANDIDATE_SHIFT | (room_at & ((1 << CANDIDATE_SHIFT) - 1));   \
+		/* of equals the first: most flows are found in their first bucket then */         \
+		candidate = score << CANDIDATE_SHIFT |                                             \
+			    (~room_at & ((1 << CANDIDATE_SHIFT) - 1));                             \
 		return candidate > best ? candidate : best;                                        \
 	}                                                                                          \
                                                                                                    \
@@ -233,7 +237,8 @@ struct claim_rule {
 			}                                                                          \
 			if (!best)                                                                 \
 				return ENTRY_NONE;                                                 \
-			best &= 2 * TUNDISH_BUCKET_ENTRIES - 1;                                    \
+			/* both choices may be one bucket, whose entries have one name each */     \
+			best = ~best & ((first == second ? 1 : 2) * TUNDISH_BUCKET_ENTRIES - 1);   \
 			e = size##_at(first, second, best);                                        \
 			word = READ_ONCE(e->word);                                                 \
 			/* not what was judged any more? Then look again. */                       \

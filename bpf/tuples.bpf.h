@@ -59,9 +59,9 @@ CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 	c->key.mask = 0;
 	c->key.want = 0;
 	hash = tundish_siphash(&set->secret, c->key.key[0], c->key.key[1], c->key.key2);
-	index = (__u32)hash & tuple_mask;
+	index = tundish_bucket((__u32)hash, tuple_buckets);
 	first = bpf_map_lookup_elem(&tuples, &index);
-	index = (__u32)(hash >> 32) & tuple_mask;
+	index = tundish_bucket((__u32)(hash >> 32), tuple_buckets);
 	second = bpf_map_lookup_elem(&tuples, &index);
 	if (!first || !second)
 		return 0;

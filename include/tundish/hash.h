@@ -52,10 +52,15 @@ TUNDISH_INLINE __u32 tundish_choice_hash(const struct tundish_addr *client, __be
 	return (__u32)(tundish_mix64(x ^ hi) >> 32);
 }
 
-/* Maps a 32-bit hash to a slot without a division (Lemire, 2016). */
+/* Maps 32 bits of a hash to one of n places without a division (Lemire, 2016). */
+TUNDISH_INLINE __u32 tundish_bucket(__u32 hash, __u32 n)
+{
+	return (__u32)(((__u64)hash * n) >> 32);
+}
+
 TUNDISH_INLINE __u32 tundish_choice_slot(__u32 hash)
 {
-	return (__u32)(((__u64)hash * TUNDISH_MAGLEV_SLOTS) >> 32);
+	return tundish_bucket(hash, TUNDISH_MAGLEV_SLOTS);
 }
 
 struct tundish_siphash_key {

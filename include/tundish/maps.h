@@ -238,7 +238,7 @@ struct tundish_settings {
 	__u32 layout_version;
 	__u64 object_hash;		   /* of the BPF object that these maps were made with */
 	struct tundish_siphash_key secret; /* of the tables' buckets; never leaves the host */
-	__u32 flow_buckets;		   /* powers of two */
+	__u32 flow_buckets;		   /* TUNDISH_BUCKETS_OF the limit */
 	__u32 flow6_buckets;
 	__u32 tuple_buckets;
 	__u32 services_max;

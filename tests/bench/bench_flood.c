@@ -28,7 +28,7 @@ static void measure(unsigned int percent)
 	char name[96];
 	double ns;
 
-	flows = (uint32_t)((uint64_t)r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES * percent / 100);
+	flows = (uint32_t)((uint64_t)ADVERTISED * percent / 100);
 	rig_target(r, RIG_TUNDISH);
 	rig_aim(r, RIG_VIP_IPIP, RIG_PORT, flows);
 	r->knobs->next = 0;

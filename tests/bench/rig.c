@@ -25,16 +25,6 @@
 #define VIPS 1024u
 #define SERVICES 64u
 
-/* Buckets for `entries`, as userspace/kernel/object.c reckons. */
-static uint32_t buckets(uint32_t entries)
-{
-	uint32_t n = 1;
-
-	while (n < entries / 2)
-		n <<= 1;
-	return n;
-}
-
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
@@ -59,9 +49,9 @@ static void load_object(struct rig *r)
 
 	if (!o)
 		die("cannot open the BPF object: %s", strerror(errno));
-	o->rodata->flow_mask = s->flow_buckets - 1;
-	o->rodata->flow6_mask = s->flow6_buckets - 1;
-	o->rodata->tuple_mask = s->tuple_buckets - 1;
+	o->rodata->flow_buckets = s->flow_buckets;
+	o->rodata->flow6_buckets = s->flow6_buckets;
+	o->rodata->tuple_buckets = s->tuple_buckets;
 	bpf_map__set_max_entries(o->maps.vips, s->vips_max);
 	bpf_map__set_max_entries(o->maps.services, s->services_max);
 	bpf_map__set_max_entries(o->maps.maglev, s->services_max);
@@ -228,9 +218,9 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	*s = (struct tundish_settings){
 		.magic = TUNDISH_MAGIC,
 		.layout_version = TUNDISH_LAYOUT_VERSION,
-		.flow_buckets = buckets(flows),
-		.flow6_buckets = buckets(flows6),
-		.tuple_buckets = buckets(TUPLES),
+		.flow_buckets = TUNDISH_BUCKETS_OF(flows),
+		.flow6_buckets = TUNDISH_BUCKETS_OF(flows6),
+		.tuple_buckets = TUNDISH_BUCKETS_OF(TUPLES),
 		.services_max = SERVICES + 1,
 		.backends_max = BACKENDS + 1,
 		.vips_max = VIPS,

@@ -121,6 +121,7 @@ static inline void case_cut(void **state)
 		}
 	}
 	check_tables("cut packets");
+	world_reset();
 }
 
 static inline void case_changed(void **state)
@@ -147,6 +148,7 @@ static inline void case_changed(void **state)
 		}
 	}
 	check_tables("changed packets");
+	world_reset();
 }
 
 #define CASES_HOSTILE cmocka_unit_test(case_cut), cmocka_unit_test(case_changed)

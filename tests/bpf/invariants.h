@@ -57,71 +57,86 @@ static inline bool tuple_of(const struct tundish_tuple *t, const struct seen_flo
 	return tundish_addr_equal(&t->client, &f->client) && t->vip == f->v.live.vip && t->port_be == f->port_be;
 }
 
-/* Returns NULL, or what is wrong. */
-static inline const char *tables_wrong(void)
+/* Each of these returns NULL, or what is wrong. */
+static inline const char *flows_wrong(void)
 {
-	static uint32_t half_open[K_MAX][TUNDISH_MAGLEV_SLOTS];
 	uint64_t active[RIG_BACKENDS] = {0};
-	uint32_t slots[4096], services[4096], n = 0;
 	struct seen_flow f, g;
-	const char *wrong = NULL;
 
 	for (uint32_t i = 0; i < flow_entries(); i++) {
 		if (!flow_at(i, &f))
 			continue;
-		if (f.v.raw == ~0ull) {
-			wrong = "a flow entry is left busy";
-			continue;
-		}
-		if (f.v.live.backend == 0 || f.v.live.backend >= K_MAX || f.v.live.vip == 0) {
-			wrong = "a flow of no backend or no VIP";
-			continue;
-		}
+		if (f.v.raw == ~0ull)
+			return "a flow entry is left busy";
+		if (f.v.live.backend == 0 || f.v.live.backend >= K_MAX || f.v.live.vip == 0)
+			return "a flow of no backend or no VIP";
 		if (f.v.live.state == TUNDISH_FLOW_ESTABLISHED || f.v.live.state == TUNDISH_FLOW_REOPEN)
 			active[f.v.live.backend]++;
-		if (tundish_flow_half_open(f.v) && n < 4096) {
-			services[n] = rig.backends[f.v.live.backend].service;
-			slots[n] = tundish_choice_slot(tundish_choice_hash(&f.client, f.client_port_be, f.port_be));
-			half_open[services[n]][slots[n]]++;
-			n++;
-		}
 		for (uint32_t j = i + 1; j < flow_entries(); j++)
 			if (flow_at(j, &g) && flow_same(&f, &g))
-				wrong = "a flow has two entries";
+				return "a flow has two entries";
 	}
-	for (int k = K_DSR; k < K_MAX; k++) {
+	for (int k = K_DSR; k < K_MAX; k++)
 		if (rig.backends[k].connections_active != active[k])
-			wrong = "a backend's active connections are not its flows";
-		for (uint32_t s = 0; s < TUNDISH_MAGLEV_SLOTS; s++)
-			if (rig.maglev[k].slot[s] >> 19 != half_open[k][s])
+			return "a backend's active connections are not its flows";
+	return NULL;
+}
+
+static inline const char *slots_wrong(void)
+{
+	static uint32_t half_open[K_MAX][TUNDISH_MAGLEV_SLOTS];
+	const char *wrong = NULL;
+	struct seen_flow f;
+
+	for (uint32_t i = 0; i < flow_entries(); i++)
+		if (flow_at(i, &f) && tundish_flow_half_open(f.v))
+			half_open[rig.backends[f.v.live.backend].service][tundish_choice_slot(
+				tundish_choice_hash(&f.client, f.client_port_be, f.port_be))]++;
+	for (int k = K_DSR; k < K_MAX; k++) {
+		for (uint32_t s = 0; s < TUNDISH_MAGLEV_SLOTS; s++) {
+			if (rig.maglev[k].slot[s] / TUNDISH_SLOT_PENDING_ONE != half_open[k][s])
 				wrong = "a slot's half-open count is not its half-open flows";
+			half_open[k][s] = 0;
+		}
 	}
-	for (uint32_t i = 0; i < n; i++)
-		half_open[services[i]][slots[i]] = 0;
+	return wrong;
+}
+
+static inline const char *tuples_wrong(void)
+{
+	struct seen_flow f;
+
 	for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++) {
 		struct tundish_tuple *t = tuple_at(i);
 		uint64_t count = 0;
 
 		if (!t->value.raw)
 			continue;
-		if (t->value.raw == ~0ull) {
-			wrong = "a tuple entry is left busy";
-			continue;
-		}
-		for (uint32_t j = 0; j < flow_entries(); j++)
-			count += flow_at(j, &f) && flow_counted(&f) && tuple_of(t, &f);
-		if (count != t->value.active)
-			wrong = "a tuple's active connections are not its flows";
-		if (t->value.total < t->value.active)
-			wrong = "a tuple has more active connections than ever";
+		if (t->value.raw == ~0ull)
+			return "a tuple entry is left busy";
 		for (uint32_t j = i + 1; j < rig.tuple_buckets * 4; j++) {
 			struct tundish_tuple *u = tuple_at(j);
 
 			if (u->value.raw && tundish_addr_equal(&t->client, &u->client) && t->vip == u->vip && t->port_be == u->port_be)
-				wrong = "a tuple has two entries";
+				return "a tuple has two entries";
 		}
+		for (uint32_t j = 0; j < flow_entries(); j++)
+			count += flow_at(j, &f) && flow_counted(&f) && tuple_of(t, &f);
+		if (count != t->value.active)
+			return "a tuple's active connections are not its flows";
+		if (t->value.total < t->value.active)
+			return "a tuple has more active connections than ever";
 	}
-	return wrong;
+	return NULL;
+}
+
+static inline const char *tables_wrong(void)
+{
+	const char *wrong = flows_wrong();
+
+	if (!wrong)
+		wrong = tuples_wrong();
+	return wrong ? wrong : slots_wrong();
 }
 
 static inline void check_tables(const char *name)

@@ -74,8 +74,8 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 	const char *build = getenv("BUILD");
 	char path[512];
 	cpu_set_t one;
-	/* flow_mask, flow6_mask, tuple_mask: as they are declared */
-	const uint32_t masks[3] = {flow_buckets - 1, flow_buckets - 1, tuple_buckets - 1};
+	/* flow_buckets, flow6_buckets, tuple_buckets: as they are declared */
+	const uint32_t buckets[3] = {flow_buckets, flow_buckets, tuple_buckets};
 	int r;
 
 	rig_error = NULL;
@@ -97,7 +97,7 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		must(bpf_map__set_max_entries(map_of(sizes[i].map), sizes[i].entries), sizes[i].map);
 	/* fails where .rodata holds anything else too */
-	must(bpf_map__set_initial_value(map_of(".rodata"), masks, sizeof(masks)), ".rodata");
+	must(bpf_map__set_initial_value(map_of(".rodata"), buckets, sizeof(buckets)), ".rodata");
 	r = bpf_object__load(object);
 	if (r == -EPERM) {
 		rig_error = "this kernel or container lets root load no BPF program";
@@ -239,7 +239,7 @@ uint8_t *rig_snapshot(size_t *ret_length)
 		while (!bpf_map_get_next_key(bpf_map__fd(m), last, next)) {
 			memcpy(key, next, bpf_map__key_size(m));
 			last = key;
-			if (!strcmp(name, "queries") && *(uint32_t *)key == 1)
+			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops")) && *(uint32_t *)key == 1)
 				continue;
 			grown = realloc(bytes, length + value);
 			if (!grown)

@@ -37,7 +37,7 @@ struct rig {
 
 extern struct rig rig;
 
-/* 0, or a negative errno with the reason in rig_error. Sizes are powers of two. */
+/* 0, or a negative errno with the reason in rig_error. */
 int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets);
 void rig_close(void);
 extern const char *rig_error;

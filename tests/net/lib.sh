@@ -440,7 +440,7 @@ release() {
 # load ADDRESS: requests from four threads until end_load, which sets REQUESTS, FAILURES
 # and SLOW (those that took over 0.9 s: a lost packet) and prints who answered how many.
 load() {
-	(exec nsenter --net=/run/netns/client "$PYTHON" "$TOP/tests/net/client.py" load "$1" "${PORT:-80}" 120 \
+	(exec nsenter --net=/run/netns/client "$PYTHON" "$TOP/tests/net/client.py" load "$1" "${PORT:-80}" "${LOAD_SECONDS:-120}" \
 		>"$T/load" 2>"$T/load.log") &
 	PID[load]=$!
 	eventually 5 test -s "$T/load" || fatal "load does not start"
@@ -448,6 +448,7 @@ load() {
 end_load() {
 	kill -TERM "${PID[load]}"
 	wait "${PID[load]}" # a child of this shell only, so never in a subshell
+	# shellcheck disable=SC2034 # for the caller
 	read -r _ REQUESTS _ FAILURES _ SLOW _ < <(tail -n 1 "$T/load")
 	sed '1d;$d' "$T/load"
 }
@@ -465,7 +466,12 @@ spread() {
 
 # steady: the held connections answer as they did before, none lost ($HELD).
 steady() { # NAME
-	is "$1" "$(ask)" "$HELD"
+	local changed
+	if changed=$(diff <(echo "$HELD") <(ask)); then
+		ok "$1"
+	else
+		not_ok "$1 ($(echo "$changed" | grep -c '^<') of $(echo "$HELD" | wc -l) changed, such as: $(echo "$changed" | grep -E '^[<>]' | sort -u | head -n 3 | xargs))"
+	fi
 }
 
 mode_of() { # INTERFACE: native, generic, ... as the kernel tells it, not the daemon
@@ -476,6 +482,24 @@ mode_of() { # INTERFACE: native, generic, ... as the kernel tells it, not the da
 	4) echo several ;;
 	*) echo none ;;
 	esac
+}
+
+# objects NAMESPACE: "map ID" and "prog ID" of all that its daemon has made, for `gone`.
+objects() {
+	local path kind
+	for path in /sys/fs/bpf/"$1"/*; do
+		for kind in map prog; do
+			bpftool -j "$kind" show pinned "$path" 2>/dev/null | jq -r "\"$kind \(.id // empty)\""
+		done
+	done
+	in_ns "$1" ip -j -d link show | jq -r '.[].xdp.prog.id // empty | "prog \(.)"'
+}
+# gone LINES: the kernel has none of these objects any more.
+gone() {
+	local kind id
+	while read -r kind id; do
+		! bpftool "$kind" show id "$id" >/dev/null 2>&1 || return 1
+	done <<<"$1"
 }
 
 # field N of JSON: jq over a command's --json output.

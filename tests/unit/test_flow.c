@@ -14,21 +14,35 @@
 
 #include "lib/util.h"
 
-#define ISN 0xfffffffeu /* its successors wrap */
+#define ISN	  0xfffffffeu /* its successors wrap */
 #define OTHER_ISN 0x12345678u
-#define VIP 77
-#define BACKEND 5
-#define OWNER 6 /* of the slot by now */
-#define THEN 1000
-#define NOW 1010
+#define VIP	  77
+#define BACKEND	  5
+#define OWNER	  6 /* of the slot by now */
+#define THEN	  1000
+#define NOW	  1010
 
-enum { S = TUNDISH_SEGMENT_SYN, A = TUNDISH_SEGMENT_ACK, F = TUNDISH_SEGMENT_FIN,
-       R = TUNDISH_SEGMENT_RST };
-enum { SYN = TUNDISH_FLOW_SYN, EST = TUNDISH_FLOW_ESTABLISHED, REO = TUNDISH_FLOW_REOPEN,
-       CLO = TUNDISH_FLOW_CLOSING, FREE = TUNDISH_FLOW_FREE };
-enum { ADD = TUNDISH_EFFECT_PENDING_ADD, SUB = TUNDISH_EFFECT_PENDING_SUB,
-       OPEN = TUNDISH_EFFECT_OPENED, REOPEN = TUNDISH_EFFECT_REOPENED,
-       CLOSED = TUNDISH_EFFECT_CLOSED, FREED = TUNDISH_EFFECT_FREED };
+enum {
+	S = TUNDISH_SEGMENT_SYN,
+	A = TUNDISH_SEGMENT_ACK,
+	F = TUNDISH_SEGMENT_FIN,
+	R = TUNDISH_SEGMENT_RST
+};
+enum {
+	SYN = TUNDISH_FLOW_SYN,
+	EST = TUNDISH_FLOW_ESTABLISHED,
+	REO = TUNDISH_FLOW_REOPEN,
+	CLO = TUNDISH_FLOW_CLOSING,
+	FREE = TUNDISH_FLOW_FREE
+};
+enum {
+	ADD = TUNDISH_EFFECT_PENDING_ADD,
+	SUB = TUNDISH_EFFECT_PENDING_SUB,
+	OPEN = TUNDISH_EFFECT_OPENED,
+	REOPEN = TUNDISH_EFFECT_REOPENED,
+	CLOSED = TUNDISH_EFFECT_CLOSED,
+	FREED = TUNDISH_EFFECT_FREED
+};
 
 static union tundish_flow_value flow(uint32_t state, bool counted)
 {
@@ -52,18 +66,18 @@ struct row {
 
 static const struct row table[] = {
 	/* a SYN seen */
-	{SYN, S, ISN, SYN, 0, BACKEND},		      /* again */
-	{SYN, S, OTHER_ISN, SYN, 0, OWNER},	      /* another try, or another one */
-	{SYN, A, ISN + 1, EST, SUB | OPEN, BACKEND},  /* the handshake */
-	{SYN, A, ISN + 2, SYN, 0, BACKEND},	      /* fits not */
-	{SYN, A, ISN, SYN, 0, BACKEND},		      /* fits not */
+	{SYN, S, ISN, SYN, 0, BACKEND},				  /* again */
+	{SYN, S, OTHER_ISN, SYN, 0, OWNER},			  /* another try, or another one */
+	{SYN, A, ISN + 1, EST, SUB | OPEN, BACKEND},		  /* the handshake */
+	{SYN, A, ISN + 2, SYN, 0, BACKEND},			  /* fits not */
+	{SYN, A, ISN, SYN, 0, BACKEND},				  /* fits not */
 	{SYN, A | F, ISN + 1, CLO, SUB | OPEN | CLOSED, BACKEND}, /* opened and closed at once */
 	{SYN, A | F, ISN + 9, SYN, 0, BACKEND},
-	{SYN, F, ISN + 1, SYN, 0, BACKEND},	      /* no ACK: no stack sends it */
-	{SYN, R, ISN + 1, FREE, SUB | FREED, 0},      /* the client gave up */
-	{SYN, A | R, ISN + 1, FREE, SUB | FREED, 0},  /* or refused what came back */
+	{SYN, F, ISN + 1, SYN, 0, BACKEND},	     /* no ACK: no stack sends it */
+	{SYN, R, ISN + 1, FREE, SUB | FREED, 0},     /* the client gave up */
+	{SYN, A | R, ISN + 1, FREE, SUB | FREED, 0}, /* or refused what came back */
 	/* established */
-	{EST, S, ISN, EST, 0, BACKEND},		      /* its own SYN, late */
+	{EST, S, ISN, EST, 0, BACKEND}, /* its own SYN, late */
 	{EST, S, OTHER_ISN, REO, ADD, BACKEND},
 	{EST, A, ISN + 1, EST, 0, BACKEND},
 	{EST, A, OTHER_ISN, EST, 0, BACKEND},
@@ -80,10 +94,10 @@ static const struct row table[] = {
 	{REO, R, OTHER_ISN, CLO, SUB | CLOSED, BACKEND},
 	{REO, A | F, ISN + 1, CLO, SUB | REOPEN | CLOSED, BACKEND},
 	/* closing */
-	{CLO, S, ISN, SYN, ADD, OWNER},		      /* the port is used again */
+	{CLO, S, ISN, SYN, ADD, OWNER}, /* the port is used again */
 	{CLO, S, OTHER_ISN, SYN, ADD, OWNER},
 	{CLO, A, ISN + 1, CLO, 0, BACKEND},
-	{CLO, A | F, ISN + 1, CLO, 0, BACKEND},	      /* repeated: counted once */
+	{CLO, A | F, ISN + 1, CLO, 0, BACKEND}, /* repeated: counted once */
 	{CLO, R, ISN + 1, CLO, 0, BACKEND},
 };
 
@@ -92,8 +106,7 @@ static void test_every_state_with_every_segment(void **state)
 	for (size_t i = 0; i < TD_ARRAY_SIZE(table); i++) {
 		const struct row *t = &table[i];
 		union tundish_flow_value old = flow(t->from, t->from != SYN);
-		struct tundish_flow_step s =
-			tundish_flow_next(old, t->segment, t->seq, OWNER, NOW);
+		struct tundish_flow_step s = tundish_flow_next(old, t->segment, t->seq, OWNER, NOW);
 
 		if (s.value.live.state != t->to || s.effects != t->effects ||
 		    s.value.live.backend != t->backend)
@@ -112,7 +125,8 @@ static void test_counts_follow_the_states_whatever_comes(void **state)
 {
 	static const struct {
 		uint32_t segment, seq;
-	} moves[] = {{S, ISN}, {S, OTHER_ISN}, {A, ISN + 1}, {A, OTHER_ISN + 1}, {A | F, 5}, {R, 6}};
+	} moves[] = {{S, ISN},		 {S, OTHER_ISN}, {A, ISN + 1},
+		     {A, OTHER_ISN + 1}, {A | F, 5},	 {R, 6}};
 	const size_t n = TD_ARRAY_SIZE(moves);
 
 	for (size_t word = 0; word < n * n * n * n * n * n; word++) {
@@ -120,8 +134,8 @@ static void test_counts_follow_the_states_whatever_comes(void **state)
 		int pending = 1, active = 0, total = 0;
 
 		for (size_t k = 0, w = word; k < 6 && v.raw; k++, w /= n) {
-			struct tundish_flow_step s = tundish_flow_next(v, moves[w % n].segment,
-								       moves[w % n].seq, OWNER, NOW);
+			struct tundish_flow_step s = tundish_flow_next(
+				v, moves[w % n].segment, moves[w % n].seq, OWNER, NOW);
 
 			v = s.value;
 			pending += !!(s.effects & ADD) - !!(s.effects & SUB);
@@ -137,8 +151,7 @@ static void test_counts_follow_the_states_whatever_comes(void **state)
 
 static void test_a_count_refused_stays_refused(void **state)
 {
-	struct tundish_flow_step s =
-		tundish_flow_next(flow(SYN, false), A, ISN + 1, OWNER, NOW);
+	struct tundish_flow_step s = tundish_flow_next(flow(SYN, false), A, ISN + 1, OWNER, NOW);
 
 	assert_int_equal(s.value.live.counted, 1);
 	s.value.live.counted = 0; /* the tuples are full */
@@ -179,12 +192,18 @@ static void test_ageing_at_each_edge(void **state)
 		uint32_t ticks;
 		enum tundish_ageing expected;
 	} edges[] = {
-		{SYN, false, 0, TUNDISH_AGEING_KEEP},	 {SYN, false, 59, TUNDISH_AGEING_KEEP},
-		{SYN, false, 60, TUNDISH_AGEING_REMOVE}, {REO, false, 59, TUNDISH_AGEING_KEEP},
-		{REO, false, 60, TUNDISH_AGEING_RESTORE}, {EST, false, 49, TUNDISH_AGEING_KEEP},
-		{EST, false, 50, TUNDISH_AGEING_WATCH},	 {EST, false, 5000, TUNDISH_AGEING_WATCH},
-		{EST, true, 99, TUNDISH_AGEING_KEEP},	 {EST, true, 100, TUNDISH_AGEING_REMOVE},
-		{CLO, false, 49, TUNDISH_AGEING_KEEP},	 {CLO, false, 50, TUNDISH_AGEING_REMOVE},
+		{SYN, false, 0, TUNDISH_AGEING_KEEP},
+		{SYN, false, 59, TUNDISH_AGEING_KEEP},
+		{SYN, false, 60, TUNDISH_AGEING_REMOVE},
+		{REO, false, 59, TUNDISH_AGEING_KEEP},
+		{REO, false, 60, TUNDISH_AGEING_RESTORE},
+		{EST, false, 49, TUNDISH_AGEING_KEEP},
+		{EST, false, 50, TUNDISH_AGEING_WATCH},
+		{EST, false, 5000, TUNDISH_AGEING_WATCH},
+		{EST, true, 99, TUNDISH_AGEING_KEEP},
+		{EST, true, 100, TUNDISH_AGEING_REMOVE},
+		{CLO, false, 49, TUNDISH_AGEING_KEEP},
+		{CLO, false, 50, TUNDISH_AGEING_REMOVE},
 		{FREE, false, 5000, TUNDISH_AGEING_KEEP},
 		{TUNDISH_FLOW_BUSY, false, 5000, TUNDISH_AGEING_KEEP},
 	};

@@ -14,7 +14,7 @@
 
 #include "core/maglev.h"
 
-#define SLOTS TUNDISH_MAGLEV_SLOTS
+#define SLOTS	    TUNDISH_MAGLEV_SLOTS
 #define MEMBERS_MAX 1000
 
 static uint32_t before[SLOTS], after[SLOTS];

@@ -18,7 +18,7 @@
 
 #define N_BACKENDS 64
 #define N_SERVICES 16
-#define N_VIPS 32
+#define N_VIPS	   32
 
 /* ---- the model -------------------------------------------------------------- */
 
@@ -44,10 +44,12 @@ static struct td_state read_model(void)
 
 	for (uint32_t i = 1; i < N_SERVICES; i++)
 		if (model.services[i].state)
-			s.services[s.n_services++] = (struct td_service_state){i, model.services[i]};
+			s.services[s.n_services++] =
+				(struct td_service_state){i, model.services[i]};
 	for (uint32_t i = 1; i < N_BACKENDS; i++)
 		if (model.backends[i].state)
-			s.backends[s.n_backends++] = (struct td_backend_state){i, model.backends[i]};
+			s.backends[s.n_backends++] =
+				(struct td_backend_state){i, model.backends[i]};
 	memcpy(s.vips, model.vips, model.n_vips * sizeof(*s.vips));
 	s.n_vips = model.n_vips;
 	return s;
@@ -131,12 +133,8 @@ static void apply_step(const struct td_plan *p, const struct td_state *installed
 		assert_int_equal(p->target.services[s->index].id, s->id);
 		set_row(p, s->id, false);
 		break;
-	case TD_STEP_VIP_PUT:
-		put_vip(&p->target.vips[s->index]);
-		break;
-	case TD_STEP_VIP_DELETE:
-		delete_vip(&installed->vips[s->index].address);
-		break;
+	case TD_STEP_VIP_PUT: put_vip(&p->target.vips[s->index]); break;
+	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index].address); break;
 	}
 }
 
@@ -199,8 +197,8 @@ static struct td_plan make_plan(const struct td_config *c, struct td_state *ret_
 	struct td_error e = {0};
 
 	*ret_installed = read_model();
-	assert_int_equal(
-		td_plan_make(ret_installed, c, endpoints, n_endpoints, &limits, &p, &e), 0);
+	assert_int_equal(td_plan_make(ret_installed, c, endpoints, n_endpoints, &limits, &p, &e),
+			 0);
 	return p;
 }
 

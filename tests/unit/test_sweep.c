@@ -13,14 +13,14 @@
 
 #include "core/sweep.h"
 
-#define BUCKETS 16
+#define BUCKETS	   16
 #define N_BACKENDS 8
 #define N_SERVICES 3
-#define SERVICE 1
-#define VIP 9
-#define TICK (1ull << TUNDISH_TICK_SHIFT)
-#define START (1000 * TICK)
-#define PORT TUNDISH_BE16(80)
+#define SERVICE	   1
+#define VIP	   9
+#define TICK	   (1ull << TUNDISH_TICK_SHIFT)
+#define START	   (1000 * TICK)
+#define PORT	   TUNDISH_BE16(80)
 
 enum { UP1 = 1, UP2 = 2, GONE = 3, DISABLED = 4, NONE = 5 }; /* backends */
 
@@ -44,9 +44,15 @@ static int setup(void **state)
 {
 	memset(&f, 0, sizeof(f));
 	f.t = (struct td_sweep_tables){
-		.flows = f.flows, .flows6 = f.flows6, .tuples = f.tuples, .backends = f.backends,
-		.flow_buckets = BUCKETS, .flow6_buckets = BUCKETS, .tuple_buckets = BUCKETS,
-		.backends_max = N_BACKENDS, .services_max = N_SERVICES,
+		.flows = f.flows,
+		.flows6 = f.flows6,
+		.tuples = f.tuples,
+		.backends = f.backends,
+		.flow_buckets = BUCKETS,
+		.flow6_buckets = BUCKETS,
+		.tuple_buckets = BUCKETS,
+		.backends_max = N_BACKENDS,
+		.services_max = N_SERVICES,
 		.secret = {1, 2},
 		.timeouts = {.syn = 60, .established = 100, .closing = 50},
 		.row = row,
@@ -55,7 +61,7 @@ static int setup(void **state)
 	f.now = START;
 	for (uint32_t b = UP1; b <= DISABLED; b++) {
 		f.backends[b].service = SERVICE;
-		f.backends[b].state = b == GONE		? TUNDISH_BACKEND_GONE
+		f.backends[b].state = b == GONE	      ? TUNDISH_BACKEND_GONE
 				      : b == DISABLED ? TUNDISH_BACKEND_DISABLED
 						      : TUNDISH_BACKEND_UP;
 	}
@@ -84,8 +90,8 @@ static __u32 *slot_of(size_t i)
 {
 	struct tundish_addr a = client();
 
-	return &f.rows[SERVICE].slot[tundish_choice_slot(
-		tundish_choice_hash(&a, client_port(i), PORT))];
+	return &f.rows[SERVICE]
+			.slot[tundish_choice_slot(tundish_choice_hash(&a, client_port(i), PORT))];
 }
 
 /* The i-th flow, as the data path would have left it, counts included. */
@@ -111,10 +117,11 @@ static union tundish_flow_value *add_flow(size_t i, uint32_t state, uint32_t bac
 static struct tundish_tuple *add_tuple(uint32_t active)
 {
 	struct tundish_addr a = client();
-	uint64_t hash = tundish_siphash(&f.t.secret, (uint64_t)a.word[1] << 32 | a.word[0],
-					(uint64_t)a.word[3] << 32 | a.word[2],
-					(uint32_t)PORT << 16 | VIP);
-	struct tundish_tuple *e = &f.tuples[(uint32_t)(hash >> 32) & (BUCKETS - 1)].entry[3];
+	uint64_t hash =
+		tundish_siphash(&f.t.secret, (uint64_t)a.word[1] << 32 | a.word[0],
+				(uint64_t)a.word[3] << 32 | a.word[2], (uint32_t)PORT << 16 | VIP);
+	struct tundish_tuple *e =
+		&f.tuples[tundish_bucket((uint32_t)(hash >> 32), BUCKETS)].entry[3];
 
 	*e = (struct tundish_tuple){.client = a, .vip = VIP, .port_be = PORT};
 	e->value.active = active;

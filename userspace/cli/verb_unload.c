@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "kernel/kernel.h"
+#include "net/net.h"
 
 #define WAIT_STEP_NS	   20000000L
 #define WAIT_STEPS	   750 /* 15 s */
@@ -51,12 +52,33 @@ static bool daemon_goes(const struct cli *c, int steps)
 	return false;
 }
 
+/* The addresses that a daemon added carry its mark (net/net.h), and go with the
+ * services that they were added for. */
+static int take_vips_away(const struct tundish_addr *vips, size_t n, struct td_error *error)
+{
+	struct td_net *net = NULL;
+	int r = td_net_open(&net, error);
+
+	if (r < 0)
+		return r;
+	r = td_net_own_vips(net, NULL, 0, vips, n, NULL, 0, NULL, error);
+	td_net_release_neighbours(net, NULL);
+	td_net_close(net);
+	return r;
+}
+
 /* @none: what it means that nothing is there. */
 static int unload_here(const struct cli *c, const char *pin, int none)
 {
+	_cleanup_free_ struct tundish_addr *vips = NULL;
 	struct td_error error = {0};
-	int r = td_kernel_unload(pin, &error);
+	size_t n = 0;
+	int r;
 
+	td_kernel_pinned_vips(pin, &vips, &n);
+	r = td_kernel_unload(pin, &error);
+	if (r == 0)
+		r = take_vips_away(vips, n, &error);
 	if (r == -ENOENT && none != CLI_DONE)
 		return cli_fail(none, "nothing to unload: %s", error.text[0] ? error.text : pin);
 	if (r < 0 && r != -ENOENT)

@@ -20,9 +20,9 @@
  */
 #include "core/maglev.h"
 
-#define SLOTS TUNDISH_MAGLEV_SLOTS
+#define SLOTS	    TUNDISH_MAGLEV_SLOTS
 #define SEED_OFFSET 0x243f6a8885a308d3ull /* digits of pi: nothing up the sleeve */
-#define SEED_SKIP 0x13198a2e03707344ull
+#define SEED_SKIP   0x13198a2e03707344ull
 
 /* A turn is one word: virtual time above, the member's rank below. 46 bits hold
  * SLOTS turns of weight 1, the rank any number of backends. */

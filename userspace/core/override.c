@@ -9,8 +9,8 @@
 const char *td_backend_state_name(uint8_t state)
 {
 	static const char *const names[] = {
-		[TUNDISH_BACKEND_FREE] = "free",   [TUNDISH_BACKEND_UP] = "up",
-		[TUNDISH_BACKEND_DRAIN] = "drain", [TUNDISH_BACKEND_DOWN] = "down",
+		[TUNDISH_BACKEND_FREE] = "free",	 [TUNDISH_BACKEND_UP] = "up",
+		[TUNDISH_BACKEND_DRAIN] = "drain",	 [TUNDISH_BACKEND_DOWN] = "down",
 		[TUNDISH_BACKEND_DISABLED] = "disabled", [TUNDISH_BACKEND_GONE] = "gone",
 	};
 

@@ -19,7 +19,8 @@ void td_plan_done(struct td_plan *p)
 	*p = (struct td_plan){0};
 }
 
-static int add(struct td_plan *p, enum td_step_kind kind, uint32_t id, size_t index, const char *why)
+static int add(struct td_plan *p, enum td_step_kind kind, uint32_t id, size_t index,
+	       const char *why)
 {
 	struct td_step *s;
 

@@ -37,14 +37,14 @@ enum td_step_kind {
 
 struct td_step {
 	enum td_step_kind kind;
-	uint32_t id;	/* service or backend */
-	size_t index;	/* into the target state's array of that kind; VIP_DELETE: into the
+	uint32_t id;   /* service or backend */
+	size_t index;  /* into the target state's array of that kind; VIP_DELETE: into the
 			 * installed state's */
-	char why[128];	/* one sentence for events and `config diff` */
+	char why[128]; /* one sentence for events and `config diff` */
 };
 
 /* The one backend of a service with delivery to this host's workers. */
-#define TD_BACKEND_LOCAL "local"
+#define TD_BACKEND_LOCAL	"local"
 #define TD_BACKEND_LOCAL_WEIGHT 100
 
 struct td_plan {
@@ -65,7 +65,8 @@ void td_plan_done(struct td_plan *p);
  */
 int td_plan_make(const struct td_state *installed, const struct td_config *config,
 		 const struct tundish_addr *endpoints, size_t n_endpoints,
-		 const struct tundish_settings *limits, struct td_plan *ret, struct td_error *error);
+		 const struct tundish_settings *limits, struct td_plan *ret,
+		 struct td_error *error);
 
 /*
  * The claims of all services on one VIP, cut into disjoint ascending ranges:

@@ -42,7 +42,8 @@ void td_state_done(struct td_state *s);
  * with one name the one that is not GONE is found. */
 struct td_service_state *td_state_service(const struct td_state *s, const char *name);
 struct td_service_state *td_state_service_by_id(const struct td_state *s, uint32_t id);
-struct td_backend_state *td_state_backend(const struct td_state *s, uint32_t service, const char *name);
+struct td_backend_state *td_state_backend(const struct td_state *s, uint32_t service,
+					  const char *name);
 struct td_backend_state *td_state_backend_by_id(const struct td_state *s, uint32_t id);
 struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address);
 

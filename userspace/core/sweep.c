@@ -17,7 +17,7 @@
 
 /* From reading a slot to the flow's entry the data path needs microseconds. */
 #define OWNER_MARGIN_NS (100 * 1000 * 1000ull)
-#define SET_WORDS ((TUNDISH_MAGLEV_SLOTS + 63) / 64)
+#define SET_WORDS	((TUNDISH_MAGLEV_SLOTS + 63) / 64)
 
 enum phase {
 	PHASE_FLOWS,
@@ -126,14 +126,15 @@ static bool tuple_matches(const struct tundish_tuple *e, const struct tundish_ad
 static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
 		      uint32_t vip, __be16 port, uint32_t tick)
 {
-	uint64_t hash = tundish_siphash(&t->secret,
-					(uint64_t)client->word[1] << 32 | client->word[0],
-					(uint64_t)client->word[3] << 32 | client->word[2],
-					(uint32_t)port << 16 | (vip & 0xffff));
+	uint64_t hash =
+		tundish_siphash(&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
+				(uint64_t)client->word[3] << 32 | client->word[2],
+				(uint32_t)port << 16 | (vip & 0xffff));
 	uint32_t index[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
 
 	for (int i = 0; i < 2; i++) {
-		struct tundish_tuple_bucket *b = &t->tuples[index[i] & (t->tuple_buckets - 1)];
+		struct tundish_tuple_bucket *b =
+			&t->tuples[tundish_bucket(index[i], t->tuple_buckets)];
 
 		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
 			struct tundish_tuple *e = &b->entry[k];
@@ -212,7 +213,8 @@ static bool one_flow(struct td_sweep *s, const struct td_sweep_tables *t, __u64 
 		s->counts.aged++;
 		return false;
 	case TUNDISH_AGEING_RESTORE:
-		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED, v.syn.isn_low & 0xfff, tick);
+		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED, v.syn.isn_low & 0xfff,
+					   tick);
 		if (swap(word, v.raw, new.raw))
 			pending_sub(&p);
 		break;
@@ -226,8 +228,7 @@ static bool one_flow(struct td_sweep *s, const struct td_sweep_tables *t, __u64 
 		swap(word, v.raw, new.raw);
 		need(s, &p);
 		break;
-	case TUNDISH_AGEING_KEEP:
-		break;
+	case TUNDISH_AGEING_KEEP: break;
 	}
 	if (p.word)
 		owner = __atomic_load_n(p.word, __ATOMIC_RELAXED) & TUNDISH_SLOT_BACKEND;
@@ -301,8 +302,8 @@ static void begin(struct td_sweep *s, const struct td_sweep_tables *t, uint64_t 
 	s->counts = (struct td_sweep_counts){0};
 	memset(s->flows_of, 0, s->backends_max * sizeof(*s->flows_of));
 	for (uint32_t i = 0; i < s->backends_max; i++)
-		s->gone_at_start[i] = t->backends[i].state == TUNDISH_BACKEND_GONE &&
-				      !t->backends[i].weight;
+		s->gone_at_start[i] =
+			t->backends[i].state == TUNDISH_BACKEND_GONE && !t->backends[i].weight;
 	for (uint32_t i = 0; i < s->services_max; i++)
 		if (s->needs[i])
 			memset(s->needs[i], 0, SET_WORDS * sizeof(uint64_t));
@@ -358,7 +359,8 @@ bool td_sweep_slice(struct td_sweep *s, const struct td_sweep_tables *t, uint64_
 				break;
 			for (unsigned int i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)
 				s->counts.tuples += !!__atomic_load_n(
-					&t->tuples[s->position].entry[i].value.raw, __ATOMIC_RELAXED);
+					&t->tuples[s->position].entry[i].value.raw,
+					__ATOMIC_RELAXED);
 			s->position++;
 			break;
 		case PHASE_ROWS:

@@ -18,7 +18,7 @@ struct td_sweep_tables {
 	struct tundish_flow6_bucket *flows6;
 	struct tundish_tuple_bucket *tuples;
 	struct tundish_backend *backends;
-	uint32_t flow_buckets, flow6_buckets, tuple_buckets; /* powers of two */
+	uint32_t flow_buckets, flow6_buckets, tuple_buckets;
 	uint32_t backends_max, services_max;
 	struct tundish_siphash_key secret;
 	struct tundish_timeouts timeouts;
@@ -27,8 +27,8 @@ struct td_sweep_tables {
 };
 
 struct td_sweep_counts {
-	uint64_t flows, flows6;	    /* entries in use */
-	uint64_t tuples;	    /* entries in use, counted along */
+	uint64_t flows, flows6;	     /* entries in use */
+	uint64_t tuples;	     /* entries in use, counted along */
 	uint64_t aged, moved, wrong; /* removed: idle; of a disabled backend; of none */
 };
 

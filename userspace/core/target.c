@@ -125,11 +125,12 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 			continue;
 		s->s.id = free_id(taken, max);
 		if (!s->s.id)
-			return td_fail(error, ENOSPC,
-				       "no place for service \"%s\" in a table of %u, %u of them held by "
-				       "services whose flows have not ended: raise limits.services, then "
-				       "`tundish unload` and start again",
-				       c->name, max ? max - 1 : 0, leaving);
+			return td_fail(
+				error, ENOSPC,
+				"no place for service \"%s\" in a table of %u, %u of them held by "
+				"services whose flows have not ended: raise limits.services, then "
+				"`tundish unload` and start again",
+				c->name, max ? max - 1 : 0, leaving);
 		taken[s->s.id] = true;
 		t->n_services++;
 		want_service(s, c);
@@ -166,8 +167,7 @@ static int by_identity(const void *a, const void *b)
 	int c = compare_identity(x, y->service, y->name, &y->address);
 
 	/* Two entries of one identity: the one that is not leaving comes first. */
-	return c ? c
-		 : (x->state == TUNDISH_BACKEND_GONE) - (y->state == TUNDISH_BACKEND_GONE);
+	return c ? c : (x->state == TUNDISH_BACKEND_GONE) - (y->state == TUNDISH_BACKEND_GONE);
 }
 
 static struct td_target_backend *find(struct td_target_backend **index, size_t n,
@@ -242,8 +242,9 @@ static void let_go(struct td_target_backend *t, bool service_wanted)
 	b->state = TUNDISH_BACKEND_GONE;
 	b->flags = 0;
 	t->change = TD_CHANGE_GONE;
-	snprintf(t->why, sizeof(t->why), service_wanted ? "not in the file any more"
-							: "its service is not in the file any more");
+	snprintf(t->why, sizeof(t->why),
+		 service_wanted ? "not in the file any more"
+				: "its service is not in the file any more");
 }
 
 static void tell_row(struct td_target_service *s, const struct td_target_backend *t)
@@ -305,11 +306,12 @@ static int place(struct backend_work *w, const struct wish *wish, struct td_erro
 		if (w->next >= w->max) {
 			for (size_t i = 0; i < w->n_index; i++)
 				leaving += w->index[i]->b.value.state == TUNDISH_BACKEND_GONE;
-			return td_fail(error, ENOSPC,
-				       "no place for backend \"%s\" in a table of %u, %u of them held by "
-				       "backends whose flows have not ended: raise limits.backends, then "
-				       "`tundish unload` and start again",
-				       wish->name, w->max ? w->max - 1 : 0, leaving);
+			return td_fail(
+				error, ENOSPC,
+				"no place for backend \"%s\" in a table of %u, %u of them held by "
+				"backends whose flows have not ended: raise limits.backends, then "
+				"`tundish unload` and start again",
+				wish->name, w->max ? w->max - 1 : 0, leaving);
 		}
 		b = &w->t->backends[w->t->n_backends++];
 		b->b.id = w->next++;

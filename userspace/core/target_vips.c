@@ -101,10 +101,11 @@ static int fill(const struct td_target *t, const struct td_config *config, const
 	if (want->service) {
 		n = td_ports_flatten(config, &want->address, v->ranges);
 		if (n == -ENOSPC)
-			return td_fail(error, ENOSPC,
-				       "the ports on %s make more than %u ranges: join some, or give "
-				       "some of them another VIP",
-				       td_address_print(&want->address, text), TUNDISH_RANGES_MAX);
+			return td_fail(
+				error, ENOSPC,
+				"the ports on %s make more than %u ranges: join some, or give "
+				"some of them another VIP",
+				td_address_print(&want->address, text), TUNDISH_RANGES_MAX);
 		if (n < 0)
 			return n;
 		v->flags |= TUNDISH_VIP_SERVICE;
@@ -179,10 +180,11 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 		snprintf(v->why, sizeof(v->why), "no service stands on it any more");
 	}
 	if (wanted > limits->vips_max)
-		return td_fail(error, ENOSPC,
-			       "%zu addresses (VIPs, and this host's own where services have "
-			       "workers) in a table of %u: raise limits.vips, then `tundish unload` "
-			       "and start again",
-			       n, limits->vips_max);
+		return td_fail(
+			error, ENOSPC,
+			"%zu addresses (VIPs, and this host's own where services have "
+			"workers) in a table of %u: raise limits.vips, then `tundish unload` "
+			"and start again",
+			n, limits->vips_max);
 	return 0;
 }

@@ -23,9 +23,12 @@ void td_step_done(struct td_daemon *d)
 const char *td_step_kind_name(enum td_step_kind kind)
 {
 	static const char *const names[] = {
-		[TD_STEP_SERVICE_PUT] = "service",	   [TD_STEP_BACKEND_PUT] = "backend",
-		[TD_STEP_ROW_SET] = "slots",		   [TD_STEP_VIP_PUT] = "vip",
-		[TD_STEP_VIP_DELETE] = "vip-remove",	   [TD_STEP_BACKEND_GONE] = "backend-remove",
+		[TD_STEP_SERVICE_PUT] = "service",
+		[TD_STEP_BACKEND_PUT] = "backend",
+		[TD_STEP_ROW_SET] = "slots",
+		[TD_STEP_VIP_PUT] = "vip",
+		[TD_STEP_VIP_DELETE] = "vip-remove",
+		[TD_STEP_BACKEND_GONE] = "backend-remove",
 		[TD_STEP_SERVICE_GONE] = "service-remove",
 	};
 
@@ -90,7 +93,8 @@ static void put_backend(struct td_daemon *d, const struct td_backend_state *s)
 		td_nexthop_refresh(d, s->id);
 }
 
-static void write_weights(struct td_daemon *d, const struct td_plan *p, uint32_t service, bool settled)
+static void write_weights(struct td_daemon *d, const struct td_plan *p, uint32_t service,
+			  bool settled)
 {
 	struct tundish_backend *b = td_kernel_backends(d->kernel);
 
@@ -99,8 +103,8 @@ static void write_weights(struct td_daemon *d, const struct td_plan *p, uint32_t
 
 		if (s->value.service != service || b[s->id].weight == s->value.weight)
 			continue;
-		__atomic_store_n(&b[s->id].weight,
-				 settled ? s->value.weight : TD_WEIGHT_UNSETTLED, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&b[s->id].weight, settled ? s->value.weight : TD_WEIGHT_UNSETTLED,
+				 __ATOMIC_SEQ_CST);
 		td_step_done(d);
 	}
 }
@@ -146,8 +150,8 @@ static int set_row(struct td_daemon *d, const struct td_plan *p, uint32_t servic
 		const struct td_backend_state *s = &p->target.backends[i];
 
 		if (s->value.service == service && s->value.weight)
-			members[n++] = (struct td_maglev_member){s->value.address, s->id,
-								 s->value.weight};
+			members[n++] =
+				(struct td_maglev_member){s->value.address, s->id, s->value.weight};
 	}
 	r = td_maglev_fill(members, n, owners);
 	if (r < 0)
@@ -173,11 +177,8 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 		r = td_kernel_put_service(d->kernel, s->id, &t->services[s->index].value);
 		break;
 	case TD_STEP_BACKEND_PUT:
-	case TD_STEP_BACKEND_GONE:
-		put_backend(d, &t->backends[s->index]);
-		return 0;
-	case TD_STEP_ROW_SET:
-		return set_row(d, p, s->id, error);
+	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;
+	case TD_STEP_ROW_SET: return set_row(d, p, s->id, error);
 	case TD_STEP_VIP_PUT:
 		r = td_kernel_put_vip(d->kernel, &t->vips[s->index].address,
 				      &t->vips[s->index].value);
@@ -204,7 +205,8 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 		r = carry_out(d, installed, p, s, error);
 		if (r < 0) {
 			if (error && !error->text[0])
-				td_fail(error, -r, "%s %s: the map refused it: %s; %zu of %zu "
+				td_fail(error, -r,
+					"%s %s: the map refused it: %s; %zu of %zu "
 					"steps are done, a reload goes on from there",
 					td_step_kind_name(s->kind), object, strerror(-r), i,
 					p->n_steps);

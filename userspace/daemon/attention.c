@@ -10,8 +10,8 @@
 
 static void add(json_t *list, const char *what, const char *why, const char *remedy)
 {
-	json_array_append_new(
-		list, json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
+	json_array_append_new(list,
+			      json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
 }
 
 static void backends(const struct td_daemon *d, const struct td_state *s, json_t *list)
@@ -36,15 +36,16 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 			    "show it");
 		}
 		if (!m->resolved && b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) {
-			snprintf(why, sizeof(why),
-				 "delivery is dsr but %s is behind a gateway, which would route the "
-				 "packets back to the VIP",
-				 text);
+			snprintf(
+				why, sizeof(why),
+				"delivery is dsr but %s is behind a gateway, which would route the "
+				"packets back to the VIP",
+				text);
 			add(list, what, why, "put it on the same link, or use delivery: ipip");
 		}
 		if (!m->resolved && m->no_source) {
-			snprintf(why, sizeof(why), "no address of this host to send tunnels to %s from",
-				 text);
+			snprintf(why, sizeof(why),
+				 "no address of this host to send tunnels to %s from", text);
 			add(list, what, why, "give the interface an address of that family");
 		}
 	}
@@ -62,7 +63,8 @@ static void services(const struct td_state *s, json_t *list)
 		for (size_t k = 0; k < s->n_backends; k++) {
 			const struct tundish_backend *b = &s->backends[k].value;
 
-			usable += b->service == v->id && b->state == TUNDISH_BACKEND_UP && b->weight;
+			usable +=
+				b->service == v->id && b->state == TUNDISH_BACKEND_UP && b->weight;
 		}
 		if (usable)
 			continue;
@@ -81,10 +83,12 @@ static void interfaces(const struct td_daemon *d, json_t *list)
 		snprintf(what, sizeof(what), "interface %s", a->name);
 		if (a->mode == TD_MODE_GENERIC)
 			add(list, what,
-			    a->note[0] ? a->note : "generic mode: several times the cost per packet",
+			    a->note[0] ? a->note
+				       : "generic mode: several times the cost per packet",
 			    "use a driver with native XDP, or expect less");
 		else if (a->note[0])
-			add(list, what, a->note, "nothing, where no other XDP program is needed there");
+			add(list, what, a->note,
+			    "nothing, where no other XDP program is needed there");
 	}
 }
 
@@ -104,10 +108,12 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 		    "full within the last minute: new flows are served by Maglev alone",
 		    "raise limits.flows and limits.flows6, then `tundish unload` and start again");
 	if (d->full_tuples_ns && now - d->full_tuples_ns < RECENT_NS)
-		add(list, "tuple table", "full within the last minute: connections are not counted there",
+		add(list, "tuple table",
+		    "full within the last minute: connections are not counted there",
 		    "raise limits.tuples, then `tundish unload` and start again");
 	if (d->limits_note)
-		add(list, "limits", d->limits_note, "`tundish unload` and start again, when it suits");
+		add(list, "limits", d->limits_note,
+		    "`tundish unload` and start again, when it suits");
 	if (d->metrics_trouble[0])
 		add(list, "metrics", d->metrics_trouble, "free the address, then reload");
 	if (d->privileges[0])

@@ -10,8 +10,8 @@
 
 static void add(json_t *list, const char *kind, const char *object, const char *why)
 {
-	json_array_append_new(list, json_pack("{s:s s:s s:s}", "kind", kind, "object", object, "why",
-					      why));
+	json_array_append_new(
+		list, json_pack("{s:s s:s s:s}", "kind", kind, "object", object, "why", why));
 }
 
 static void add_interfaces(const struct td_daemon *d, const struct td_config *c, json_t *list)
@@ -30,7 +30,8 @@ static void add_interfaces(const struct td_daemon *d, const struct td_config *c,
 		for (size_t i = 0; i < c->n_interfaces && !wanted; i++)
 			wanted = !strcmp(c->interfaces[i].name, d->config->interfaces[j].name);
 		if (!wanted)
-			add(list, "detach", d->config->interfaces[j].name, "not in the file any more");
+			add(list, "detach", d->config->interfaces[j].name,
+			    "not in the file any more");
 	}
 }
 
@@ -54,8 +55,8 @@ static void add_run_time(const struct td_state *s, json_t *list)
 
 		if (b->state == TUNDISH_BACKEND_GONE || b->state == TUNDISH_BACKEND_FREE)
 			continue;
-		snprintf(object, sizeof(object), "%.63s/%.63s",
-			 td_service_name(s, b->service), b->name);
+		snprintf(object, sizeof(object), "%.63s/%.63s", td_service_name(s, b->service),
+			 b->name);
 		if (b->flags & TUNDISH_BACKEND_RUN_WEIGHT) {
 			snprintf(why, sizeof(why), "weight %u by command, %u in the file",
 				 b->run_weight, b->file_weight);
@@ -134,14 +135,16 @@ void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td
 		return;
 	}
 	if (strcmp(verb, "check") && strcmp(verb, "diff") && strcmp(verb, "apply")) {
-		td_reply_error(reply, 404, 2, "there is no /v1/config/%.40s; there are: check, diff, "
-					      "apply",
+		td_reply_error(reply, 404, 2,
+			       "there is no /v1/config/%.40s; there are: check, diff, "
+			       "apply",
 			       verb);
 		return;
 	}
 	if (td_config_parse(name, q->body, q->body_length, &c, &e) < 0 ||
 	    td_config_check_host(name, c, &e) < 0) {
-		td_reply_error(reply, 422, 1, "%s", e.text[0] ? e.text : "the configuration is refused");
+		td_reply_error(reply, 422, 1, "%s",
+			       e.text[0] ? e.text : "the configuration is refused");
 		return;
 	}
 	list = changes(d, c, &e);

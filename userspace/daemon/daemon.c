@@ -13,9 +13,9 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 
-#define DEBOUNCE_USEC 50000ull
+#define DEBOUNCE_USEC	50000ull
 #define UNRESOLVED_USEC 2000000ull
-#define ADDRESSES_USEC 200000ull
+#define ADDRESSES_USEC	200000ull
 
 /* ---- interfaces -------------------------------------------------------------- */
 
@@ -46,7 +46,8 @@ int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_erro
 	}
 	for (size_t i = 0; i < c->n_interfaces; i++)
 		if (!attached(d, new[i].name))
-			td_event(d, "attach", new[i].name, "%s mode%s%s%s", td_mode_name(new[i].mode),
+			td_event(d, "attach", new[i].name, "%s mode%s%s%s",
+				 td_mode_name(new[i].mode),
 				 new[i].dispatcher ? ", through the dispatcher" : "",
 				 new[i].note[0] ? ": " : "", new[i].note);
 	free(d->attachments);
@@ -57,24 +58,44 @@ int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_erro
 
 /* ---- unload ------------------------------------------------------------------ */
 
+/* While the handle still knows which programs are ours: to look at them anew
+ * takes a capability that has been given up. */
+static void detach_all(struct td_daemon *d)
+{
+	_cleanup_free_ struct td_attachment *all = NULL;
+	size_t n = 0;
+
+	if (td_kernel_attachments(d->kernel, &all, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct td_error e = {0};
+
+		if (td_kernel_detach(d->kernel, all[i].name, &e) < 0)
+			td_log(TD_LOG_WARNING, "%s", e.text);
+	}
+}
+
 int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 {
 	struct td_state s = {0};
 	struct td_config none = {.interfaces = d->config->interfaces,
 				 .n_interfaces = d->config->n_interfaces};
-	int r;
+	struct td_error e = {0};
+	int r, q;
 
 	if (td_kernel_read_state(d->kernel, &s) < 0)
 		s = (struct td_state){0};
-	/* First the programs: an address without a service would refuse connections
-	 * either way, a service without its address would not be reached. */
+	detach_all(d);
 	d->kernel = td_kernel_close(d->kernel);
 	r = td_kernel_unload(d->options.pin, error);
-	if (td_vips_own(d, &none, &s, r < 0 ? NULL : error) < 0 && r >= 0)
-		r = -EIO;
+	q = td_vips_own(d, &none, &s, &e);
+	if (q < 0 && r >= 0) {
+		r = q;
+		*error = e;
+	}
 	td_net_release_neighbours(d->net, NULL);
 	td_state_done(&s);
-	td_event(d, "unload", d->options.pin, r < 0 ? "failed in part" : "asked by command");
+	td_event(d, "unload", d->options.pin, "%s", r < 0 ? error->text : "asked by command");
 	return r;
 }
 

@@ -32,8 +32,8 @@
 #endif
 
 #define TD_EVENTS_MAX 1024
-#define TD_NS_PER_MS 1000000ull
-#define TD_NS_PER_S 1000000000ull
+#define TD_NS_PER_MS  1000000ull
+#define TD_NS_PER_S   1000000000ull
 
 struct td_options {
 	const char *config, *control, *pin;
@@ -49,7 +49,7 @@ struct td_event {
 
 /* What the daemon knows of one backend beside its entry. */
 struct td_backend_memory {
-	int resolved;	  /* 0, or the negative errno of the last look-up */
+	int resolved; /* 0, or the negative errno of the last look-up */
 	bool via_gateway, no_source;
 	char trouble[128]; /* what that look-up said */
 };

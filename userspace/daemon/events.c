@@ -68,10 +68,10 @@ json_t *td_events_json(const struct td_daemon *d, uint64_t since)
 			snprintf(when + n, sizeof(when) - n, ".%03uZ",
 				 (unsigned int)(e->time_ms % 1000));
 		}
-		json_array_append_new(list, json_pack("{s:I s:s s:s s:s s:s}", "seq",
-						      (json_int_t)e->seq, "time", when, "event",
-						      e->event, "object", e->object, "reason",
-						      e->reason));
+		json_array_append_new(list,
+				      json_pack("{s:I s:s s:s s:s s:s}", "seq", (json_int_t)e->seq,
+						"time", when, "event", e->event, "object",
+						e->object, "reason", e->reason));
 	}
 	return list;
 }

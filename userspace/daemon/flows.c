@@ -9,7 +9,7 @@
 #include "daemon/daemon.h"
 
 #define LIMIT_DEFAULT 1000
-#define LIMIT_MAX 1000000
+#define LIMIT_MAX     1000000
 
 struct filter {
 	struct tundish_addr client, vip;
@@ -78,7 +78,8 @@ static int read_filter(const struct td_request *q, struct filter *f, struct td_r
 			f->state = i;
 	if (state && !f->state) {
 		td_reply_error(reply, 400, 2,
-			       "state: \"%.40s\" is none of syn, established, reopen, closing", state);
+			       "state: \"%.40s\" is none of syn, established, reopen, closing",
+			       state);
 		return -EINVAL;
 	}
 	return 0;
@@ -127,8 +128,8 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 			  __builtin_bswap16(port), "protocol", "tcp", "service", service, "backend",
 			  name, "state", state_names[v.live.state], "age_seconds",
 			  v.live.state == TUNDISH_FLOW_SYN ? json_integer(idle) : json_null(),
-			  "idle_seconds", (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) /
-						TD_NS_PER_S)));
+			  "idle_seconds",
+			  (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) / TD_NS_PER_S)));
 }
 
 static void list_flows(struct listing *l, const struct td_sweep_tables *t)
@@ -257,13 +258,13 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 	for (size_t i = 0; i < n; i++) {
 		char client[TD_ADDRESS_TEXT], vip[TD_ADDRESS_TEXT];
 
-		json_array_append_new(
-			list, json_pack("{s:s s:s? s:i s:s s:I s:I}", "client",
-					td_address_print(&best[i].client, client), "vip",
-					td_vip_text(s, best[i].vip, vip), "port",
-					__builtin_bswap16(best[i].port_be), "protocol", "tcp", "active",
-					(json_int_t)best[i].value.active, "total",
-					(json_int_t)best[i].value.total));
+		json_array_append_new(list,
+				      json_pack("{s:s s:s? s:i s:s s:I s:I}", "client",
+						td_address_print(&best[i].client, client), "vip",
+						td_vip_text(s, best[i].vip, vip), "port",
+						__builtin_bswap16(best[i].port_be), "protocol",
+						"tcp", "active", (json_int_t)best[i].value.active,
+						"total", (json_int_t)best[i].value.total));
 	}
 	return list;
 }

@@ -81,20 +81,13 @@ static void answer_unload(struct td_daemon *d, const struct td_request *q, struc
 }
 
 static const struct route routes[] = {
-	{"GET", "status", 1, 1, answer_status},
-	{"GET", "services", 1, 2, answer_services},
-	{"GET", "backends", 1, 2, answer_backends},
-	{"POST", "backends", 4, 4, td_answer_command},
-	{"GET", "workers", 1, 2, answer_workers},
-	{"GET", "flows", 1, 2, td_answer_flows},
-	{"GET", "tuples", 1, 1, td_answer_tuples},
-	{"GET", "config", 1, 1, td_answer_config},
-	{"POST", "config", 2, 2, td_answer_config},
-	{"GET", "trace", 1, 1, td_answer_trace},
-	{"GET", "events", 1, 1, answer_events},
-	{"GET", "metrics", 1, 1, answer_metrics},
-	{"POST", "reload", 1, 1, answer_reload},
-	{"POST", "unload", 1, 1, answer_unload},
+	{"GET", "status", 1, 1, answer_status},	    {"GET", "services", 1, 2, answer_services},
+	{"GET", "backends", 1, 2, answer_backends}, {"POST", "backends", 4, 4, td_answer_command},
+	{"GET", "workers", 1, 2, answer_workers},   {"GET", "flows", 1, 2, td_answer_flows},
+	{"GET", "tuples", 1, 1, td_answer_tuples},  {"GET", "config", 1, 1, td_answer_config},
+	{"POST", "config", 2, 2, td_answer_config}, {"GET", "trace", 1, 1, td_answer_trace},
+	{"GET", "events", 1, 1, answer_events},	    {"GET", "metrics", 1, 1, answer_metrics},
+	{"POST", "reload", 1, 1, answer_reload},    {"POST", "unload", 1, 1, answer_unload},
 };
 
 void td_handle(void *context, const struct td_request *q, struct td_reply *reply)
@@ -103,8 +96,9 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 	bool known = false;
 
 	if (!d->kernel || !d->ready) {
-		td_reply_error(reply, 503, 1, d->kernel ? "the daemon is still starting"
-							: "the data path is unloaded");
+		td_reply_error(reply, 503, 1,
+			       d->kernel ? "the daemon is still starting"
+					 : "the data path is unloaded");
 		return;
 	}
 	for (size_t i = 0; q->n_words && i < TD_ARRAY_SIZE(routes); i++) {
@@ -122,6 +116,5 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 	if (known)
 		td_reply_error(reply, 405, 2, "/v1/%s does not take this", q->word[0]);
 	else
-		td_reply_error(reply, 404, 2, "there is no /v1/%s",
-			       q->n_words ? q->word[0] : "");
+		td_reply_error(reply, 404, 2, "there is no /v1/%s", q->n_words ? q->word[0] : "");
 }

@@ -56,47 +56,31 @@ int main(int argc, char **argv)
 		{0},
 	};
 	struct td_daemon d = {
-		.options = {
-			.config = "/etc/tundish/tundish.yaml",
-			.control = "/run/tundish/control.sock",
-			.pin = "/sys/fs/bpf/tundish",
-		},
+		.options =
+			{
+				.config = "/etc/tundish/tundish.yaml",
+				.control = "/run/tundish/control.sock",
+				.pin = "/sys/fs/bpf/tundish",
+			},
 	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case CONFIG:
-			d.options.config = optarg;
-			break;
-		case CONTROL:
-			d.options.control = optarg;
-			break;
-		case PIN:
-			d.options.pin = optarg;
-			break;
-		case METRICS:
-			d.options.metrics = optarg;
-			break;
-		case CHECK:
-			d.options.check = true;
-			break;
-		case DEBUG:
-			d.options.debug = true;
-			break;
-		case VERSION:
-			printf("tundishd %s\n", TD_VERSION);
-			return EXIT_SUCCESS;
-		case HELP:
-			help(stdout);
-			return EXIT_SUCCESS;
-		default:
-			help(stderr);
-			return EXIT_USAGE;
+		case CONFIG: d.options.config = optarg; break;
+		case CONTROL: d.options.control = optarg; break;
+		case PIN: d.options.pin = optarg; break;
+		case METRICS: d.options.metrics = optarg; break;
+		case CHECK: d.options.check = true; break;
+		case DEBUG: d.options.debug = true; break;
+		case VERSION: printf("tundishd %s\n", TD_VERSION); return EXIT_SUCCESS;
+		case HELP: help(stdout); return EXIT_SUCCESS;
+		default: help(stderr); return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "tundishd: \"%s\" is no option; see tundishd --help\n", argv[optind]);
+		fprintf(stderr, "tundishd: \"%s\" is no option; see tundishd --help\n",
+			argv[optind]);
 		return EXIT_USAGE;
 	}
 	td_kernel_debug(d.options.debug);

@@ -145,12 +145,13 @@ static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *
 
 	head(out, "tundish_tuple_connections_active", "gauge",
 	     "Connections established and not closed, of the tuples that have most.");
-	json_array_foreach(list, i, o) {
+	json_array_foreach (list, i, o) {
 		const char *vip = json_string_value(json_object_get(o, "vip"));
 
 		if (!vip) /* gone from the file: no address to tell, and two could look alike */
 			continue;
-		fprintf(out, "tundish_tuple_connections_active{client=\"%s\",vip=\"%s\",port=\"%lld\"} %lld\n",
+		fprintf(out,
+			"tundish_tuple_connections_active{client=\"%s\",vip=\"%s\",port=\"%lld\"} %lld\n",
 			json_string_value(json_object_get(o, "client")), vip,
 			(long long)json_integer_value(json_object_get(o, "port")),
 			(long long)json_integer_value(json_object_get(o, "active")));
@@ -166,16 +167,18 @@ static void print_tables(FILE *out, struct td_daemon *d)
 		const char *table;
 		uint64_t used, size;
 	} tables[] = {
-		{"flows", n->flows, (uint64_t)set->flow_buckets * TUNDISH_BUCKET_ENTRIES},
-		{"flows6", n->flows6, (uint64_t)set->flow6_buckets * TUNDISH_BUCKET_ENTRIES},
-		{"tuples", n->tuples, (uint64_t)set->tuple_buckets * TUNDISH_BUCKET_ENTRIES},
+		{"flows", n->flows, TUNDISH_CAPACITY_OF(set->flow_buckets)},
+		{"flows6", n->flows6, TUNDISH_CAPACITY_OF(set->flow6_buckets)},
+		{"tuples", n->tuples, TUNDISH_CAPACITY_OF(set->tuple_buckets)},
 	};
 
-	head(out, "tundish_table_entries", "gauge", "Entries in use, as the last sweep counted them.");
+	head(out, "tundish_table_entries", "gauge",
+	     "Entries in use, as the last sweep counted them.");
 	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
 		fprintf(out, "tundish_table_entries{table=\"%s\"} %llu\n", tables[i].table,
 			(unsigned long long)tables[i].used);
-	head(out, "tundish_table_capacity_entries", "gauge", "Entries that the table has room for.");
+	head(out, "tundish_table_capacity_entries", "gauge",
+	     "Entries that the table has room for.");
 	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
 		fprintf(out, "tundish_table_capacity_entries{table=\"%s\"} %llu\n", tables[i].table,
 			(unsigned long long)tables[i].size);

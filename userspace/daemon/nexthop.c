@@ -35,8 +35,7 @@ int td_nexthops_open(struct td_daemon *d)
 		    b[id].nexthop >= d->hops_max)
 			continue;
 		h = &d->hops[b[id].nexthop];
-		if (h->written ||
-		    td_kernel_get_nexthop(d->kernel, b[id].nexthop, &h->value) == 0) {
+		if (h->written || td_kernel_get_nexthop(d->kernel, b[id].nexthop, &h->value) == 0) {
 			h->written = true;
 			h->users++;
 		}
@@ -130,7 +129,9 @@ int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
 	r = td_net_nexthop(d->net, &b->address, &hop, &m->via_gateway, &e);
 	m->resolved = r;
 	snprintf(m->trouble, sizeof(m->trouble), "%.127s",
-		 e.text[0] ? e.text : r < 0 ? strerror(-r) : "");
+		 e.text[0] ? e.text
+		 : r < 0   ? strerror(-r)
+			   : "");
 	if (r == 0 && !(hop.flags & TUNDISH_NEXTHOP_LOCAL)) {
 		hop.flags |= TUNDISH_NEXTHOP_VALID;
 		m->no_source = b->delivery == TUNDISH_DELIVERY_IPIP &&

@@ -113,11 +113,11 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 		json_array_append_new(vips,
 				      json_string(td_address_print(&c->vips[i].address, text)));
 	}
-	return json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}", "service",
-			 v->value.name, "vips", vips, "ports", ports_json(c), "protocol", "tcp",
-			 "delivery", td_delivery_name(v->value.delivery), "scheduler", "maglev",
-			 "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
-			 "connections_active", (json_int_t)active, "connections_total",
+	return json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}",
+			 "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
+			 "tcp", "delivery", td_delivery_name(v->value.delivery), "scheduler",
+			 "maglev", "own", (int)v->value.own, "backends", (int)n, "backends_up",
+			 (int)up, "connections_active", (json_int_t)active, "connections_total",
 			 (json_int_t)total, "packets", (json_int_t)packets, "bytes",
 			 (json_int_t)bytes, "connections_per_second", connections_rate,
 			 "packets_per_second", packets_rate, "bytes_per_second", bytes_rate);
@@ -181,8 +181,9 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 	td_traffic_of(d, v->id, &t);
 	o = json_pack("{s:s s:s s:s s:i s:s s:s s:I s:I s:I s:I}", "service",
 		      td_service_name(s, b->service), "name", b->name, "address",
-		      td_address_print(&b->address, text), "weight", gone ? 0 : td_backend_weight(b),
-		      "state", gone ? "drain" : td_backend_state_name(b->state), "health", "none",
+		      td_address_print(&b->address, text), "weight",
+		      gone ? 0 : td_backend_weight(b), "state",
+		      gone ? "drain" : td_backend_state_name(b->state), "health", "none",
 		      "connections_active", (json_int_t)b->connections_active, "connections_total",
 		      (json_int_t)b->connections_total, "packets", (json_int_t)t.packets, "bytes",
 		      (json_int_t)t.bytes);
@@ -233,8 +234,9 @@ static int read_weight(const struct td_request *q, struct td_reply *reply)
 	json_decref(body);
 	if (weight >= 0 && weight <= 1000)
 		return weight;
-	td_reply_error(reply, 400, 2, "a weight is a whole number from 0 to 1000, as "
-				      "{\"weight\": 100}");
+	td_reply_error(reply, 400, 2,
+		       "a weight is a whole number from 0 to 1000, as "
+		       "{\"weight\": 100}");
 	return -1;
 }
 
@@ -299,8 +301,9 @@ void td_answer_command(struct td_daemon *d, const struct td_request *q, struct t
 	b = td_state_backend(&s, service->id, q->word[2]);
 	if (!b || b->value.state == TUNDISH_BACKEND_GONE ||
 	    b->value.delivery == TUNDISH_DELIVERY_WORKERS) {
-		td_reply_error(reply, 404, 4, "service \"%.63s\" has no backend \"%.63s\"; `tundish "
-					      "backend list %.63s` shows those it has",
+		td_reply_error(reply, 404, 4,
+			       "service \"%.63s\" has no backend \"%.63s\"; `tundish "
+			       "backend list %.63s` shows those it has",
 			       q->word[1], q->word[2], q->word[1]);
 		return;
 	}

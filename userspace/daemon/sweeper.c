@@ -6,10 +6,10 @@
  */
 #include "daemon/daemon.h"
 
-#define TICK_USEC 50000ull
-#define TICKS_PER_PASS 80u
+#define TICK_USEC	  50000ull
+#define TICKS_PER_PASS	  80u
 #define BUCKETS_PER_SLICE 256u
-#define BUDGET_NS (2 * TD_NS_PER_MS)
+#define BUDGET_NS	  (2 * TD_NS_PER_MS)
 
 static struct tundish_maglev *row_of(void *context, uint32_t service)
 {
@@ -98,7 +98,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		return 0;
 	td_sweep_tables_of(d, &t);
 	d->sweep_ticks++;
-	planned = (uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / TICKS_PER_PASS;
+	planned =
+		(uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / TICKS_PER_PASS;
 	while (d->sweep_done < planned && now - start < BUDGET_NS) {
 		d->sweep_done++;
 		if (td_sweep_slice(d->sweep, &t, now, BUCKETS_PER_SLICE)) {

@@ -38,8 +38,11 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 {
 	bool v4 = tundish_addr_is_v4(&from->address);
 	struct ether_header eth = {.ether_type = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6)};
-	struct tcphdr tcp = {.source = htons(from->port), .dest = htons(to->port), .doff = 5,
-			     .syn = 1, .window = htons(64240)};
+	struct tcphdr tcp = {.source = htons(from->port),
+			     .dest = htons(to->port),
+			     .doff = 5,
+			     .syn = 1,
+			     .window = htons(64240)};
 	size_t at = sizeof(eth);
 
 	getrandom(&tcp.seq, sizeof(tcp.seq), GRND_NONBLOCK);
@@ -47,16 +50,21 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 	memset(eth.ether_shost, 4, sizeof(eth.ether_shost));
 	memcpy(frame, &eth, sizeof(eth));
 	if (v4) {
-		struct iphdr ip = {.version = 4, .ihl = 5, .tot_len = htons(sizeof(ip) + sizeof(tcp)),
-				   .frag_off = htons(0x4000), .ttl = 64, .protocol = IPPROTO_TCP,
-				   .saddr = from->address.word[3], .daddr = to->address.word[3]};
+		struct iphdr ip = {.version = 4,
+				   .ihl = 5,
+				   .tot_len = htons(sizeof(ip) + sizeof(tcp)),
+				   .frag_off = htons(0x4000),
+				   .ttl = 64,
+				   .protocol = IPPROTO_TCP,
+				   .saddr = from->address.word[3],
+				   .daddr = to->address.word[3]};
 
 		ip.check = checksum(&ip, sizeof(ip), 0);
 		memcpy(frame + at, &ip, sizeof(ip));
 		at += sizeof(ip);
 	} else {
-		struct ip6_hdr ip = {.ip6_plen = htons(sizeof(tcp)), .ip6_nxt = IPPROTO_TCP,
-				     .ip6_hlim = 64};
+		struct ip6_hdr ip = {
+			.ip6_plen = htons(sizeof(tcp)), .ip6_nxt = IPPROTO_TCP, .ip6_hlim = 64};
 
 		ip.ip6_vfc = 6 << 4;
 		memcpy(&ip.ip6_src, &from->address, sizeof(ip.ip6_src));
@@ -91,7 +99,8 @@ static void describe(const struct td_state *s, uint32_t step, uint32_t argument,
 		TUNDISH_TRACE_STEPS(TUNDISH_X)
 #undef TUNDISH_X
 	};
-	static const char *const flow_states[] = {"free", "syn", "established", "reopen", "closing"};
+	static const char *const flow_states[] = {"free", "syn", "established", "reopen",
+						  "closing"};
 	char text[160] = "";
 	const char *place;
 
@@ -158,8 +167,9 @@ static void explain(const struct td_state *s, const struct tundish_trace *t, con
 		snprintf(reason, size, "dropped: %s",
 			 t->counter < TUNDISH_COUNTER_MAX ? help[t->counter] : "reason unknown");
 	else if (disabled)
-		snprintf(reason, size, "the flow's backend is disabled, Maglev slot %u belongs to %s",
-			 slot, target);
+		snprintf(reason, size,
+			 "the flow's backend is disabled, Maglev slot %u belongs to %s", slot,
+			 target);
 	else if (t->from_flow)
 		snprintf(reason, size, "the flow is known, and belongs to %s", target);
 	else
@@ -184,9 +194,10 @@ static void answer(const struct td_state *s, const struct tundish_trace *t, stru
 			json_array_append_new(path, json_string(line));
 	}
 	explain(s, t, target ?: "no backend", line, sizeof(line));
-	reply->json = json_pack("{s:s? s:s? s:s s:o s:s}", "service", service, "target", target,
-				"reason", line, "path", path, "verdict",
-				t->action < TD_ARRAY_SIZE(verdicts) ? verdicts[t->action] : "unknown");
+	reply->json =
+		json_pack("{s:s? s:s? s:s s:o s:s}", "service", service, "target", target, "reason",
+			  line, "path", path, "verdict",
+			  t->action < TD_ARRAY_SIZE(verdicts) ? verdicts[t->action] : "unknown");
 }
 
 static int read_endpoint(const struct td_request *q, const char *key, bool need_port,
@@ -196,12 +207,13 @@ static int read_endpoint(const struct td_request *q, const char *key, bool need_
 
 	if (!text || td_endpoint_parse(text, &ret->address, &ret->port) < 0 ||
 	    (need_port && !ret->port)) {
-		td_reply_error(reply, 400, 2,
-			       need_port ? "%s: \"%.60s\" is no address and port, as 192.0.2.10:80 or "
-					   "[2001:db8::10]:80"
-					 : "%s: \"%.60s\" is no address, as 198.51.100.1 or "
-					   "198.51.100.1:40000",
-			       key, text ?: "");
+		td_reply_error(
+			reply, 400, 2,
+			need_port ? "%s: \"%.60s\" is no address and port, as 192.0.2.10:80 or "
+				    "[2001:db8::10]:80"
+				  : "%s: \"%.60s\" is no address, as 198.51.100.1 or "
+				    "198.51.100.1:40000",
+			key, text ?: "");
 		return -EINVAL;
 	}
 	return 0;

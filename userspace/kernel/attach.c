@@ -15,17 +15,12 @@
  *
  * What is reported is read back from the kernel afterwards.
  */
-#include <fcntl.h>
-
 #include <linux/if_link.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <xdp/libxdp.h>
 
 #include "kernel/private.h"
-
-#define PROGRAM "tundish_xdp"
 
 /* ---- what an interface carries -------------------------------------------------- */
 
@@ -53,111 +48,24 @@ static bool is_current(const struct td_kernel *k, const struct td_carried *c)
 static bool mode_suits(enum td_attach wanted, enum td_attach_mode mode)
 {
 	switch (wanted) {
-	case TD_ATTACH_AUTO:
-		return true;
-	case TD_ATTACH_NATIVE:
-		return mode == TD_MODE_NATIVE || mode == TD_MODE_OFFLOAD;
-	case TD_ATTACH_GENERIC:
-		return mode == TD_MODE_GENERIC;
+	case TD_ATTACH_AUTO: return true;
+	case TD_ATTACH_NATIVE: return mode == TD_MODE_NATIVE || mode == TD_MODE_OFFLOAD;
+	case TD_ATTACH_GENERIC: return mode == TD_MODE_GENERIC;
 	}
 	return false;
 }
 
 static const char *mode_name(enum td_attach_mode mode)
 {
-	return mode == TD_MODE_NATIVE ? "native" : mode == TD_MODE_GENERIC ? "generic" : "offloaded";
-}
-
-/* ---- the program ------------------------------------------------------------------ */
-
-static void close_object(struct td_kernel *k)
-{
-	if (k->program)
-		xdp_program__close(k->program);
-	k->program = NULL;
-	k->object = td_object_close(k->object);
-}
-
-static int open_object(struct td_kernel *k, struct td_error *error)
-{
-	struct xdp_program *p;
-	LIBBPF_OPTS(xdp_program_opts, opts, .prog_name = PROGRAM);
-	int r;
-
-	if (k->program)
-		return 0;
-	r = td_object_open(&k->settings, k->map_fd, true, &k->object, error);
-	if (r < 0)
-		return r;
-	opts.obj = td_object_bpf(k->object);
-	p = xdp_program__create(&opts);
-	if (libxdp_get_error(p)) {
-		r = (int)libxdp_get_error(p);
-		close_object(k);
-		return td_fail(error, r < 0 ? -r : EINVAL, "libxdp does not take tundish's BPF object: %s", strerror(-r));
-	}
-	k->program = p;
-	return 0;
-}
-
-static bool is_loaded(const struct td_kernel *k)
-{
-	return k->object && bpf_program__fd(td_object_xdp(k->object)) >= 0;
-}
-
-static bool may_look_at_programs(const struct td_kernel *k)
-{
-	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(k->alone_id);
-
-	return fd >= 0;
-}
-
-/* Keeps a program that was loaded as one of its own, for the next interfaces and
- * the next daemon. */
-static void keep_alone(struct td_kernel *k)
-{
-	uint64_t loaded_ns;
-
-	if (k->alone_fd >= 0 || !is_loaded(k) ||
-	    bpf_program__type(td_object_xdp(k->object)) != BPF_PROG_TYPE_XDP)
-		return;
-	k->alone_fd = fcntl(bpf_program__fd(td_object_xdp(k->object)), F_DUPFD_CLOEXEC, 3);
-	if (k->alone_fd < 0)
-		return;
-	if (td_program_info(k->alone_fd, &k->alone_id, &loaded_ns) < 0)
-		k->alone_id = 0;
-	/* For want of privilege libxdp does without its dispatcher too; that says
-	 * nothing about the kernel, so the next daemon shall ask again. Without the
-	 * pin it loads the program again: no harm. */
-	if (may_look_at_programs(k))
-		td_pins_put(k->pin_dir, TD_PIN_XDP, k->alone_fd);
-}
-
-/* Loads the program as one of its own, without libxdp: to take an older one's
- * place, and where libxdp failed. */
-static int load_alone(struct td_kernel *k, struct td_error *error)
-{
-	int r;
-
-	if (k->alone_fd >= 0)
-		return 0;
-	close_object(k);
-	r = td_object_open(&k->settings, k->map_fd, true, &k->object, error);
-	if (r < 0)
-		return r;
-	r = td_object_load(k->object, error);
-	if (r == 0) {
-		keep_alone(k);
-		if (k->alone_fd < 0)
-			r = td_fail(error, EMFILE, "no descriptor left for the program");
-	}
-	close_object(k);
-	return r;
+	return mode == TD_MODE_NATIVE	 ? "native"
+	       : mode == TD_MODE_GENERIC ? "generic"
+					 : "offloaded";
 }
 
 /* ---- attaching --------------------------------------------------------------------- */
 
-static int attach_alone(struct td_kernel *k, unsigned int ifindex, enum td_attach_mode mode, int old_fd)
+static int attach_alone(struct td_kernel *k, unsigned int ifindex, enum td_attach_mode mode,
+			int old_fd)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = old_fd);
 	uint32_t flags = td_mode_flags(mode);
@@ -183,27 +91,32 @@ static int attach_in_mode(struct td_kernel *k, unsigned int ifindex, enum td_att
 
 	*ret_driver = false;
 	if (k->alone_fd < 0 || beside_others) {
-		r = open_object(k, error);
+		r = td_program_open(k, error);
 		if (r < 0)
 			return r;
 		td_kernel_forget_reason();
 		r = xdp_program__attach(k->program, (int)ifindex,
 					mode == TD_MODE_NATIVE ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
-		keep_alone(k);
+		td_program_keep_alone(k);
 		if (r == 0) {
 			td_kernel_step("attached");
 			return 0;
 		}
-		if (beside_others)
-			return td_fail(error, -r, "libxdp cannot add tundish to the programs there: %s", strerror(-r));
-		if (is_loaded(k)) { /* it is the interface that refused */
+		if (beside_others) {
+			if (!td_program_loaded(k)) /* libbpf does not load an object twice */
+				td_program_close(k);
+			return td_fail(error, -r,
+				       "libxdp cannot add tundish to the programs there: %s",
+				       strerror(-r));
+		}
+		if (td_program_loaded(k)) { /* it is the interface that refused */
 			*ret_driver = true;
 			return r;
 		}
 		/* Neither way through libxdp: the last resort is to do what it does when it
 		 * is told to skip its dispatcher. */
 	}
-	r = load_alone(k, error);
+	r = td_program_load_alone(k, error);
 	if (r < 0)
 		return r;
 	r = attach_alone(k, ifindex, mode, -1);
@@ -211,7 +124,8 @@ static int attach_in_mode(struct td_kernel *k, unsigned int ifindex, enum td_att
 	return r;
 }
 
-static int attach_failed(const char *name, enum td_attach_mode mode, int code, struct td_error *error)
+static int attach_failed(const char *name, enum td_attach_mode mode, int code,
+			 struct td_error *error)
 {
 	const char *reason = td_kernel_reason();
 
@@ -219,20 +133,26 @@ static int attach_failed(const char *name, enum td_attach_mode mode, int code, s
 		reason = code == EOPNOTSUPP ? "its driver has no XDP in this mode" : strerror(code);
 	switch (code) {
 	case EPERM:
-		return td_fail(error, EPERM,
-			       "no permission to attach to interface %s; run as root, or with CAP_NET_ADMIN and CAP_BPF",
-			       name);
+		return td_fail(
+			error, EPERM,
+			"no permission to attach to interface %s; run as root, or with CAP_NET_ADMIN and CAP_BPF",
+			name);
 	case EBUSY:
 	case EEXIST:
-		return td_fail(error, EBUSY,
-			       "interface %s carries another XDP program; take it off with \"ip link set dev %s xdp off\"",
-			       name, name);
+		return td_fail(
+			error, EBUSY,
+			"interface %s carries another XDP program; take it off with \"ip link set dev %s xdp off\"",
+			name, name);
 	case ENODEV:
-		return td_fail(error, ENODEV, "interface %s is gone; correct interfaces: in the configuration", name);
+		return td_fail(error, ENODEV,
+			       "interface %s is gone; correct interfaces: in the configuration",
+			       name);
 	}
-	return td_fail(error, code, "cannot attach to interface %s in %s mode: %s; %s", name, mode_name(mode), reason,
-		       mode == TD_MODE_NATIVE ? "set attach: generic or auto for it, or mend the reason"
-					      : "use another interface");
+	return td_fail(error, code, "cannot attach to interface %s in %s mode: %s; %s", name,
+		       mode_name(mode), reason,
+		       mode == TD_MODE_NATIVE
+			       ? "set attach: generic or auto for it, or mend the reason"
+			       : "use another interface");
 }
 
 static bool worth_generic(int code)
@@ -241,26 +161,30 @@ static bool worth_generic(int code)
 }
 
 /* Attaches where none of ours is, in the wanted mode; `note` says why not natively. */
-static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf, unsigned int ifindex,
-		      const struct td_carried *now, char *note, size_t note_size, struct td_error *error)
+static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf,
+		      unsigned int ifindex, const struct td_carried *now, char *note,
+		      size_t note_size, struct td_error *error)
 {
-	enum td_attach_mode mode = conf->attach == TD_ATTACH_GENERIC ? TD_MODE_GENERIC : TD_MODE_NATIVE;
+	enum td_attach_mode mode =
+		conf->attach == TD_ATTACH_GENERIC ? TD_MODE_GENERIC : TD_MODE_NATIVE;
 	bool driver;
 	int r;
 
 	if (now->dispatcher) {
 		if (!mode_suits(conf->attach, now->mode))
-			return td_fail(error, EBUSY,
-				       "interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
-				       conf->name, mode_name(now->mode), mode_name(now->mode));
+			return td_fail(
+				error, EBUSY,
+				"interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
+				conf->name, mode_name(now->mode), mode_name(now->mode));
 		mode = now->mode;
 	}
 	r = attach_in_mode(k, ifindex, mode, now->dispatcher, &driver, error);
-	if (r < 0 && driver && conf->attach == TD_ATTACH_AUTO && mode == TD_MODE_NATIVE && worth_generic(-r)) {
+	if (r < 0 && driver && conf->attach == TD_ATTACH_AUTO && mode == TD_MODE_NATIVE &&
+	    worth_generic(-r)) {
 		snprintf(note, note_size, "not native: %s",
 			 td_kernel_reason()[0] ? td_kernel_reason()
-			 : r == -EOPNOTSUPP   ? "its driver has no native XDP"
-					      : strerror(-r));
+			 : r == -EOPNOTSUPP    ? "its driver has no native XDP"
+					       : strerror(-r));
 		mode = TD_MODE_GENERIC;
 		r = attach_in_mode(k, ifindex, mode, false, &driver, error);
 	}
@@ -269,8 +193,8 @@ static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf,
 
 /* ---- replacing ----------------------------------------------------------------------- */
 
-static int replace_build(struct td_kernel *k, const struct td_interface_conf *conf, unsigned int ifindex,
-			 const struct td_carried *now, struct td_error *error)
+static int replace_build(struct td_kernel *k, const struct td_interface_conf *conf,
+			 unsigned int ifindex, const struct td_carried *now, struct td_error *error)
 {
 	bool driver;
 	int r;
@@ -284,10 +208,11 @@ static int replace_build(struct td_kernel *k, const struct td_interface_conf *co
 		if (r == 0)
 			r = td_carried_leave_dispatcher(ifindex, &both, now->our_id);
 		if (r < 0 && !error->text[0])
-			td_fail(error, -r, "cannot take the former build off interface %s: %s", conf->name, strerror(-r));
+			td_fail(error, -r, "cannot take the former build off interface %s: %s",
+				conf->name, strerror(-r));
 		return r;
 	}
-	r = load_alone(k, error);
+	r = td_program_load_alone(k, error);
 	if (r < 0)
 		return r;
 	r = attach_alone(k, ifindex, now->mode, now->our_fd);
@@ -297,19 +222,21 @@ static int replace_build(struct td_kernel *k, const struct td_interface_conf *co
 /* Native and generic cannot stand side by side, so the change has a gap, in which
  * packets pass to the host untouched; where the new mode is refused the former
  * one comes back. */
-static int change_mode(struct td_kernel *k, const struct td_interface_conf *conf, unsigned int ifindex,
-		       const struct td_carried *now, char *note, size_t note_size, struct td_error *error)
+static int change_mode(struct td_kernel *k, const struct td_interface_conf *conf,
+		       unsigned int ifindex, const struct td_carried *now, char *note,
+		       size_t note_size, struct td_error *error)
 {
 	struct td_carried none = {.our_fd = -1};
 	bool driver;
 	int r;
 
 	if (now->n_others)
-		return td_fail(error, EBUSY,
-			       "interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
-			       conf->name, mode_name(now->mode), mode_name(now->mode));
+		return td_fail(
+			error, EBUSY,
+			"interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
+			conf->name, mode_name(now->mode), mode_name(now->mode));
 	if (!now->dispatcher) { /* so that nothing but the driver can refuse then */
-		r = load_alone(k, error);
+		r = td_program_load_alone(k, error);
 		if (r < 0)
 			return r;
 	}
@@ -324,13 +251,17 @@ static int change_mode(struct td_kernel *k, const struct td_interface_conf *conf
 
 /* ---- entry points ---------------------------------------------------------------------- */
 
-static void report(struct td_attachment *a, const char *name, unsigned int ifindex, const struct td_carried *c,
-		   const char *note)
+static void report(struct td_attachment *a, const char *name, unsigned int ifindex,
+		   const struct td_carried *c, const char *note)
 {
-	*a = (struct td_attachment){.ifindex = ifindex, .mode = c->mode, .dispatcher = c->dispatcher};
+	*a = (struct td_attachment){
+		.ifindex = ifindex, .mode = c->mode, .dispatcher = c->dispatcher};
 	snprintf(a->name, sizeof(a->name), "%s", name);
-	snprintf(a->note, sizeof(a->note), "%s%s%s", note, note[0] && !c->dispatcher ? "; " : "",
-		 c->dispatcher ? "" : "alone: without libxdp's dispatcher no XDP program of others can stand beside it");
+	snprintf(
+		a->note, sizeof(a->note), "%s%s%s", note, note[0] && !c->dispatcher ? "; " : "",
+		c->dispatcher
+			? ""
+			: "alone: without libxdp's dispatcher no XDP program of others can stand beside it");
 }
 
 static int bring(struct td_kernel *k, const struct td_interface_conf *conf, unsigned int ifindex,
@@ -348,10 +279,11 @@ static int bring(struct td_kernel *k, const struct td_interface_conf *conf, unsi
 	if (now->our_id)
 		return replace_build(k, conf, ifindex, now, error);
 	if (now->main_id && !now->dispatcher)
-		return td_fail(error, EBUSY,
-			       "interface %s carries another XDP program (%s, id %u) that was not loaded through libxdp; "
-			       "take it off with \"ip link set dev %s xdp off\", or load it with xdp-loader",
-			       conf->name, now->name[0] ? now->name : "unnamed", now->main_id, conf->name);
+		return td_fail(
+			error, EBUSY,
+			"interface %s carries another XDP program (%s, id %u) that was not loaded through libxdp; "
+			"take it off with \"ip link set dev %s xdp off\", or load it with xdp-loader",
+			conf->name, now->name[0] ? now->name : "unnamed", now->main_id, conf->name);
 	return attach_new(k, conf, ifindex, now, note, note_size, error);
 }
 
@@ -369,21 +301,25 @@ int td_kernel_attach(struct td_kernel *k, const struct td_interface_conf *interf
 	error->text[0] = '\0';
 	td_kernel_prints();
 	if (!ifindex)
-		return td_fail(error, ENODEV,
-			       "interface %s does not exist; correct interfaces: in the configuration", interface->name);
+		return td_fail(
+			error, ENODEV,
+			"interface %s does not exist; correct interfaces: in the configuration",
+			interface->name);
 	r = carried(k, ifindex, &now);
 	if (r < 0)
-		return td_fail(error, -r, "cannot ask what interface %s carries: %s", interface->name, strerror(-r));
+		return td_fail(error, -r, "cannot ask what interface %s carries: %s",
+			       interface->name, strerror(-r));
 	r = bring(k, interface, ifindex, &now, note, sizeof(note), error);
 	if (r < 0)
 		return r;
 
 	r = carried(k, ifindex, &after);
 	if (r < 0 || !after.our_id)
-		return td_fail(error, r < 0 ? -r : EIO,
-			       "interface %s does not carry tundish although attaching succeeded; look with \"ip link "
-			       "show dev %s\"",
-			       interface->name, interface->name);
+		return td_fail(
+			error, r < 0 ? -r : EIO,
+			"interface %s does not carry tundish although attaching succeeded; look with \"ip link "
+			"show dev %s\"",
+			interface->name, interface->name);
 	report(ret, interface->name, ifindex, &after, note);
 	return 0;
 }
@@ -423,22 +359,4 @@ int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_
 	*ret = TD_TAKE_PTR(list);
 	*ret_n = n;
 	return 0;
-}
-
-/* ---- closing ------------------------------------------------------------------------------ */
-
-struct td_kernel *td_kernel_close(struct td_kernel *k)
-{
-	if (!k)
-		return NULL;
-	close_object(k);
-	td_maps_unmap(k);
-	for (size_t i = 0; i < TD_MAP_COUNT; i++)
-		td_closep(&k->map_fd[i]);
-	td_closep(&k->trace_fd);
-	td_closep(&k->alone_fd);
-	td_closep(&k->dir_fd);
-	explicit_bzero(&k->settings, sizeof(k->settings));
-	free(k);
-	return NULL;
 }

@@ -20,7 +20,7 @@
 #include "kernel/private.h"
 
 #define DISPATCHER_PROGRAMS_MAX 10 /* MAX_DISPATCHER_ACTIONS of libxdp */
-#define PROGRAM_MAPS_MAX 64
+#define PROGRAM_MAPS_MAX	64
 
 void td_carried_done(struct td_carried *c)
 {
@@ -31,14 +31,10 @@ void td_carried_done(struct td_carried *c)
 uint32_t td_mode_flags(enum td_attach_mode mode)
 {
 	switch (mode) {
-	case TD_MODE_NATIVE:
-		return XDP_FLAGS_DRV_MODE;
-	case TD_MODE_GENERIC:
-		return XDP_FLAGS_SKB_MODE;
-	case TD_MODE_OFFLOAD:
-		return XDP_FLAGS_HW_MODE;
-	case TD_MODE_NONE:
-		break;
+	case TD_MODE_NATIVE: return XDP_FLAGS_DRV_MODE;
+	case TD_MODE_GENERIC: return XDP_FLAGS_SKB_MODE;
+	case TD_MODE_OFFLOAD: return XDP_FLAGS_HW_MODE;
+	case TD_MODE_NONE: break;
 	}
 	return 0;
 }
@@ -82,8 +78,8 @@ static int dispatched_open(unsigned int ifindex, uint32_t dispatcher_id, unsigne
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%.4000s/xdp/dispatch-%u-%u/prog%u-prog", bpffs ? bpffs : "/sys/fs/bpf",
-		 ifindex, dispatcher_id, n);
+	snprintf(path, sizeof(path), "%.4000s/xdp/dispatch-%u-%u/prog%u-prog",
+		 bpffs ? bpffs : "/sys/fs/bpf", ifindex, dispatcher_id, n);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
 }
@@ -145,7 +141,8 @@ static int leave(int fd, unsigned int ifindex, enum td_attach_mode mode)
 
 	if (r < 0)
 		return r;
-	r = xdp_program__detach(p, (int)ifindex, mode == TD_MODE_NATIVE ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+	r = xdp_program__detach(p, (int)ifindex,
+				mode == TD_MODE_NATIVE ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
 	xdp_program__close(p);
 	return r;
 }
@@ -173,7 +170,8 @@ static int detach(unsigned int ifindex, const struct td_carried *c)
 
 	/* Where the program's descriptor is at hand only that very program goes. */
 	if (!c->dispatcher)
-		return bpf_xdp_detach((int)ifindex, td_mode_flags(c->mode), c->our_fd >= 0 ? &opts : NULL);
+		return bpf_xdp_detach((int)ifindex, td_mode_flags(c->mode),
+				      c->our_fd >= 0 ? &opts : NULL);
 	r = td_carried_leave_dispatcher(ifindex, c, c->our_id);
 	if (r < 0 || !c->older_id)
 		return r;
@@ -188,10 +186,11 @@ int td_carried_detach(unsigned int ifindex, const char *name, const struct td_ca
 	int r = detach(ifindex, c);
 
 	if (r < 0)
-		return td_fail(error, -r,
-			       "cannot detach from interface %s: %s; \"ip link set dev %s xdp off\" takes off all "
-			       "XDP programs",
-			       name, strerror(-r), name);
+		return td_fail(
+			error, -r,
+			"cannot detach from interface %s: %s; \"ip link set dev %s xdp off\" takes off all "
+			"XDP programs",
+			name, strerror(-r), name);
 	td_kernel_step("detached");
 	return 0;
 }

@@ -54,6 +54,11 @@ struct td_kernel *td_kernel_close(struct td_kernel *k);
  * where there was nothing. */
 int td_kernel_unload(const char *pin_dir, struct td_error *error);
 
+/* The VIPs that stand in the pinned map `vips`, for who takes down what a dead
+ * daemon left; works without a lock. The caller frees *ret. -ENOENT where none
+ * is pinned. */
+int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t *ret_n);
+
 const struct tundish_settings *td_kernel_settings(const struct td_kernel *k);
 
 /* Timeouts are the only settings that may change while the maps live (ticks). */

@@ -12,19 +12,22 @@
 
 /* The kernel strides array elements by eight bytes. */
 #define STRIDE(type) ((sizeof(type) + 7) & ~(size_t)7)
-_Static_assert(STRIDE(struct tundish_backend) == sizeof(struct tundish_backend), "stride of backends");
+_Static_assert(STRIDE(struct tundish_backend) == sizeof(struct tundish_backend),
+	       "stride of backends");
 _Static_assert(STRIDE(struct tundish_maglev) == sizeof(struct tundish_maglev), "stride of maglev");
-_Static_assert(STRIDE(struct tundish_tuple_bucket) == sizeof(struct tundish_tuple_bucket), "stride of tuples");
+_Static_assert(STRIDE(struct tundish_tuple_bucket) == sizeof(struct tundish_tuple_bucket),
+	       "stride of tuples");
 
 /* ---- mapping --------------------------------------------------------------------- */
 
-static int map_one(struct td_kernel *k, enum td_map m, size_t element, size_t n, struct td_error *error)
+static int map_one(struct td_kernel *k, enum td_map m, size_t element, size_t n,
+		   struct td_error *error)
 {
 	void *p = mmap(NULL, element * n, PROT_READ | PROT_WRITE, MAP_SHARED, k->map_fd[m], 0);
 
 	if (p == MAP_FAILED)
-		return td_fail(error, errno, "cannot map the table %s into memory: %s", td_map_names[m],
-			       strerror(errno));
+		return td_fail(error, errno, "cannot map the table %s into memory: %s",
+			       td_map_names[m], strerror(errno));
 	k->mapped[m] = p;
 	k->mapped_bytes[m] = element * n;
 	return 0;
@@ -35,11 +38,16 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 	const struct tundish_settings *s = &k->settings;
 	int r;
 
-	if ((r = map_one(k, TD_MAP_backends, sizeof(struct tundish_backend), s->backends_max, error)) < 0 ||
-	    (r = map_one(k, TD_MAP_maglev, sizeof(struct tundish_maglev), s->services_max, error)) < 0 ||
-	    (r = map_one(k, TD_MAP_flows, sizeof(struct tundish_flow_bucket), s->flow_buckets, error)) < 0 ||
-	    (r = map_one(k, TD_MAP_flows6, sizeof(struct tundish_flow6_bucket), s->flow6_buckets, error)) < 0 ||
-	    (r = map_one(k, TD_MAP_tuples, sizeof(struct tundish_tuple_bucket), s->tuple_buckets, error)) < 0)
+	if ((r = map_one(k, TD_MAP_backends, sizeof(struct tundish_backend), s->backends_max,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_maglev, sizeof(struct tundish_maglev), s->services_max, error)) <
+		    0 ||
+	    (r = map_one(k, TD_MAP_flows, sizeof(struct tundish_flow_bucket), s->flow_buckets,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_flows6, sizeof(struct tundish_flow6_bucket), s->flow6_buckets,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_tuples, sizeof(struct tundish_tuple_bucket), s->tuple_buckets,
+			 error)) < 0)
 		return r;
 	return 0;
 }
@@ -111,7 +119,8 @@ int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish
 	return put(k, TD_MAP_services, &id, value);
 }
 
-int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address, const struct tundish_vip *value)
+int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address,
+		      const struct tundish_vip *value)
 {
 	return put(k, TD_MAP_vips, address, value);
 }
@@ -248,8 +257,8 @@ static int read_backends(struct td_kernel *k, struct td_state *s)
 
 static int compare_vips(const void *a, const void *b)
 {
-	return memcmp(&((const struct td_vip_state *)a)->address, &((const struct td_vip_state *)b)->address,
-		      sizeof(struct tundish_addr));
+	return memcmp(&((const struct td_vip_state *)a)->address,
+		      &((const struct td_vip_state *)b)->address, sizeof(struct tundish_addr));
 }
 
 /* An entry deleted meanwhile makes the kernel begin anew, so an address may come
@@ -295,7 +304,8 @@ int td_kernel_read_state(struct td_kernel *k, struct td_state *ret)
 	struct td_state s = {0};
 	int r;
 
-	if ((r = read_services(k, &s)) < 0 || (r = read_backends(k, &s)) < 0 || (r = read_vips(k, &s)) < 0) {
+	if ((r = read_services(k, &s)) < 0 || (r = read_backends(k, &s)) < 0 ||
+	    (r = read_vips(k, &s)) < 0) {
 		td_state_done(&s);
 		return r;
 	}

@@ -42,16 +42,6 @@ uint64_t td_object_hash(void)
 
 /* ---- sizes ------------------------------------------------------------------- */
 
-/* Buckets for `entries` at half load, a power of two. */
-static uint32_t buckets(uint32_t entries)
-{
-	uint32_t wanted = entries / 2, n = 1;
-
-	while (n < wanted && n < 1u << 28)
-		n <<= 1;
-	return n;
-}
-
 static int check_limit(const char *what, uint32_t value, uint32_t most, struct td_error *error)
 {
 	if (value >= 1 && value <= most)
@@ -77,14 +67,15 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0)
 		return r;
 
-	s.flow_buckets = buckets(limits->flows);
-	s.flow6_buckets = buckets(limits->flows6);
-	s.tuple_buckets = buckets(limits->tuples);
+	s.flow_buckets = TUNDISH_BUCKETS_OF(limits->flows);
+	s.flow6_buckets = TUNDISH_BUCKETS_OF(limits->flows6);
+	s.tuple_buckets = TUNDISH_BUCKETS_OF(limits->tuples);
 	s.services_max = limits->services + 1; /* index 0 is "none" */
 	s.backends_max = limits->backends + 1;
 	s.vips_max = limits->vips;
 	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
-		return td_fail(error, EIO, "the kernel gives no random numbers for the tables' secret");
+		return td_fail(error, EIO,
+			       "the kernel gives no random numbers for the tables' secret");
 	*ret = s;
 	return 0;
 }
@@ -99,11 +90,12 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 
 	switch (m) {
 	case TD_MAP_vips:
-		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, sizeof(struct tundish_addr),
-					  sizeof(struct tundish_vip), s->vips_max};
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_addr), sizeof(struct tundish_vip),
+					  s->vips_max};
 	case TD_MAP_services:
-		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_service),
-					  s->services_max};
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_service), s->services_max};
 	case TD_MAP_maglev:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_maglev), s->services_max};
@@ -111,8 +103,8 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_backend), s->backends_max};
 	case TD_MAP_nexthops:
-		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_nexthop),
-					  s->backends_max};
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_nexthop), s->backends_max};
 	case TD_MAP_flows:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_flow_bucket), s->flow_buckets};
@@ -123,16 +115,18 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_tuple_bucket), s->tuple_buckets};
 	case TD_MAP_traffic:
-		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index, sizeof(struct tundish_traffic),
-					  s->backends_max};
+		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index,
+					  sizeof(struct tundish_traffic), s->backends_max};
 	case TD_MAP_counters:
-		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index, sizeof(struct tundish_counters), 1};
+		return (struct map_shape){BPF_MAP_TYPE_PERCPU_ARRAY, 0, index,
+					  sizeof(struct tundish_counters), 1};
 	case TD_MAP_settings:
-		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_settings), 1};
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_settings), 1};
 	case TD_MAP_trace:
-		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index, sizeof(struct tundish_trace), 1};
-	case TD_MAP_COUNT:
-		break;
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_trace), 1};
+	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};
 }
@@ -161,19 +155,23 @@ int td_object_open(const struct tundish_settings *settings, const int map_fd[TD_
 	td_kernel_prints();
 	o = tundish__open();
 	if (!o)
-		return td_fail(error, errno, "cannot read tundish's BPF object: %s", strerror(errno));
+		return td_fail(error, errno, "cannot read tundish's BPF object: %s",
+			       strerror(errno));
 
-	o->rodata->flow_mask = settings->flow_buckets - 1;
-	o->rodata->flow6_mask = settings->flow6_buckets - 1;
-	o->rodata->tuple_mask = settings->tuple_buckets - 1;
-	_Static_assert(sizeof(*o->rodata) == 3 * sizeof(uint32_t), "set each constant of the BPF object here");
+	o->rodata->flow_buckets = settings->flow_buckets;
+	o->rodata->flow6_buckets = settings->flow6_buckets;
+	o->rodata->tuple_buckets = settings->tuple_buckets;
+	_Static_assert(sizeof(*o->rodata) == 3 * sizeof(uint32_t),
+		       "set each constant of the BPF object here");
 
 	for (enum td_map m = 0; m < TD_MAP_COUNT; m++) {
 		int r = map_fd[m] >= 0 ? bpf_map__reuse_fd(map_of(o, m), map_fd[m])
-				       : bpf_map__set_max_entries(map_of(o, m), shape_of(m, settings).entries);
+				       : bpf_map__set_max_entries(map_of(o, m),
+								  shape_of(m, settings).entries);
 
 		if (r < 0)
-			return td_fail(error, -r, "cannot use the map %s: %s", td_map_names[m], strerror(-r));
+			return td_fail(error, -r, "cannot use the map %s: %s", td_map_names[m],
+				       strerror(-r));
 	}
 	bpf_program__set_autoload(o->progs.tundish_xdp, attachable);
 	bpf_program__set_autoload(o->progs.tundish_trace, !attachable);
@@ -185,22 +183,31 @@ int td_object_load_failed(struct td_error *error, int code)
 {
 	switch (code) {
 	case EPERM:
-		return td_fail(error, EPERM,
-			       "no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN, "
-			       "CAP_PERFMON and CAP_SYS_ADMIN");
+		return td_fail(
+			error, EPERM,
+			"no permission to load BPF programs; run as root, or with CAP_BPF, CAP_NET_ADMIN, "
+			"CAP_PERFMON and CAP_SYS_ADMIN");
+	case EACCES: /* the verifier's word, for a program or for a privilege that it takes */
+		return td_fail(
+			error, EACCES,
+			"the kernel's verifier refuses tundish's BPF program; run as root or with "
+			"CAP_PERFMON, and --debug shows its reason");
 	case ENOMEM:
 	case E2BIG:
-		return td_fail(error, code,
-			       "the kernel has no memory for tundish's tables (%s); lower flows, flows6, tuples or "
-			       "services under limits:",
-			       strerror(code));
+		return td_fail(
+			error, code,
+			"the kernel has no memory for tundish's tables (%s); lower flows, flows6, tuples or "
+			"services under limits:",
+			strerror(code));
 	case ENOSYS:
-		return td_fail(error, ENOSYS, "this kernel has no BPF; tundish needs Linux 6.1 or later");
+		return td_fail(error, ENOSYS,
+			       "this kernel has no BPF; tundish needs Linux 6.1 or later");
 	}
-	return td_fail(error, code,
-		       "this kernel refuses tundish's BPF program (%s); tundish needs Linux 6.1 or later, and "
-		       "--debug shows the verifier's reason",
-		       strerror(code));
+	return td_fail(
+		error, code,
+		"this kernel refuses tundish's BPF program (%s); tundish needs Linux 6.1 or later, and "
+		"--debug shows the verifier's reason",
+		strerror(code));
 }
 
 int td_object_load(struct tundish *o, struct td_error *error)

@@ -63,27 +63,33 @@ int td_pins_read_settings(const char *dir, int fd, struct tundish_settings *ret,
 
 	/* Magic and version stand first in every layout, whatever its size. */
 	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		return td_fail(error, errno, "cannot read the pin %s/settings: %s", dir, strerror(errno));
+		return td_fail(error, errno, "cannot read the pin %s/settings: %s", dir,
+			       strerror(errno));
 	s = calloc(1, TD_MAX(sizeof(*s), (size_t)info.value_size));
 	if (!s)
 		return td_fail(error, ENOMEM, "no memory");
-	magic = info.type == BPF_MAP_TYPE_ARRAY && info.key_size == sizeof(zero) && info.value_size >= 8 &&
-		bpf_map_lookup_elem(fd, &zero, s) == 0 && s->magic == TUNDISH_MAGIC;
+	magic = info.type == BPF_MAP_TYPE_ARRAY && info.key_size == sizeof(zero) &&
+		info.value_size >= 8 && bpf_map_lookup_elem(fd, &zero, s) == 0 &&
+		s->magic == TUNDISH_MAGIC;
 	if (ret_magic)
 		*ret_magic = magic;
 	if (!magic)
-		return td_fail(error, EPROTO,
-			       "the pin %s/settings is not tundish's; give another directory with --pin", dir);
+		return td_fail(
+			error, EPROTO,
+			"the pin %s/settings is not tundish's; give another directory with --pin",
+			dir);
 	if (s->layout_version != TUNDISH_LAYOUT_VERSION)
-		return td_fail(error, EPROTO,
-			       "the maps in %s have layout %u and this tundishd has layout %u; run the former "
-			       "version again, or end its data path with \"tundish --pin %s unload\"",
-			       dir, s->layout_version, TUNDISH_LAYOUT_VERSION, dir);
+		return td_fail(
+			error, EPROTO,
+			"the maps in %s have layout %u and this tundishd has layout %u; run the former "
+			"version again, or end its data path with \"tundish --pin %s unload\"",
+			dir, s->layout_version, TUNDISH_LAYOUT_VERSION, dir);
 	if (info.value_size != sizeof(*s))
-		return td_fail(error, EPROTO,
-			       "the pin %s/settings has %u bytes where layout %u has %zu; remove the remains with "
-			       "\"tundish --pin %s unload\"",
-			       dir, info.value_size, TUNDISH_LAYOUT_VERSION, sizeof(*s), dir);
+		return td_fail(
+			error, EPROTO,
+			"the pin %s/settings has %u bytes where layout %u has %zu; remove the remains with "
+			"\"tundish --pin %s unload\"",
+			dir, info.value_size, TUNDISH_LAYOUT_VERSION, sizeof(*s), dir);
 	*ret = *s;
 	return 0;
 }
@@ -95,11 +101,13 @@ static int check_maps(const char *dir, const struct td_pins *p, const struct tun
 		int r = p->map_fd[m] >= 0 ? td_object_check_map(m, p->map_fd[m], s) : -ENOENT;
 
 		if (r < 0)
-			return td_fail(error, EPROTO,
-				       "the pin %s/%s %s; remove the remains with \"tundish --pin %s unload\"", dir,
-				       td_map_names[m],
-				       r == -ENOENT ? "is missing beside the others" : "has another shape than this layout",
-				       dir);
+			return td_fail(
+				error, EPROTO,
+				"the pin %s/%s %s; remove the remains with \"tundish --pin %s unload\"",
+				dir, td_map_names[m],
+				r == -ENOENT ? "is missing beside the others"
+					     : "has another shape than this layout",
+				dir);
 	}
 	return 0;
 }
@@ -112,10 +120,11 @@ static int remove_unfinished(const char *dir, const struct td_pins *p, struct td
 	char name[IFNAMSIZ];
 
 	if (td_carried_anywhere(ids, n, name))
-		return td_fail(error, EPROTO,
-			       "the pin %s/settings is missing while %s runs over the other maps; take it down with "
-			       "\"tundish --pin %s unload\"",
-			       dir, name, dir);
+		return td_fail(
+			error, EPROTO,
+			"the pin %s/settings is missing while %s runs over the other maps; take it down with "
+			"\"tundish --pin %s unload\"",
+			dir, name, dir);
 	return td_pins_remove(dir, false, error);
 }
 
@@ -129,7 +138,8 @@ static int take_maps(struct td_kernel *k, const int map_fd[TD_MAP_COUNT], struct
 
 		k->map_fd[i] = fcntl(map_fd[i], F_DUPFD_CLOEXEC, 3);
 		if (k->map_fd[i] < 0 || bpf_obj_get_info_by_fd(k->map_fd[i], &info, &length) < 0)
-			return td_fail(error, errno, "cannot use the map %s: %s", td_map_names[i], strerror(errno));
+			return td_fail(error, errno, "cannot use the map %s: %s", td_map_names[i],
+				       strerror(errno));
 		k->map_id[i] = info.id;
 	}
 	return 0;
@@ -160,7 +170,9 @@ static int write_settings(struct td_kernel *k)
 {
 	uint32_t zero = 0;
 
-	return bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &k->settings, BPF_ANY) < 0 ? -errno : 0;
+	return bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &k->settings, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
 }
 
 static int pin_all(struct td_kernel *k, struct td_error *error)
@@ -221,7 +233,8 @@ static int create(struct td_kernel *k, const struct td_limits_conf *limits, stru
 
 /* ---- adopting ------------------------------------------------------------------- */
 
-static char *sizes_note(const char *dir, const struct tundish_settings *is, const struct tundish_settings *wanted)
+static char *sizes_note(const char *dir, const struct tundish_settings *is,
+			const struct tundish_settings *wanted)
 {
 	const struct {
 		const char *name;
@@ -239,12 +252,15 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is, cons
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(sizes) && n < sizeof(list); i++)
 		if (sizes[i].is != sizes[i].wanted)
-			n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s %u instead of %u", n ? ", " : "",
-					      sizes[i].name, sizes[i].is, sizes[i].wanted);
-	if (n && asprintf(&note,
-			  "the tables in %s keep the sizes they were made with (%s); \"tundish --pin %s unload\" "
-			  "and a new start change them",
-			  dir, list, dir) < 0)
+			n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s %u instead of %u",
+					      n ? ", " : "", sizes[i].name, sizes[i].is,
+					      sizes[i].wanted);
+	if (n &&
+	    asprintf(
+		    &note,
+		    "the tables in %s keep the sizes they were made with (%s); \"tundish --pin %s unload\" "
+		    "and a new start change them",
+		    dir, list, dir) < 0)
 		note = NULL;
 	return note;
 }
@@ -302,7 +318,8 @@ static int adopt(struct td_kernel *k, const struct td_pins *p, const struct td_l
 	struct tundish_settings wanted;
 	int r;
 
-	r = td_pins_read_settings(k->pin_dir, p->map_fd[TD_MAP_settings], &k->settings, NULL, error);
+	r = td_pins_read_settings(k->pin_dir, p->map_fd[TD_MAP_settings], &k->settings, NULL,
+				  error);
 	if (r < 0)
 		return r;
 	r = check_maps(k->pin_dir, p, &k->settings, error);
@@ -345,10 +362,11 @@ static int decide(struct td_kernel *k, const struct td_pins *p, const struct td_
 			return r;
 	}
 	if (p->foreign[0])
-		return td_fail(error, EPROTO,
-			       "the pin directory %s holds \"%s\", which is not tundish's; remove it, or give another "
-			       "directory with --pin",
-			       k->pin_dir, p->foreign);
+		return td_fail(
+			error, EPROTO,
+			"the pin directory %s holds \"%s\", which is not tundish's; remove it, or give another "
+			"directory with --pin",
+			k->pin_dir, p->foreign);
 	*ret_adopted = adopted;
 	if (adopted)
 		return adopt(k, p, limits, ret_note, error);
@@ -360,8 +378,8 @@ static int decide(struct td_kernel *k, const struct td_pins *p, const struct td_
 	return create(k, limits, error);
 }
 
-static int make_or_adopt(struct td_kernel *k, const struct td_limits_conf *limits, bool *ret_adopted,
-			 char **ret_note, struct td_error *error)
+static int make_or_adopt(struct td_kernel *k, const struct td_limits_conf *limits,
+			 bool *ret_adopted, char **ret_note, struct td_error *error)
 {
 	struct td_pins p;
 	int r;
@@ -375,7 +393,8 @@ static int make_or_adopt(struct td_kernel *k, const struct td_limits_conf *limit
 }
 
 int td_kernel_open(const char *pin_dir, const struct td_limits_conf *limits, unsigned int flags,
-		   struct td_kernel **ret, bool *ret_adopted, char **ret_note, struct td_error *error)
+		   struct td_kernel **ret, bool *ret_adopted, char **ret_note,
+		   struct td_error *error)
 {
 	_cleanup_(kernel_closep) struct td_kernel *k = NULL;
 	_cleanup_free_ char *note = NULL;
@@ -404,4 +423,20 @@ int td_kernel_open(const char *pin_dir, const struct td_limits_conf *limits, uns
 	if (ret_note)
 		*ret_note = TD_TAKE_PTR(note);
 	return 0;
+}
+
+struct td_kernel *td_kernel_close(struct td_kernel *k)
+{
+	if (!k)
+		return NULL;
+	td_program_close(k);
+	td_maps_unmap(k);
+	for (size_t i = 0; i < TD_MAP_COUNT; i++)
+		td_closep(&k->map_fd[i]);
+	td_closep(&k->trace_fd);
+	td_closep(&k->alone_fd);
+	td_closep(&k->dir_fd);
+	explicit_bzero(&k->settings, sizeof(k->settings));
+	free(k);
+	return NULL;
 }

@@ -21,8 +21,8 @@
 #include "kernel/private.h"
 
 #define BPFFS_DEFAULT "/sys/fs/bpf"
-#define NEW "_new"
-#define ENTRIES_MAX 256 /* a directory with more of them is none of ours */
+#define NEW	      "_new"
+#define ENTRIES_MAX   256 /* a directory with more of them is none of ours */
 
 const char *const td_map_names[TD_MAP_COUNT] = {
 #define TUNDISH_X(name) #name,
@@ -71,9 +71,12 @@ int td_pins_check_bpffs(const char *dir, unsigned int flags, struct td_error *er
 	struct stat st;
 
 	if (dir[0] != '/' || strlen(dir) >= sizeof(path) - 64)
-		return td_fail(error, EINVAL,
-			       "the pin directory \"%.200s\" must be an absolute path on a bpf filesystem", dir);
-	if ((flags & TD_KERNEL_MOUNT_BPFFS) && is_below(dir, BPFFS_DEFAULT) && !is_bpffs(BPFFS_DEFAULT)) {
+		return td_fail(
+			error, EINVAL,
+			"the pin directory \"%.200s\" must be an absolute path on a bpf filesystem",
+			dir);
+	if ((flags & TD_KERNEL_MOUNT_BPFFS) && is_below(dir, BPFFS_DEFAULT) &&
+	    !is_bpffs(BPFFS_DEFAULT)) {
 		int r = mount_default(error);
 
 		if (r < 0)
@@ -81,8 +84,10 @@ int td_pins_check_bpffs(const char *dir, unsigned int flags, struct td_error *er
 	}
 
 	if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
-		return td_fail(error, ENOTDIR,
-			       "the pin directory %s is not a directory; give another one with --pin", dir);
+		return td_fail(
+			error, ENOTDIR,
+			"the pin directory %s is not a directory; give another one with --pin",
+			dir);
 
 	/* The nearest ancestor that exists tells the filesystem. */
 	snprintf(path, sizeof(path), "%s", dir);
@@ -92,10 +97,11 @@ int td_pins_check_bpffs(const char *dir, unsigned int flags, struct td_error *er
 		slash[slash == path] = '\0';
 	}
 	if (!is_bpffs(path))
-		return td_fail(error, EINVAL,
-			       "the pin directory %s is not on a bpf filesystem; mount one with \"mount -t "
-			       "bpf bpf " BPFFS_DEFAULT "\", or give a directory below one with --pin",
-			       dir);
+		return td_fail(
+			error, EINVAL,
+			"the pin directory %s is not on a bpf filesystem; mount one with \"mount -t "
+			"bpf bpf " BPFFS_DEFAULT "\", or give a directory below one with --pin",
+			dir);
 	return 0;
 }
 
@@ -124,19 +130,22 @@ static int make_directory(const char *dir)
 static int lock_failed(const char *dir, int code, struct td_error *error)
 {
 	switch (code) {
-	case ENOENT:
-		return td_fail(error, ENOENT, "nothing is pinned in %s", dir);
+	case ENOENT: return td_fail(error, ENOENT, "nothing is pinned in %s", dir);
 	case ENOTDIR:
-		return td_fail(error, ENOTDIR,
-			       "the pin directory %s is not a directory; give another one with --pin", dir);
+		return td_fail(
+			error, ENOTDIR,
+			"the pin directory %s is not a directory; give another one with --pin",
+			dir);
 	case EWOULDBLOCK:
-		return td_fail(error, EBUSY,
-			       "another tundishd holds the pin directory %s; stop it, or give this one a "
-			       "directory of its own with --pin",
-			       dir);
+		return td_fail(
+			error, EBUSY,
+			"another tundishd holds the pin directory %s; stop it, or give this one a "
+			"directory of its own with --pin",
+			dir);
 	case EACCES:
 	case EPERM:
-		return td_fail(error, EPERM, "no permission for the pin directory %s; run as root", dir);
+		return td_fail(error, EPERM, "no permission for the pin directory %s; run as root",
+			       dir);
 	}
 	return td_fail(error, code, "cannot open the pin directory %s: %s", dir, strerror(code));
 }
@@ -248,8 +257,8 @@ static int read_pin(const char *dir, const char *name, struct td_pins *p, struct
 		return td_fail(error, -r, "the path of the pin directory %.300s is too long", dir);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return td_fail(error, errno == EACCES ? EPERM : errno, "cannot open the pin %s: %s; run as root",
-			       path, strerror(errno));
+		return td_fail(error, errno == EACCES ? EPERM : errno,
+			       "cannot open the pin %s: %s; run as root", path, strerror(errno));
 	td_bpf_kind(fd, kind, sizeof(kind));
 	if (strcmp(kind, expected)) {
 		snprintf(p->foreign, sizeof(p->foreign), "%s", name);
@@ -267,7 +276,8 @@ static void closedirp(DIR **d)
 }
 
 /* Calls `each` for every pin; directories are somebody else's pin directories. */
-static int for_each_pin(const char *dir, int (*each)(const char *dir, const char *name, void *context),
+static int for_each_pin(const char *dir,
+			int (*each)(const char *dir, const char *name, void *context),
 			void *context)
 {
 	_cleanup_(closedirp) DIR *d = opendir(dir);
@@ -312,8 +322,10 @@ int td_pins_read(const char *dir, struct td_pins *ret, struct td_error *error)
 	r = for_each_pin(dir, read_each, &c);
 	if (r < 0) {
 		td_pins_done(&p);
-		return td_fail(error, -r, "%s%.400s%s", inner.text[0] ? "" : "cannot read the pin directory ",
-			       inner.text[0] ? inner.text : dir, inner.text[0] ? "" : "; give another one with --pin");
+		return td_fail(error, -r, "%s%.400s%s",
+			       inner.text[0] ? "" : "cannot read the pin directory ",
+			       inner.text[0] ? inner.text : dir,
+			       inner.text[0] ? "" : "; give another one with --pin");
 	}
 	*ret = p;
 	return 0;
@@ -404,7 +416,7 @@ int td_pins_remove(const char *dir, bool every, struct td_error *error)
 	if (r == 0)
 		r = for_each_pin(dir, remove_each, &c);
 	if (r < 0)
-		return td_fail(error, -r, "cannot remove the pin %s/%s: %s; remove it by hand", dir, c.failed,
-			       strerror(-r));
+		return td_fail(error, -r, "cannot remove the pin %s/%s: %s; remove it by hand", dir,
+			       c.failed, strerror(-r));
 	return 0;
 }

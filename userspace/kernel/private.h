@@ -7,6 +7,7 @@
  *   object.c     the BPF object: sizes, maps to re-use, loading
  *   open.c       make or adopt, close
  *   interface.c  what an interface carries, and whether it is ours
+ *   program.c    the program to attach, loaded when it is first needed
  *   attach.c     onto interfaces and off them
  *   unload.c     everything down, without a daemon
  *   maps.c       typed access
@@ -23,13 +24,13 @@ enum td_map {
 #define TUNDISH_X(name) TD_MAP_##name,
 	TUNDISH_MAPS(TUNDISH_X)
 #undef TUNDISH_X
-	TD_MAP_COUNT
+		TD_MAP_COUNT
 };
 
 extern const char *const td_map_names[TD_MAP_COUNT];
 
 #define TD_PIN_TRACE "prog_trace"
-#define TD_PIN_XDP "prog_xdp" /* only where the program is attached alone */
+#define TD_PIN_XDP   "prog_xdp" /* only where the program is attached alone */
 
 /* Called after each step that changes anything outside the process, with its
  * name. Tests end the process in it; NULL otherwise. */
@@ -138,8 +139,8 @@ struct td_carried {
 	bool unreadable; /* the main program could not be looked at for lack of privilege */
 	unsigned int n_others; /* programs in the dispatcher that are not ours */
 	char name[16];	       /* of the main program */
-	uint32_t our_id;   /* our program, alone or in the dispatcher, the newest; 0: none */
-	uint32_t older_id; /* another of ours in the dispatcher: a replacement cut short */
+	uint32_t our_id;       /* our program, alone or in the dispatcher, the newest; 0: none */
+	uint32_t older_id;     /* another of ours in the dispatcher: a replacement cut short */
 	uint64_t our_load_time;
 	int our_fd; /* -1: none, or not to be had */
 };
@@ -183,7 +184,24 @@ struct td_kernel {
 	int n_cpus;
 };
 
-/* Maps the shared tables into memory (maps.c). */
+/* ---- program.c ------------------------------------------------------------- */
+
+/* Opens the object for libxdp, k->program; nothing where it is open. */
+int td_program_open(struct td_kernel *k, struct td_error *error);
+void td_program_close(struct td_kernel *k);
+bool td_program_loaded(const struct td_kernel *k);
+
+/* Keeps a program that was loaded as one of its own in k->alone_fd, for the next
+ * interfaces and, pinned, for the next daemon. */
+void td_program_keep_alone(struct td_kernel *k);
+
+/* Loads it so, without libxdp: to take an older one's place, and where libxdp
+ * failed. */
+int td_program_load_alone(struct td_kernel *k, struct td_error *error);
+
+/* ---- maps.c ---------------------------------------------------------------- */
+
+/* Maps the shared tables into memory. */
 int td_maps_map(struct td_kernel *k, struct td_error *error);
 void td_maps_unmap(struct td_kernel *k);
 

@@ -44,8 +44,10 @@ int td_kernel_trace(struct td_kernel *k, const void *frame, size_t length, unsig
 	if (r < 0 && ifindex)
 		r = run(k->trace_fd, frame, length, 0, &action);
 	if (r < 0)
-		return td_fail(error, -r, "the kernel does not run the tracing program on a frame of %zu bytes: %s", length,
-			       strerror(-r));
+		return td_fail(
+			error, -r,
+			"the kernel does not run the tracing program on a frame of %zu bytes: %s",
+			length, strerror(-r));
 	if (bpf_map_lookup_elem(fd, &zero, &t) < 0)
 		return td_fail(error, errno, "cannot read the map trace: %s", strerror(errno));
 	t.action = action;

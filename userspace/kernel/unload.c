@@ -25,9 +25,10 @@ static int detach_all(const uint32_t *ids, size_t n_ids, struct td_error *error)
 		if (td_carried_read(i->if_index, ids, n_ids, &c) < 0)
 			continue; /* gone meanwhile */
 		if (c.unreadable)
-			r = td_fail(error, EPERM,
-				    "no permission to see which XDP program interface %s carries; run as root",
-				    i->if_name);
+			r = td_fail(
+				error, EPERM,
+				"no permission to see which XDP program interface %s carries; run as root",
+				i->if_name);
 		else if (c.our_id)
 			r = td_carried_detach(i->if_index, i->if_name, &c, error);
 	}
@@ -45,8 +46,8 @@ static bool looks_ours(enum td_map m, int fd)
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
 		return false;
-	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max = s.vips_max =
-		info.max_entries;
+	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
+		s.vips_max = info.max_entries;
 	return td_object_check_map(m, fd, &s) == 0;
 }
 
@@ -59,10 +60,11 @@ static int check_remains(const char *dir, const struct td_pins *p, struct td_err
 			foreign = td_map_names[m];
 	if (!foreign[0])
 		return 0;
-	return td_fail(error, EPROTO,
-		       "the pin directory %s holds \"%s\", which is not tundish's, so nothing was removed; look with "
-		       "\"ls %s\" and remove it by hand",
-		       dir, foreign, dir);
+	return td_fail(
+		error, EPROTO,
+		"the pin directory %s holds \"%s\", which is not tundish's, so nothing was removed; look with "
+		"\"ls %s\" and remove it by hand",
+		dir, foreign, dir);
 }
 
 static int unload_pins(const char *dir, const struct td_pins *p, struct td_error *error)
@@ -114,6 +116,40 @@ int td_kernel_unload(const char *pin_dir, struct td_error *error)
 		return r;
 	/* A pin directory of another instance may lie inside: then this one stays. */
 	if (rmdir(pin_dir) < 0 && errno != ENOTEMPTY && errno != EBUSY)
-		return td_fail(error, errno, "cannot remove the directory %s: %s", pin_dir, strerror(errno));
+		return td_fail(error, errno, "cannot remove the directory %s: %s", pin_dir,
+			       strerror(errno));
 	return nothing ? td_fail(error, ENOENT, "nothing is pinned in %s", pin_dir) : 0;
+}
+
+int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct tundish_addr *all = NULL;
+	struct tundish_addr key, *former = NULL;
+	struct tundish_vip value;
+	struct td_pins p;
+	size_t n = 0;
+	int r;
+
+	td_kernel_prints();
+	r = td_pins_read(pin_dir, &p, NULL);
+	if (r < 0)
+		return r;
+	if (p.map_fd[TD_MAP_vips] < 0 || !looks_ours(TD_MAP_vips, p.map_fd[TD_MAP_vips]))
+		r = -ENOENT;
+	while (r >= 0 && n < TUNDISH_VIPS_MAX &&
+	       bpf_map_get_next_key(p.map_fd[TD_MAP_vips], former, &key) == 0) {
+		former = &key;
+		if (bpf_map_lookup_elem(p.map_fd[TD_MAP_vips], &key, &value) < 0 ||
+		    !(value.flags & TUNDISH_VIP_SERVICE))
+			continue;
+		r = td_grow(&all, n, sizeof(*all));
+		if (r == 0)
+			all[n++] = key;
+	}
+	td_pins_done(&p);
+	if (r < 0)
+		return r;
+	*ret = TD_TAKE_PTR(all);
+	*ret_n = n;
+	return 0;
 }

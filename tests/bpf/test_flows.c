@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Lives of flows, and full tables, in this kernel. */
+#include "bpf/cases_flow.h"
+#include "bpf/cases_full.h"
+
+int main(void)
+{
+	const struct CMUnitTest flows[] = {CASES_FLOW}, full[] = {CASES_FULL};
+	int r;
+
+	if (world_open(256, 256) < 0)
+		return 0;
+	r = cmocka_run_group_tests_name("data path: flows", flows, NULL, NULL);
+	rig_close();
+	return r + cmocka_run_group_tests_name("data path: full tables", full, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The rig without a kernel: bpf/tundish.bpf.c compiled for this machine, with the
+ * helpers it calls. Included by each native test, as it is one text with it.
+ *
+ * A frame lies in memory below 4 GiB, as struct xdp_md has 32-bit pointers, with its
+ * end against a page that must not be touched, or its start (RIG_AT_START): a read or
+ * a write one byte beyond it ends the test.
+ */
+#ifndef TESTS_RIG_NATIVE_H
+#define TESTS_RIG_NATIVE_H
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bpf/rig.h"
+
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed" /* a loop that is not unrolled does no harm here */
+#else
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#endif
+
+#include "verdict.h"
+
+/* Where a test looks at what happens between two CPUs, it gets to know of each access
+ * to memory that they share. */
+#ifdef RIG_STEPS
+static void rig_step(void);
+#undef READ_ONCE
+#undef WRITE_ONCE
+#define READ_ONCE(x) (rig_step(), *(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v)                              \
+	do {                                          \
+		rig_step();                           \
+		*(volatile __typeof__(x) *)&(x) = (v); \
+	} while (0)
+#define __sync_val_compare_and_swap(p, o, n) (rig_step(), __sync_val_compare_and_swap(p, o, n))
+#define __sync_lock_test_and_set(p, v) (rig_step(), __sync_lock_test_and_set(p, v))
+#define __sync_fetch_and_add(p, v) (rig_step(), __sync_fetch_and_add(p, v))
+#define __sync_fetch_and_and(p, v) (rig_step(), __sync_fetch_and_and(p, v))
+#endif
+
+#include "tundish.bpf.c"
+
+struct rig rig;
+const char *rig_error;
+
+enum { RIG_NATIVE_CPUS = 4, RIG_HEADROOM = 256, RIG_FRAME_MIN_ROOM = 40, RIG_ARENA = 16384, RIG_PAGE = 4096 };
+enum rig_place { RIG_AT_END, RIG_AT_START };
+
+static enum rig_place rig_place;
+static uint64_t rig_now_ns = 1000000ull << TUNDISH_TICK_SHIFT;
+static __thread uint32_t rig_cpu;
+static struct bpf_fib_lookup rig_fib; /* what the route table answers */
+static long rig_fib_result = BPF_FIB_LKUP_RET_NO_NEIGH;
+static struct bpf_fib_lookup rig_fib_asked;
+static uint32_t rig_redirected;
+
+/* ---- maps ----------------------------------------------------------------------------- */
+
+struct rig_map {
+	const char *name;
+	void *map;
+	uint32_t value, entries, per_cpu;
+	uint8_t *bytes;
+};
+
+enum { M_SERVICES, M_MAGLEV, M_BACKENDS, M_NEXTHOPS, M_FLOWS, M_FLOWS6, M_TUPLES, M_TRAFFIC, M_COUNTERS,
+       M_SETTINGS, M_TRACE, M_QUERIES, M_FOUND_HOPS, M_COUNT };
+
+static struct rig_map rig_maps[M_COUNT] = {
+#define A(name, entries, per_cpu) {#name, &name, sizeof(*name.value), entries, per_cpu, NULL}
+	A(services, RIG_SERVICES, 0), A(maglev, RIG_SERVICES, 0), A(backends, RIG_BACKENDS, 0),
+	A(nexthops, RIG_NEXTHOPS, 0), A(flows, 0, 0), A(flows6, 0, 0), A(tuples, 0, 0),
+	A(traffic, RIG_BACKENDS, 1), A(counters, 1, 1), A(settings, 1, 0), A(trace, 1, 0), A(queries, 2, 1), A(found_hops, 2, 1),
+#undef A
+};
+
+static struct {
+	struct tundish_addr key;
+	struct tundish_vip value;
+} rig_vips[RIG_VIPS];
+static uint32_t rig_n_vips;
+
+void *bpf_map_lookup_elem(void *map, const void *key)
+{
+	uint32_t index;
+
+	if (map == &vips) {
+		for (uint32_t i = 0; i < rig_n_vips; i++)
+			if (!memcmp(&rig_vips[i].key, key, sizeof(rig_vips[i].key)))
+				return &rig_vips[i].value;
+		return NULL;
+	}
+	memcpy(&index, key, sizeof(index));
+	for (int i = 0; i < M_COUNT; i++) {
+		struct rig_map *m = &rig_maps[i];
+
+		if (m->map != map)
+			continue;
+		if (index >= m->entries)
+			return NULL;
+		return m->bytes + ((size_t)(m->per_cpu ? rig_cpu : 0) * m->entries + index) * m->value;
+	}
+	fprintf(stderr, "a map that rig_native.h does not know of\n");
+	abort();
+}
+
+static void *rig_value(int m, uint32_t index, uint32_t cpu)
+{
+	return rig_maps[m].bytes + ((size_t)cpu * rig_maps[m].entries + index) * rig_maps[m].value;
+}
+
+/* ---- frames --------------------------------------------------------------------------- */
+
+static uint8_t *rig_arena; /* RIG_ARENA bytes between two pages out of bounds */
+
+struct rig_frame {
+	struct xdp_md ctx; /* first: helpers get its address */
+	uint8_t *head;	   /* data may not be moved below */
+	uint8_t *rest;	   /* behind the linear part */
+	uint32_t n_rest;
+};
+
+static uint32_t linear_of(const struct rig_frame *f)
+{
+	return f->ctx.data_end - f->ctx.data;
+}
+
+__u64 bpf_ktime_get_coarse_ns(void)
+{
+	return rig_now_ns;
+}
+
+__u64 bpf_xdp_get_buff_len(struct xdp_md *ctx)
+{
+	struct rig_frame *f = (void *)ctx;
+
+	return linear_of(f) + f->n_rest;
+}
+
+static uint8_t *frame_byte(struct rig_frame *f, uint32_t at)
+{
+	return at < linear_of(f) ? (uint8_t *)(long)f->ctx.data + at : f->rest + at - linear_of(f);
+}
+
+long bpf_xdp_load_bytes(struct xdp_md *ctx, __u32 offset, void *to, __u32 length)
+{
+	struct rig_frame *f = (void *)ctx;
+
+	if (offset > 0xffff || length > 0xffff || offset + length > bpf_xdp_get_buff_len(ctx))
+		return -EINVAL;
+	for (uint32_t i = 0; i < length; i++)
+		((uint8_t *)to)[i] = *frame_byte(f, offset + i);
+	return 0;
+}
+
+long bpf_xdp_store_bytes(struct xdp_md *ctx, __u32 offset, void *from, __u32 length)
+{
+	struct rig_frame *f = (void *)ctx;
+
+	if (offset > 0xffff || length > 0xffff || offset + length > bpf_xdp_get_buff_len(ctx))
+		return -EINVAL;
+	for (uint32_t i = 0; i < length; i++)
+		*frame_byte(f, offset + i) = ((uint8_t *)from)[i];
+	return 0;
+}
+
+long bpf_xdp_adjust_head(struct xdp_md *ctx, int delta)
+{
+	struct rig_frame *f = (void *)ctx;
+	int64_t data = (int64_t)ctx->data + delta;
+
+	if (data < (int64_t)(long)f->head || data > (int64_t)ctx->data_end - 14)
+		return -EINVAL;
+	ctx->data = (uint32_t)data;
+	return 0;
+}
+
+long bpf_xdp_adjust_tail(struct xdp_md *ctx, int delta)
+{
+	struct rig_frame *f = (void *)ctx;
+	uint32_t cut = (uint32_t)-delta, linear;
+
+	if (delta > 0)
+		return -EINVAL; /* the program never asks for it */
+	if (cut > bpf_xdp_get_buff_len(ctx) - 14)
+		return -EINVAL;
+	linear = cut < f->n_rest ? 0 : cut - f->n_rest;
+	f->n_rest -= cut - linear;
+	if (linear > linear_of(f) - 14)
+		return -EINVAL;
+	ctx->data_end -= linear;
+	return 0;
+}
+
+long bpf_redirect(__u32 ifindex, __u64 flags)
+{
+	rig_redirected = ifindex;
+	return XDP_REDIRECT;
+}
+
+long bpf_fib_lookup(void *ctx, struct bpf_fib_lookup *f, int length, __u32 flags)
+{
+	rig_fib_asked = *f;
+	if (rig_fib_result)
+		return rig_fib_result;
+	memcpy(f->smac, rig_fib.smac, 6);
+	memcpy(f->dmac, rig_fib.dmac, 6);
+	f->ifindex = rig_fib.ifindex;
+	f->mtu_result = rig_fib.mtu_result;
+	return 0;
+}
+
+__s64 bpf_csum_diff(__be32 *from, __u32 from_size, __be32 *to, __u32 to_size, __u32 seed)
+{
+	uint64_t sum = seed;
+
+	if (from || from_size || to_size % 4)
+		return -EINVAL;
+	for (uint32_t i = 0; i < to_size; i += 4) {
+		uint32_t w;
+
+		memcpy(&w, (uint8_t *)to + i, 4);
+		sum += w;
+	}
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (__s64)((sum & 0xffffffff) + (sum >> 32));
+}
+
+/* ---- the rig -------------------------------------------------------------------------- */
+
+/* Constants, as the program sees them: volatile makes it read them all the same. */
+static void set_constant(const volatile __u32 *constant, uint32_t value)
+{
+	uintptr_t page = (uintptr_t)constant & ~(uintptr_t)(RIG_PAGE - 1);
+
+	if (mprotect((void *)page, RIG_PAGE, PROT_READ | PROT_WRITE))
+		abort();
+	*(volatile __u32 *)(uintptr_t)constant = value;
+}
+
+int rig_open(uint32_t n_flow_buckets, uint32_t n_tuple_buckets)
+{
+	if (!rig_arena) {
+		uint8_t *p = mmap(NULL, RIG_ARENA + 2 * RIG_PAGE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+		if (p == MAP_FAILED || mprotect(p, RIG_PAGE, PROT_NONE) ||
+		    mprotect(p + RIG_PAGE + RIG_ARENA, RIG_PAGE, PROT_NONE))
+			abort();
+		rig_arena = p + RIG_PAGE;
+	}
+	set_constant(&flow_buckets, n_flow_buckets);
+	set_constant(&flow6_buckets, n_flow_buckets);
+	set_constant(&tuple_buckets, n_tuple_buckets);
+	rig_maps[M_FLOWS].entries = rig_maps[M_FLOWS6].entries = n_flow_buckets;
+	rig_maps[M_TUPLES].entries = n_tuple_buckets;
+	for (int i = 0; i < M_COUNT; i++) {
+		struct rig_map *m = &rig_maps[i];
+
+		m->bytes = calloc((size_t)m->entries * (m->per_cpu ? RIG_NATIVE_CPUS : 1), m->value);
+		if (!m->bytes)
+			abort();
+	}
+	rig_n_vips = 0;
+	memset(&rig, 0, sizeof(rig));
+	rig.flow_buckets = n_flow_buckets;
+	rig.tuple_buckets = n_tuple_buckets;
+	rig.maglev = rig_value(M_MAGLEV, 0, 0);
+	rig.backends = rig_value(M_BACKENDS, 0, 0);
+	rig.flows = rig_value(M_FLOWS, 0, 0);
+	rig.flows6 = rig_value(M_FLOWS6, 0, 0);
+	rig.tuples = rig_value(M_TUPLES, 0, 0);
+	return 0;
+}
+
+void rig_close(void)
+{
+	for (int i = 0; i < M_COUNT; i++) {
+		free(rig_maps[i].bytes);
+		rig_maps[i].bytes = NULL;
+	}
+}
+
+static int rig_program(const struct packet *in, struct packet *out, uint32_t linear, int (*program)(struct xdp_md *),
+		       uint8_t *arena, uint8_t *rest)
+{
+	struct rig_frame f = {.rest = rest};
+	uint8_t *data;
+	int r;
+
+	if (!linear || linear > in->len)
+		linear = in->len;
+	data = rig_place == RIG_AT_END ? arena + RIG_ARENA - linear : arena;
+	f.head = rig_place == RIG_AT_END ? data - (RIG_HEADROOM - RIG_FRAME_MIN_ROOM) : data;
+	memcpy(data, in->data, linear);
+	memcpy(rest, in->data + linear, in->len - linear);
+	f.n_rest = in->len - linear;
+	f.ctx.data = (uint32_t)(uintptr_t)data;
+	f.ctx.data_end = f.ctx.data + linear;
+	f.ctx.ingress_ifindex = RIG_INGRESS;
+	r = program(&f.ctx);
+	out->len = linear_of(&f) + f.n_rest;
+	memcpy(out->data, (void *)(long)f.ctx.data, linear_of(&f));
+	memcpy(out->data + linear_of(&f), rest, f.n_rest);
+	return r;
+}
+
+int rig_run_split(const struct packet *in, struct packet *out, uint32_t linear)
+{
+	static __thread uint8_t rest[PACKET_MAX];
+
+	return rig_program(in, out, linear, tundish_xdp, rig_arena, rest);
+}
+
+int rig_trace(const struct packet *in, struct tundish_trace *ret)
+{
+	static uint8_t rest[PACKET_MAX];
+	struct packet out;
+	int r;
+
+	memset(rig_value(M_TRACE, 0, 0), 0, sizeof(*ret));
+	r = rig_program(in, &out, 0, tundish_trace, rig_arena, rest);
+	memcpy(ret, rig_value(M_TRACE, 0, 0), sizeof(*ret));
+	return r;
+}
+
+void rig_set_vip(const struct tundish_addr *a, const struct tundish_vip *v)
+{
+	uint32_t i = 0;
+
+	while (i < rig_n_vips && memcmp(&rig_vips[i].key, a, sizeof(*a)))
+		i++;
+	if (i == RIG_VIPS)
+		abort();
+	rig_vips[i].key = *a;
+	rig_vips[i].value = *v;
+	if (i == rig_n_vips)
+		rig_n_vips++;
+}
+
+void rig_set_nexthop(uint32_t i, const struct tundish_nexthop *h)
+{
+	memcpy(rig_value(M_NEXTHOPS, i, 0), h, sizeof(*h));
+}
+
+void rig_set_service(uint32_t i, const struct tundish_service *s)
+{
+	memcpy(rig_value(M_SERVICES, i, 0), s, sizeof(*s));
+}
+
+void rig_set_settings(void)
+{
+	memcpy(rig_value(M_SETTINGS, 0, 0), &rig.settings, sizeof(rig.settings));
+}
+
+void rig_counters(struct tundish_counters *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (uint32_t c = 0; c < RIG_NATIVE_CPUS; c++)
+		for (uint32_t i = 0; i < TUNDISH_COUNTER_MAX; i++)
+			((uint64_t *)ret)[i] += ((uint64_t *)rig_value(M_COUNTERS, 0, c))[i];
+}
+
+void rig_clear_counters(void)
+{
+	memset(rig_maps[M_COUNTERS].bytes, 0, RIG_NATIVE_CPUS * sizeof(struct tundish_counters));
+}
+
+struct tundish_traffic rig_traffic(uint32_t backend)
+{
+	struct tundish_traffic sum = {0};
+
+	for (uint32_t c = 0; c < RIG_NATIVE_CPUS; c++) {
+		struct tundish_traffic *t = rig_value(M_TRAFFIC, backend, c);
+
+		sum.packets += t->packets;
+		sum.bytes += t->bytes;
+	}
+	return sum;
+}
+
+void rig_set_traffic(uint32_t backend, struct tundish_traffic t)
+{
+	for (uint32_t c = 0; c < RIG_NATIVE_CPUS; c++)
+		*(struct tundish_traffic *)rig_value(M_TRAFFIC, backend, c) = t;
+}
+
+uint8_t *rig_snapshot(size_t *ret_length)
+{
+	size_t length = sizeof(rig_vips);
+	uint8_t *bytes = malloc(length);
+
+	if (!bytes)
+		abort();
+	memcpy(bytes, rig_vips, length);
+	for (int i = 0; i < M_QUERIES; i++) {
+		struct rig_map *m = &rig_maps[i];
+		size_t n = (size_t)m->entries * m->value * (m->per_cpu ? RIG_NATIVE_CPUS : 1);
+
+		if (i == M_TRACE)
+			continue;
+		bytes = realloc(bytes, length + n);
+		if (!bytes)
+			abort();
+		memcpy(bytes + length, m->bytes, n);
+		length += n;
+	}
+	*ret_length = length;
+	return bytes;
+}
+
+uint32_t rig_tick(void)
+{
+	return tundish_tick(rig_now_ns);
+}
+
+#endif

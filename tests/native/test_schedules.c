@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two and three CPUs on the same flows and tuples, in thousands of orders. Threads take
+ * turns: only one runs, and at each access to memory that CPUs share a die decides who
+ * goes on. What the tables must hold true is asked whenever all have finished. A seed
+ * repeats an order exactly: SEED=n ROUNDS=n.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+
+#define RIG_STEPS
+#include "native/rig_native.h"
+
+#include "bpf/cases_flow.h"
+
+enum { THREADS = 3, CONNECTIONS = 6, PACKETS = 3 };
+
+static struct {
+	bool on;
+	int alive;
+	bool done[THREADS];
+	sem_t go[THREADS], finished;
+	uint32_t dice;
+	uint32_t one_in; /* a change of CPU at one step in so many */
+} schedule;
+
+static __thread int self = -1;
+
+static uint32_t roll(void)
+{
+	schedule.dice ^= schedule.dice << 13;
+	schedule.dice ^= schedule.dice >> 17;
+	schedule.dice ^= schedule.dice << 5;
+	return schedule.dice;
+}
+
+static int someone(void)
+{
+	int i = (int)(roll() >> 8) % THREADS;
+
+	while (schedule.done[i])
+		i = (i + 1) % THREADS;
+	return i;
+}
+
+static void rig_step(void)
+{
+	int next;
+
+	if (self < 0 || !schedule.on || (roll() >> 8) % schedule.one_in)
+		return;
+	next = someone();
+	if (next == self)
+		return;
+	sem_post(&schedule.go[next]);
+	sem_wait(&schedule.go[self]);
+}
+
+struct job {
+	struct packet in[PACKETS];
+	int n;
+};
+
+static struct job jobs[THREADS];
+static bool quit;
+
+static void *worker(void *arg)
+{
+	static __thread uint8_t rest[PACKET_MAX];
+	uint8_t *arena = mmap(NULL, RIG_ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct packet out;
+
+	if (arena == MAP_FAILED)
+		abort();
+	self = (int)(intptr_t)arg;
+	rig_cpu = (uint32_t)self + 1;
+	for (;;) {
+		sem_wait(&schedule.go[self]);
+		if (quit)
+			break;
+		for (int i = 0; i < jobs[self].n; i++)
+			rig_program(&jobs[self].in[i], &out, 0, tundish_xdp, arena, rest);
+		schedule.done[self] = true;
+		if (--schedule.alive)
+			sem_post(&schedule.go[someone()]);
+		else
+			sem_post(&schedule.finished);
+	}
+	munmap(arena, RIG_ARENA);
+	return NULL;
+}
+
+static void run_jobs(void)
+{
+	schedule.alive = THREADS;
+	memset(schedule.done, 0, sizeof(schedule.done));
+	schedule.on = true;
+	sem_post(&schedule.go[someone()]);
+	sem_wait(&schedule.finished);
+	schedule.on = false;
+}
+
+/* Two clients with three connections each, so that they share tuples. */
+static struct conn connection(int v6, uint32_t i)
+{
+	struct conn c = conn_of(v6, i % 3);
+
+	c.s.src.word[3] += i / 3;
+	return c;
+}
+
+static uint32_t number(const char *name, uint32_t otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? (uint32_t)strtoul(s, NULL, 0) : otherwise;
+}
+
+/* Flows the tables could not find place for are counted; where that never happened the
+ * counts are exact. */
+static void check_round(int v6, uint32_t seed, const char *what)
+{
+	const char *wrong = flows_wrong();
+
+	if (!wrong)
+		wrong = tuples_wrong();
+	for (uint32_t i = 0; i < CONNECTIONS && !wrong; i++) {
+		struct conn c = connection(v6, i);
+		struct seen_flow f;
+		bool half = flow_find(&c, &f, NULL) && tundish_flow_half_open(f.v);
+
+		if (pending_of(K_POOL, slot_of(&c.s)) != half)
+			wrong = "a slot's half-open count is not its half-open flows";
+	}
+	if (wrong)
+		fail_msg("v%d %s, SEED=%u: %s", v6 ? 6 : 4, what, seed, wrong);
+}
+
+static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags, uint32_t rounds, uint32_t connections, bool fresh)
+{
+	pthread_t threads[THREADS];
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint64_t totals = 0;
+		struct tundish_counters n;
+
+		assert_int_equal(world_open(8, 8), 0);
+		quit = false;
+		sem_init(&schedule.finished, 0, 0);
+		for (int i = 0; i < THREADS; i++) {
+			sem_init(&schedule.go[i], 0, 0);
+			pthread_create(&threads[i], NULL, worker, (void *)(intptr_t)i);
+		}
+		rounds = number("ROUNDS", rounds);
+		for (uint32_t round = 0, seed = number("SEED", 1); round < rounds; round++, seed++) {
+			schedule.dice = seed * 2654435761u | 1;
+			for (int i = 0; i < 10; i++)
+				roll();
+			schedule.one_in = 1 + roll() % 8;
+			for (int t = 0; t < THREADS; t++) {
+				jobs[t].n = 1 + (int)(roll() >> 8) % PACKETS;
+				for (int i = 0; i < jobs[t].n; i++) {
+					struct conn c = connection(v6, (roll() >> 8) % connections);
+
+					c.s.flags = flags[(roll() >> 8) % n_flags];
+					c.s.seq = c.s.flags == F_SYN ? 1000 : 1001;
+					build(&jobs[t].in[i], &c.s);
+				}
+			}
+			run_jobs();
+			check_round(v6, seed, what);
+			if (fresh) { /* from nothing again: that is where entries are made */
+				memset(rig.flows, 0, sizeof(*rig.flows) * rig.flow_buckets);
+				memset(rig.flows6, 0, sizeof(*rig.flows6) * rig.flow_buckets);
+				memset(rig.tuples, 0, sizeof(*rig.tuples) * rig.tuple_buckets);
+				for (uint32_t i = 0; i < connections; i++) {
+					struct conn c = connection(v6, i);
+
+					*slot_word(K_POOL, slot_of(&c.s)) = K_POOL;
+				}
+				rig.backends[K_POOL].connections_active = rig.backends[K_POOL].connections_total = 0;
+			}
+		}
+		quit = true;
+		for (int i = 0; i < THREADS; i++) {
+			sem_post(&schedule.go[i]);
+			pthread_join(threads[i], NULL);
+		}
+		if (!fresh) {
+			rig_counters(&n);
+			for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
+				totals += tuple_at(i)->value.total;
+			assert_int_equal(totals, n.flow_established);
+			assert_int_equal(totals, rig.backends[K_POOL].connections_total);
+			assert_int_equal(n.flow_full + n.tuple_full + n.tuple_evicted, 0);
+			assert_true(totals > rounds / 20);
+		}
+		check_tables(what);
+		rig_close();
+	}
+}
+
+/* The same SYN, and the ACKs behind it, at once. */
+static void test_same_syn(void **state)
+{
+	static const uint8_t flags[] = {F_SYN};
+
+	play_orders("the same SYN", flags, 1, 3000, 1, true);
+}
+
+static void test_beginnings(void **state)
+{
+	static const uint8_t flags[] = {F_SYN, F_SYN, F_ACK};
+
+	play_orders("beginnings", flags, 3, 6000, 3, true);
+}
+
+static void test_lives(void **state)
+{
+	static const uint8_t flags[] = {F_SYN, F_SYN, F_ACK, F_ACK, F_FIN | F_ACK, F_RST};
+
+	play_orders("lives", flags, 6, 6000, 6, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same_syn),
+		cmocka_unit_test(test_beginnings),
+		cmocka_unit_test(test_lives),
+	};
+
+	return cmocka_run_group_tests_name("native: orders of CPUs", tests, NULL, NULL);
+}
