@@ -199,7 +199,7 @@ static void send_one(struct way *w, struct bpf_object *o, struct bench_source *s
 	n = settle(map_fd, w->sink_ifindex, before + FRAMES) - before;
 	if (fresh)
 		w->next = source->next;
-	if (!source->last_ns || n > FRAMES + FRAMES / 100)
+	if (!source->last_ns || n > FRAMES + FRAMES / 100 || n < FRAMES / 10)
 		die("%s: %llu frames arrived of %u", w->name, (unsigned long long)n, FRAMES);
 	w->rate[fresh][round] = (double)n * 1e3 /
 				(double)(TD_MAX(source->last_ns, source->arrived_ns) - source->first_ns);

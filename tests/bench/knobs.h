@@ -20,6 +20,9 @@
 #define BENCH_FLOWS_MAX (1u << 24)
 /* Backend i has an address that ends with i in its low 16 bits. */
 
+/* In syn_went_to beside the backend: the flow found no place in the table. */
+#define BENCH_UNPLACED (1ull << 32)
+
 struct bench_knobs {
 	__u64 random;	     /* state of the generator */
 	__u32 flows;	     /* draw from 0 .. flows-1 */
@@ -31,6 +34,7 @@ struct bench_knobs {
 	__u32 checked_flow;  /* 1 + the flow whose packet is under way; 0: none */
 	__u64 checked;	     /* packets whose backend was compared */
 	__u64 wrong;	     /* and is another than their SYN's */
+	__u64 wrong_unplaced; /* of these, of flows without a place in the table */
 	__u64 unsent;	     /* packets that came back as they were */
 };
 

@@ -233,8 +233,11 @@ static __always_inline void examine(struct xdp_md *ctx, const int note)
 		return;
 	}
 	knobs.checked++;
-	if (backend != (__u32)*noted)
+	if (backend != (__u32)*noted) {
 		knobs.wrong++;
+		if (*noted & BENCH_UNPLACED)
+			knobs.wrong_unplaced++;
+	}
 }
 
 #define WRAP(name, body)                        \

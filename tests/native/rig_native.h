@@ -197,6 +197,11 @@ long bpf_xdp_adjust_tail(struct xdp_md *ctx, int delta)
 	return 0;
 }
 
+__u32 bpf_get_smp_processor_id(void)
+{
+	return rig_cpu;
+}
+
 long bpf_redirect(__u32 ifindex, __u64 flags)
 {
 	rig_redirected = ifindex;

@@ -132,6 +132,11 @@ static void check_round(int v6, uint32_t seed, const char *what)
 		if (pending_of(K_POOL, slot_of(&c.s)) != half)
 			wrong = "a slot's half-open count is not its half-open flows";
 	}
+	if (wrong && getenv("V"))
+		for (int t = 0; t < THREADS; t++)
+			for (int i = 0; i < jobs[t].n; i++)
+				fprintf(stderr, "CPU %d: client ...%02x:%u flags %02x\n", t, jobs[t].in[i].data[v6 ? 37 : 29],
+					get16(jobs[t].in[i].data + (v6 ? 54 : 34)), jobs[t].in[i].data[v6 ? 67 : 47]);
 	if (wrong)
 		fail_msg("v%d %s, SEED=%u: %s", v6 ? 6 : 4, what, seed, wrong);
 }
@@ -163,7 +168,7 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					struct conn c = connection(v6, (roll() >> 8) % connections);
 
 					c.s.flags = flags[(roll() >> 8) % n_flags];
-					c.s.seq = c.s.flags == F_SYN ? 1000 : 1001;
+					c.s.seq = c.s.sport * 1000u + (c.s.flags != F_SYN); /* or one entry's word is another's */
 					build(&jobs[t].in[i], &c.s);
 				}
 			}

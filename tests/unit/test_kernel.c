@@ -28,7 +28,7 @@ static void create_pins_all_and_sizes_them(void **state)
 	assert_true(s.secret.k0 != 0 && s.secret.k1 != 0 && s.secret.k0 != s.secret.k1);
 	assert_int_equal(s.flow_buckets, TUNDISH_BUCKETS_OF(4096));
 	assert_int_equal(s.flow6_buckets, TUNDISH_BUCKETS_OF(1000));
-	assert_int_equal(s.tuple_buckets, 256);
+	assert_int_equal(s.tuple_buckets, TUNDISH_BUCKETS_OF(512));
 	assert_int_equal(s.services_max, 5);
 	assert_int_equal(s.backends_max, 17);
 	assert_memory_equal(&s, td_kernel_settings(k), sizeof(s));

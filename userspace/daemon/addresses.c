@@ -52,8 +52,21 @@ static int collect(const struct td_config *c, struct tundish_addr **list, size_t
 	return 0;
 }
 
+static void keep_installed(struct tundish_addr *list, size_t *n, const struct td_state *installed)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		const struct td_vip_state *v = td_state_vip(installed, &list[i]);
+
+		if (v && v->value.flags & TUNDISH_VIP_SERVICE)
+			list[kept++] = list[i];
+	}
+	*n = kept;
+}
+
 int td_vips_own(struct td_daemon *d, const struct td_config *config, const struct td_state *former,
-		struct td_error *error)
+		bool add, struct td_error *error)
 {
 	_cleanup_free_ struct tundish_addr *wanted = NULL, *before = NULL;
 	_cleanup_free_ unsigned int *interfaces = NULL;
@@ -69,6 +82,8 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 			return td_fail(error, ENOMEM, "out of memory while owning VIPs");
 		before[n_before++] = former->vips[i].address;
 	}
+	if (!add)
+		keep_installed(wanted, &n_wanted, former);
 	interfaces = calloc(config->n_interfaces + 1, sizeof(*interfaces));
 	if (!interfaces)
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");

@@ -86,9 +86,10 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 	if (td_kernel_read_state(d->kernel, &s) < 0)
 		s = (struct td_state){0};
 	detach_all(d);
+	/* While the map still tells which they are, should we end here. */
+	q = td_vips_own(d, &none, &s, true, &e);
 	d->kernel = td_kernel_close(d->kernel);
 	r = td_kernel_unload(d->options.pin, error);
-	q = td_vips_own(d, &none, &s, &e);
 	if (q < 0 && r >= 0) {
 		r = q;
 		*error = e;
@@ -157,7 +158,7 @@ static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 
 	if (!d->kernel)
 		return 0;
-	if (td_vips_own(d, d->config, NULL, &e) < 0)
+	if (td_vips_own(d, d->config, NULL, true, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 	e.text[0] = '\0';
 	if (td_replan(d, &e) < 0)

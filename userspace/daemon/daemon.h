@@ -151,9 +151,10 @@ void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms);
 
 /* ---- addresses.c ---------------------------------------------------------------- */
 int td_endpoints_read(struct td_daemon *d, const struct td_config *config);
-/* Owns the configuration's VIPs, and lets go those of `former` that are not. */
+/* Owns the configuration's VIPs, and lets go those of `former` that are not;
+ * without `add` only the latter. */
 int td_vips_own(struct td_daemon *d, const struct td_config *config, const struct td_state *former,
-		struct td_error *error);
+		bool add, struct td_error *error);
 
 /* ---- sweeper.c ------------------------------------------------------------------ */
 int td_sweeper_open(struct td_daemon *d);

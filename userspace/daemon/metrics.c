@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /metrics, in the text form that Prometheus reads. The number of series is
- * bounded: by the configuration, and by 20 tuples.
+ * /metrics, as OpenMetrics 1.0. The number of series is bounded: by the
+ * configuration, and by 20 tuples.
  */
 #include "core/address.h"
 #include "daemon/daemon.h"
 
 #define TOP_TUPLES 20
 
+/* A family is called by its metrics' name; a counter's without its `_total`. */
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
-	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	int length = (int)strlen(name);
+
+	if (!strcmp(type, "counter"))
+		length -= (int)strlen("_total");
+	fprintf(out, "# TYPE %.*s %s\n# HELP %.*s %s\n", length, name, type, length, name, help);
 }
 
 static void label(FILE *out, const char *value)
@@ -209,7 +214,8 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_counters(out, &c);
 	print_tuples(out, d, &s);
 	print_tables(out, d);
+	fputs("# EOF\n", out);
 	fclose(out);
 	reply->text = TD_TAKE_PTR(text);
-	reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	reply->content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 }

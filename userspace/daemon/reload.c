@@ -109,6 +109,10 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 			goto out;
 		}
 	}
+	/* VIPs that leave go from this host before they go from the map, which is what
+	 * a next daemon knows them by. */
+	if (c != d->config && td_vips_own(d, c, &installed, false, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 	r = td_apply(d, &installed, &plan, error);
 	if (r < 0)
 		goto out;
@@ -116,7 +120,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		td_nexthops_refresh_all(d, true);
 		if (!d->config)
 			td_nexthops_wait(d, 2000);
-		if (td_vips_own(d, c, &installed, &e) < 0)
+		if (td_vips_own(d, c, &installed, true, &e) < 0)
 			td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 		detach_former(d, c);
 	}

@@ -104,7 +104,8 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 					  sizeof(struct tundish_backend), s->backends_max};
 	case TD_MAP_nexthops:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
-					  sizeof(struct tundish_nexthop), s->backends_max};
+					  sizeof(struct tundish_nexthop),
+					  TD_MIN(s->backends_max, TUNDISH_NEXTHOPS_MAX)};
 	case TD_MAP_flows:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_flow_bucket), s->flow_buckets};

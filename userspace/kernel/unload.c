@@ -127,7 +127,7 @@ int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t
 	struct tundish_addr key, *former = NULL;
 	struct tundish_vip value;
 	struct td_pins p;
-	size_t n = 0;
+	size_t n = 0, read = 0;
 	int r;
 
 	td_kernel_prints();
@@ -136,7 +136,8 @@ int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t
 		return r;
 	if (p.map_fd[TD_MAP_vips] < 0 || !looks_ours(TD_MAP_vips, p.map_fd[TD_MAP_vips]))
 		r = -ENOENT;
-	while (r >= 0 && n < TUNDISH_VIPS_MAX &&
+	/* twice as many as fit: entries that go meanwhile may be met again */
+	while (r >= 0 && read++ < 2 * TUNDISH_VIPS_MAX &&
 	       bpf_map_get_next_key(p.map_fd[TD_MAP_vips], former, &key) == 0) {
 		former = &key;
 		if (bpf_map_lookup_elem(p.map_fd[TD_MAP_vips], &key, &value) < 0 ||
