@@ -214,11 +214,16 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 				return 0;                                                          \
 			}                                                                          \
 			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
-			if (q->dry && step.value.raw) /* where it would go, and no more */         \
-				return (step.value.live.state == TUNDISH_FLOW_SYN ? 0 : FLOW_KNOWN) | \
+			if (q->dry) { /* where it would go, and no more */                         \
+				TRACE(1, flow_hit, v.live.state);                                  \
+				if (!step.value.raw)                                               \
+					return FLOW_KNOWN | (__u32)v.live.backend;                 \
+				return (step.value.live.state == TUNDISH_FLOW_SYN &&               \
+							v.live.state != TUNDISH_FLOW_SYN ?         \
+						0 :                                                \
+						FLOW_KNOWN) |                                      \
 				       (__u32)step.value.live.backend;                             \
-			if (q->dry)                                                                \
-				return FLOW_KNOWN | (__u32)v.live.backend;                         \
+			}                                                                          \
 			if (step.value.raw != v.raw &&                                             \
 			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
 				continue; /* another packet of the flow was quicker */             \

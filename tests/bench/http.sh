@@ -102,6 +102,7 @@ for way in $WAYS; do
 				server server 10.22.$k.2:80
 		CFG
 		(exec nsenter --net=/run/netns/haproxy nice -n -10 haproxy -db -f "$T/haproxy.cfg" >"$T/haproxy.log" 2>&1) &
+		PID[haproxy]=$!
 		;;
 	esac
 done
@@ -129,6 +130,7 @@ cat >"$T/nginx.conf" <<-CONF
 	}
 CONF
 (exec nsenter --net=/run/netns/server nice -n -10 taskset -c 0 nginx -p "$T/web" -e stderr -c "$T/nginx.conf" >"$T/nginx.log" 2>&1) &
+PID[nginx]=$!
 
 _answers() { in_ns client curl -sf -m 1 -o /dev/null "http://${ADDRESS[$way]}/"; }
 for way in $WAYS; do
@@ -148,8 +150,8 @@ requests() { # KIND WAY [HEADER]: requests per second
 }
 p99() { # WAY
 	local out
-	out=$(in_ns client nice -n -10 taskset -c $LAST "$BUILD/bench/rate" "${ADDRESS[$1]}" 80 1000 600) || fail "p99, $1: $out"
-	[ "${out##* }" = 0 ] || echo "p99, $1: ${out##* } of 600 requests failed" >&2
+	out=$(in_ns client chrt -f 1 taskset -c $LAST "$BUILD/bench/rate" "${ADDRESS[$1]}" 80 1000 1000) || fail "p99, $1: $out"
+	[ "${out##* }" = 0 ] || echo "p99, $1: ${out##* } of 1000 requests failed" >&2
 	sample p99 "$1" "$(echo "$out" | cut -d' ' -f2)"
 }
 
@@ -157,7 +159,11 @@ round() {
 	local way
 	for way in $WAYS; do requests close $way 'Connection: close'; done
 	for way in $WAYS; do requests keepalive $way; done
+	# At a tenth of what they can do nobody is starved by real-time priority, and other
+	# programs' time slices are not in the tail.
+	chrt -a -f -p 1 "${PID[nginx]}" && chrt -a -f -p 1 "${PID[haproxy]}" || fail "no real-time priority"
 	for way in $WAYS; do p99 $way; done
+	chrt -a -o -p 0 "${PID[nginx]}" && chrt -a -o -p 0 "${PID[haproxy]}"
 }
 for ((i = 0; i < ROUNDS; i++)); do
 	round

@@ -8,6 +8,7 @@
 #include "bpf/cases_flow.h"
 #include "bpf/cases_full.h"
 #include "bpf/cases_hostile.h"
+#include "bpf/cases_trace.h"
 
 /* Where the daemon has not filled the next hop in, the route table is asked. */
 static void case_fib(void **state)
@@ -121,7 +122,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {CASES_DELIVER, CASES_ODD, CASES_ICMP, CASES_TUNNEL, CASES_HOSTILE,
 					   cmocka_unit_test(case_fib), cmocka_unit_test(case_redirect_target),
 					   cmocka_unit_test(case_split), cmocka_unit_test(case_no_headroom)};
-	const struct CMUnitTest flows[] = {CASES_FLOW}, full[] = {CASES_FULL};
+	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_TRACE}, full[] = {CASES_FULL};
 	int r;
 
 	if (world_open(256, 256) < 0)

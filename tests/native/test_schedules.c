@@ -195,9 +195,12 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 			rig_counters(&n);
 			for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
 				totals += tuple_at(i)->value.total;
-			assert_int_equal(totals, n.flow_established);
-			assert_int_equal(totals, rig.backends[K_POOL].connections_total);
-			assert_int_equal(n.flow_full + n.tuple_full + n.tuple_evicted, 0);
+			assert_int_equal(n.flow_established, rig.backends[K_POOL].connections_total);
+			assert_int_equal(n.tuple_evicted, 0);
+			/* who loses a race too often goes without an entry, and is counted */
+			assert_true(n.flow_full + n.tuple_full < 2 + rounds / 1000);
+			if (!n.tuple_full)
+				assert_int_equal(totals, n.flow_established);
 			assert_true(totals > rounds / 20);
 		}
 		check_tables(what);
