@@ -24,7 +24,7 @@ struct {
 } found_hops SEC(".maps");
 
 #ifndef AF_INET
-#define AF_INET 2
+#define AF_INET	 2
 #define AF_INET6 10
 #endif
 

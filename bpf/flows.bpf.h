@@ -18,12 +18,14 @@
 
 _Static_assert(sizeof(struct tundish_flow) == sizeof(struct narrow_entry), "flow layout");
 _Static_assert(__builtin_offsetof(struct tundish_flow6, client_port_be) ==
-		       __builtin_offsetof(struct wide_entry, key2), "flow6 layout");
+		       __builtin_offsetof(struct wide_entry, key2),
+	       "flow6 layout");
 _Static_assert(__builtin_offsetof(struct tundish_flow6, value) ==
-		       __builtin_offsetof(struct wide_entry, word), "flow6 layout");
+		       __builtin_offsetof(struct wide_entry, word),
+	       "flow6 layout");
 
 #define FLOW_VIP_MASK ((__u64)(TUNDISH_VIPS_MAX - 1) << 17)
-#define FLOW_COUNTED (1ull << 35)
+#define FLOW_COUNTED  (1ull << 35)
 /* A segment of its own kind: the tuple table had no place, take "counted" back. */
 #define SEGMENT_UNCOUNT (1u << 31)
 
@@ -32,10 +34,10 @@ struct flow_query {
 	__be16 client_port, port;
 	__u32 vip;
 	__u32 service;
-	__u32 slot;    /* index into the service's row */
-	__u32 owner;   /* the slot's owner */
-	__u32 segment; /* enum tundish_segment; 0: look, change nothing (ICMP errors) */
-	__u32 seq;     /* host byte order */
+	__u32 slot;	 /* index into the service's row */
+	__u32 owner;	 /* the slot's owner */
+	__u32 segment;	 /* enum tundish_segment; 0: look, change nothing (ICMP errors) */
+	__u32 seq;	 /* host byte order */
 	__u32 contested; /* the slot asks: an unknown flow is worth counting */
 	__u32 dry;
 	/* Answers beside the backend. */
@@ -111,7 +113,8 @@ static __always_inline void flow_forget(const struct tundish_addr *client, __be1
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (b)
 		slot_pending(b->service,
-			     tundish_choice_slot(tundish_choice_hash(client, client_port, port)), -1);
+			     tundish_choice_slot(tundish_choice_hash(client, client_port, port)),
+			     -1);
 }
 
 /* Carries out what the step of a flow means for the counts. Returns 1 where the
@@ -172,7 +175,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
  * backend, with FLOW_KNOWN where the flow decided it; q->effects and q->word
  * are what flow_effects() has to do.
  */
-#define DEFINE_FLOW_ASK(size, table, n_buckets, hash_of, make_key, forget_entry)                  \
+#define DEFINE_FLOW_ASK(size, table, n_buckets, hash_of, make_key, forget_entry)                   \
 	CHECKED_ALONE __u32 flow_ask_##size(struct flow_query *q)                                  \
 	{                                                                                          \
 		struct size##_bucket *first, *second;                                              \
@@ -194,9 +197,9 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 		q->effects = 0;                                                                    \
 		make_key(&q->size.key, q);                                                         \
 		hash = hash_of(&set->secret, &q->size.key, q);                                     \
-		index = tundish_bucket((__u32)hash, n_buckets);                                               \
+		index = tundish_bucket((__u32)hash, n_buckets);                                    \
 		first = bpf_map_lookup_elem(&table, &index);                                       \
-		index = tundish_bucket((__u32)(hash >> 32), n_buckets);                                       \
+		index = tundish_bucket((__u32)(hash >> 32), n_buckets);                            \
 		second = bpf_map_lookup_elem(&table, &index);                                      \
 		if (!first || !second)                                                             \
 			return q->owner;                                                           \
@@ -219,9 +222,9 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 				if (!step.value.raw)                                               \
 					return FLOW_KNOWN | (__u32)v.live.backend;                 \
 				return (step.value.live.state == TUNDISH_FLOW_SYN &&               \
-							v.live.state != TUNDISH_FLOW_SYN ?         \
-						0 :                                                \
-						FLOW_KNOWN) |                                      \
+							v.live.state != TUNDISH_FLOW_SYN           \
+						? 0                                                \
+						: FLOW_KNOWN) |                                    \
 				       (__u32)step.value.live.backend;                             \
 			}                                                                          \
 			if (step.value.raw != v.raw &&                                             \
@@ -233,7 +236,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
 		if (q->dry || !(q->segment & TUNDISH_SEGMENT_SYN) || !q->owner) {                  \
-			if (q->contested && !(q->segment & (TUNDISH_SEGMENT_SYN | SEGMENT_UNCOUNT))) \
+			if (q->contested &&                                                        \
+			    !(q->segment & (TUNDISH_SEGMENT_SYN | SEGMENT_UNCOUNT)))               \
 				COUNT(q->dry, flow_unknown);                                       \
 			return q->owner;                                                           \
 		}                                                                                  \
@@ -268,7 +272,8 @@ static __always_inline void narrow_flow_key(struct narrow_key *k, const struct f
 }
 
 static __always_inline __u64 narrow_flow_hash(const struct tundish_siphash_key *secret,
-					      const struct narrow_key *k, const struct flow_query *q)
+					      const struct narrow_key *k,
+					      const struct flow_query *q)
 {
 	return tundish_siphash2(secret, k->key, q->vip);
 }

@@ -34,8 +34,8 @@ enum {
 #define LINK_MAX (sizeof(struct ethhdr) + VLAN_TAGS_MAX * sizeof(struct vlan_tag))
 /* Of the packet that was too big: enough for any IPv4 header and the ports, and
  * for an IPv6 header with the extensions that are common. A multiple of four. */
-#define QUOTE_V4 68
-#define QUOTE_V6 128
+#define QUOTE_V4  68
+#define QUOTE_V6  128
 #define REPLY_TTL 64
 
 /* The client's flow that an ICMP error speaks of. */
@@ -95,11 +95,13 @@ static __noinline verdict_t icmp_ping(struct xdp_md *ctx, const struct network *
 		a = ip->saddr;
 		ip->saddr = ip->daddr;
 		ip->daddr = a;
-		ip->check = csum_replace(ip->check, bpf_htons(ip->ttl << 8), bpf_htons(REPLY_TTL << 8));
+		ip->check =
+			csum_replace(ip->check, bpf_htons(ip->ttl << 8), bpf_htons(REPLY_TTL << 8));
 		ip->ttl = REPLY_TTL;
 		icmp->type = ICMP_ECHOREPLY;
 	}
-	icmp->checksum = csum_replace(icmp->checksum, bpf_htons(type << 8), bpf_htons(icmp->type << 8));
+	icmp->checksum =
+		csum_replace(icmp->checksum, bpf_htons(type << 8), bpf_htons(icmp->type << 8));
 	/* All zero but the type (identifier and sequence 0, no payload): 0 would be wrong
 	 * then, and ~0 never is. */
 	if (!icmp->checksum)
@@ -112,7 +114,8 @@ static __noinline verdict_t icmp_ping(struct xdp_md *ctx, const struct network *
  * Reads the packet quoted in an ICMP error (RFC 792, RFC 4443). It went from
  * the VIP to the client, so its source is the error's destination.
  */
-static __noinline int icmp_read_error(struct xdp_md *ctx, const struct network *n, struct icmp_error *e)
+static __noinline int icmp_read_error(struct xdp_md *ctx, const struct network *n,
+				      struct icmp_error *e)
 {
 	__u32 offset = n->transport, ports_at;
 	__u8 type, first;
@@ -195,7 +198,7 @@ static __noinline verdict_t icmp_too_big(struct xdp_md *ctx, const struct networ
 		struct {
 			struct ipv6hdr ip;
 			struct icmp_message icmp;
-		} __attribute__((packed)) *reply;
+		} __attribute__((packed)) * reply;
 
 		data = (void *)(long)ctx->data;
 		data_end = (void *)(long)ctx->data_end;
@@ -219,7 +222,7 @@ static __noinline verdict_t icmp_too_big(struct xdp_md *ctx, const struct networ
 		struct {
 			struct iphdr ip;
 			struct icmp_message icmp;
-		} __attribute__((packed)) *reply;
+		} __attribute__((packed)) * reply;
 
 		data = (void *)(long)ctx->data;
 		data_end = (void *)(long)ctx->data_end;
@@ -238,7 +241,8 @@ static __noinline verdict_t icmp_too_big(struct xdp_md *ctx, const struct networ
 		reply->icmp.type = ICMP_DEST_UNREACH;
 		reply->icmp.code = ICMP_FRAG_NEEDED;
 		reply->icmp.mtu = bpf_htonl(mtu & 0xffff);
-		reply->icmp.checksum = csum_fold(sum_bytes(&reply->icmp, sizeof(reply->icmp) + QUOTE_V4));
+		reply->icmp.checksum =
+			csum_fold(sum_bytes(&reply->icmp, sizeof(reply->icmp) + QUOTE_V4));
 	}
 	/* the link header moves to the new front, tags and all */
 	offset = n->offset;

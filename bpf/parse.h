@@ -28,9 +28,9 @@
 #ifndef IPPROTO_IPV6
 #define IPPROTO_IPV6 41
 #endif
-#define EXTENSIONS_MAX 6
+#define EXTENSIONS_MAX	    6
 #define EXTENSION_BYTES_MAX 512
-#define VLAN_TAGS_MAX 2
+#define VLAN_TAGS_MAX	    2
 
 struct vlan_tag {
 	__be16 tci;
@@ -151,10 +151,8 @@ static __noinline int walk_extensions(struct xdp_md *ctx, struct extensions *x, 
 		case IPPROTO_DSTOPTS:
 		case IPPROTO_ROUTING:
 		case IPPROTO_FRAGMENT:
-		case IPPROTO_AH:
-			break;
-		default:
-			return 0;
+		case IPPROTO_AH: break;
+		default: return 0;
 		}
 		if (x->offset + 8 > end || bpf_xdp_load_bytes(ctx, x->offset, h, sizeof(h))) {
 			x->odd = ODD_MALFORMED;
@@ -168,9 +166,7 @@ static __noinline int walk_extensions(struct xdp_md *ctx, struct extensions *x, 
 			if (h[2] | (h[3] & 0xf9))
 				x->odd = ODD_FRAGMENT;
 			break;
-		case IPPROTO_AH:
-			length = (h[1] + 2) * 4;
-			break;
+		case IPPROTO_AH: length = (h[1] + 2) * 4; break;
 		case IPPROTO_ROUTING:
 			if (h[3]) /* segments left: the destination is not the last one */
 				x->odd = ODD_EXTENSION;
@@ -194,8 +190,7 @@ static __noinline int walk_extensions(struct xdp_md *ctx, struct extensions *x, 
 	case IPPROTO_DSTOPTS:
 	case IPPROTO_ROUTING:
 	case IPPROTO_FRAGMENT:
-	case IPPROTO_AH:
-		x->odd = ODD_EXTENSION;
+	case IPPROTO_AH: x->odd = ODD_EXTENSION;
 	}
 	return 0;
 }
@@ -248,8 +243,8 @@ static __always_inline void read_tcp(const struct tcphdr *tcp, __u32 room, struc
 	t->malformed = header < sizeof(*tcp) || header > room;
 	/* FIN 1, SYN 2, RST 4, ACK 16: what is left of them must make sense */
 	t->bad_flags = ((flags & 2) && (flags & 5)) || !(flags & 0x16);
-	t->segment = (flags & 16 ? TUNDISH_SEGMENT_ACK : 0) | (flags & 1 ? TUNDISH_SEGMENT_FIN : 0) |
-		     (flags & 4 ? TUNDISH_SEGMENT_RST : 0) |
+	t->segment = (flags & 16 ? TUNDISH_SEGMENT_ACK : 0) |
+		     (flags & 1 ? TUNDISH_SEGMENT_FIN : 0) | (flags & 4 ? TUNDISH_SEGMENT_RST : 0) |
 		     ((flags & 0x12) == 2 ? TUNDISH_SEGMENT_SYN : 0);
 }
 

@@ -103,8 +103,8 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 #define ENTRY_NONE 8u
 
 #define DEFINE_AT(size)                                                                            \
-	static __always_inline struct size##_entry *size##_at(struct size##_bucket *first,         \
-							      struct size##_bucket *second, __u32 at) \
+	static __always_inline struct size##_entry *size##_at(                                     \
+		struct size##_bucket *first, struct size##_bucket *second, __u32 at)               \
 	{                                                                                          \
 		struct size##_bucket *b = at < TUNDISH_BUCKET_ENTRIES ? first : second;            \
                                                                                                    \
@@ -116,43 +116,44 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
  * SIZE_find: where the entry of a key is, or ENTRY_NONE.
  * *ret_word: the word that was seen together with the key.
  */
-#define DEFINE_FIND(size)                                                                          \
-	CHECKED_ALONE __u32 size##_find(struct size##_bucket *first, struct size##_bucket *second, \
-					const struct size##_key *k, __u64 *ret_word)               \
-	{                                                                                          \
-		struct size##_entry *e;                                                            \
-		__u64 word, again;                                                                 \
-		__u32 i;                                                                           \
-                                                                                                   \
-		if (!first || !second || !k || !ret_word)                                          \
-			return ENTRY_NONE;                                                         \
-		/* The second bucket is on its way from memory while the first is read. */         \
-		READ_ONCE(second->entry[0].word);                                                  \
-		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                 \
-			e = size##_at(first, second, i);                                            \
-			word = READ_ONCE(e->word);                                                 \
-			if (word == ENTRY_FREE || word == ENTRY_BUSY || (word & k->mask) != k->want) \
-				continue;                                                          \
-			entry_barrier(&e->word);                                                   \
-			if (!size##_equal(e, k))                                                   \
-				continue;                                                          \
-			entry_barrier(&e->word);                                                   \
-			again = READ_ONCE(e->word);                                                \
-			if (again != word) {                                                       \
+#define DEFINE_FIND(size)                                                                            \
+	CHECKED_ALONE __u32 size##_find(struct size##_bucket *first, struct size##_bucket *second,   \
+					const struct size##_key *k, __u64 *ret_word)                 \
+	{                                                                                            \
+		struct size##_entry *e;                                                              \
+		__u64 word, again;                                                                   \
+		__u32 i;                                                                             \
+                                                                                                     \
+		if (!first || !second || !k || !ret_word)                                            \
+			return ENTRY_NONE;                                                           \
+		/* The second bucket is on its way from memory while the first is read. */           \
+		READ_ONCE(second->entry[0].word);                                                    \
+		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                   \
+			e = size##_at(first, second, i);                                             \
+			word = READ_ONCE(e->word);                                                   \
+			if (word == ENTRY_FREE || word == ENTRY_BUSY ||                              \
+			    (word & k->mask) != k->want)                                             \
+				continue;                                                            \
+			entry_barrier(&e->word);                                                     \
+			if (!size##_equal(e, k))                                                     \
+				continue;                                                            \
+			entry_barrier(&e->word);                                                     \
+			again = READ_ONCE(e->word);                                                  \
+			if (again != word) {                                                         \
 				/* stepped by another CPU, or given to another key: the            \
 				 * key decides, and if it moves once more this packet goes         \
-				 * without an entry */                                             \
-				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                  \
-				    (again & k->mask) != k->want || !size##_equal(e, k))           \
-					continue;                                                  \
-				entry_barrier(&e->word);                                           \
-				if (READ_ONCE(e->word) != again)                                   \
-					continue;                                                  \
-			}                                                                          \
-			*ret_word = again;                                                         \
-			return i;                                                                  \
-		}                                                                                  \
-		return ENTRY_NONE;                                                                 \
+				 * without an entry */ \
+				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                    \
+				    (again & k->mask) != k->want || !size##_equal(e, k))             \
+					continue;                                                    \
+				entry_barrier(&e->word);                                             \
+				if (READ_ONCE(e->word) != again)                                     \
+					continue;                                                    \
+			}                                                                            \
+			*ret_word = again;                                                           \
+			return i;                                                                    \
+		}                                                                                    \
+		return ENTRY_NONE;                                                                   \
 	}
 
 /* How gladly entries are given up, and what that needs to know. */
@@ -192,8 +193,7 @@ struct claim_rule {
 			return best;                                                               \
 		score += room << 8;                                                                \
 		/* of equals the first: most flows are found in their first bucket then */         \
-		candidate = score << CANDIDATE_SHIFT |                                             \
-			    (~room_at & ((1 << CANDIDATE_SHIFT) - 1));                             \
+		candidate = score << CANDIDATE_SHIFT | (~room_at & ((1 << CANDIDATE_SHIFT) - 1));  \
 		return candidate > best ? candidate : best;                                        \
 	}                                                                                          \
                                                                                                    \
@@ -204,17 +204,16 @@ struct claim_rule {
                                                                                                    \
 		if (!b)                                                                            \
 			return 0;                                                                  \
-		_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)                     \
-			room += !!size##_better_##kind(0, READ_ONCE(b->entry[i].word), 0, now,     \
-						       closing_timeout);                           \
+		_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++) room +=             \
+			!!size##_better_##kind(0, READ_ONCE(b->entry[i].word), 0, now,             \
+					       closing_timeout);                                   \
 		return room;                                                                       \
 	}                                                                                          \
                                                                                                    \
-	CHECKED_ALONE __u32 size##_claim_##kind(struct size##_bucket *first,                       \
-						struct size##_bucket *second,                      \
-						const struct size##_key *k,                        \
-						const struct claim_rule *rule,                     \
-						struct size##_entry *ret_former)                   \
+	CHECKED_ALONE __u32 size##_claim_##kind(                                                   \
+		struct size##_bucket *first, struct size##_bucket *second,                         \
+		const struct size##_key *k, const struct claim_rule *rule,                         \
+		struct size##_entry *ret_former)                                                   \
 	{                                                                                          \
 		__u32 i, attempt, best, room0, room1;                                              \
 		struct size##_entry *e;                                                            \

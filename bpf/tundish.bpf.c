@@ -88,8 +88,8 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, int v4)
  */
 static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network *n,
 				       const struct tundish_addr *client, __be16 client_port,
-				       __be16 port, __u32 vip, __u32 service, __u32 segment, __u32 seq,
-				       __u32 link, const int dry)
+				       __be16 port, __u32 vip, __u32 service, __u32 segment,
+				       __u32 seq, __u32 link, const int dry)
 {
 	struct tundish_traffic *t;
 	struct tundish_maglev *row;
@@ -178,10 +178,8 @@ static __noinline verdict_t oddity(const struct tundish_vip *vip, const struct n
 	case ODD_FRAGMENT:
 		return vip->flags & TUNDISH_VIP_FORWARDS ? DROP(fragment)
 							 : VERDICT(XDP_PASS, pass_fragment);
-	case ODD_EXTENSION:
-		return DROP(extension);
-	default:
-		return DROP(malformed);
+	case ODD_EXTENSION: return DROP(extension);
+	default: return DROP(malformed);
 	}
 }
 
@@ -269,8 +267,8 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 			return VERDICT(XDP_PASS, pass_icmp);
 		COUNT(dry, icmp_error);
 		TRACE(dry, icmp_error, bpf_ntohs(e.port));
-		return serve(ctx, &n, &e.client, e.client_port, e.port, vip->id, range->service, 0, 0,
-			     l->link, dry);
+		return serve(ctx, &n, &e.client, e.client_port, e.port, vip->id, range->service, 0,
+			     0, l->link, dry);
 	}
 
 	parse_tcp(ctx, data, data_end, &n, &t);
@@ -286,8 +284,8 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		return VERDICT(XDP_PASS, pass_other);
 	if (unlikely(t.bad_flags))
 		return DROP(tcp_flags);
-	return serve(ctx, &n, &n.source, t.source, t.destination, vip->id, range->service, t.segment,
-		     t.seq, l->link, dry);
+	return serve(ctx, &n, &n.source, t.source, t.destination, vip->id, range->service,
+		     t.segment, t.seq, l->link, dry);
 }
 
 /* The one exit: every packet is counted here, once, under its reason. */

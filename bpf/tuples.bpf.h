@@ -11,9 +11,11 @@
 
 /* Fits: entries are told apart by position, as both are 32 bytes. */
 _Static_assert(__builtin_offsetof(struct tundish_tuple, vip) ==
-		       __builtin_offsetof(struct wide_entry, key2), "tuple layout");
+		       __builtin_offsetof(struct wide_entry, key2),
+	       "tuple layout");
 _Static_assert(__builtin_offsetof(struct tundish_tuple, value) ==
-		       __builtin_offsetof(struct wide_entry, word), "tuple layout");
+		       __builtin_offsetof(struct wide_entry, word),
+	       "tuple layout");
 
 static __always_inline __u32 tuple_rank(__u64 word, __u32 now, __u32 closing_timeout)
 {

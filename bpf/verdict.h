@@ -8,11 +8,11 @@
 
 #include "maps.bpf.h"
 
-#define likely(x) __builtin_expect(!!(x), 1)
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* Tells the compiler that memory may have changed: one load stays one load. */
-#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
 /* Makes the compiler forget what it knows of a variable. Where a bound has been
@@ -27,8 +27,8 @@
 typedef __u32 verdict_t;
 
 #define VERDICT(action, counter) ((verdict_t)((TUNDISH_COUNTER_##counter << 3) | (action)))
-#define VERDICT_ACTION(v) ((v)&7)
-#define VERDICT_COUNTER(v) ((v) >> 3)
+#define VERDICT_ACTION(v)	 ((v)&7)
+#define VERDICT_COUNTER(v)	 ((v) >> 3)
 /* Not decided yet: go on. No action has this value. */
 #define VERDICT_NONE ((verdict_t)~0u)
 
@@ -44,10 +44,10 @@ static __always_inline void count_index(__u32 counter)
 }
 
 /* Adds one to a counter, unless the program only traces. */
-#define COUNT(dry, counter)                                       \
-	do {                                                      \
-		if (!(dry))                                       \
-			count_index(TUNDISH_COUNTER_##counter);   \
+#define COUNT(dry, counter)                                                                        \
+	do {                                                                                       \
+		if (!(dry))                                                                        \
+			count_index(TUNDISH_COUNTER_##counter);                                    \
 	} while (0)
 
 static __always_inline void trace_step(__u32 step, __u32 argument)
@@ -66,10 +66,10 @@ static __always_inline void trace_step(__u32 step, __u32 argument)
 	t->n_steps = n + 1;
 }
 
-#define TRACE(dry, step, argument)                                \
-	do {                                                      \
-		if (dry)                                          \
-			trace_step(TUNDISH_STEP_##step, argument); \
+#define TRACE(dry, step, argument)                                                                 \
+	do {                                                                                       \
+		if (dry)                                                                           \
+			trace_step(TUNDISH_STEP_##step, argument);                                 \
 	} while (0)
 
 #endif

@@ -32,8 +32,8 @@ static inline __attribute__((always_inline)) int tundish_addr_is_v4(const struct
 static inline __attribute__((always_inline)) int tundish_addr_equal(const struct tundish_addr *a,
 								    const struct tundish_addr *b)
 {
-	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) |
-		 (a->word[2] ^ b->word[2]) | (a->word[3] ^ b->word[3]));
+	return !((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) | (a->word[2] ^ b->word[2]) |
+		 (a->word[3] ^ b->word[3]));
 }
 
 #endif

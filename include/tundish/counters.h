@@ -37,7 +37,8 @@
 	X(drop_internal, DROP, "packets for which a table gave what cannot be")                    \
 	X(vlan, EVENT, "packets that carried a VLAN tag")                                          \
 	X(icmp_error, EVENT, "ICMP errors about a flow, sent on to its backend")                   \
-	X(fib_lookup, EVENT, "packets that asked the kernel's route table, as the next hop was unknown") \
+	X(fib_lookup, EVENT,                                                                       \
+	  "packets that asked the kernel's route table, as the next hop was unknown")              \
 	X(flow_lookup, EVENT, "packets that asked the flow table")                                 \
 	X(flow_new, EVENT, "flows entered at their SYN")                                           \
 	X(flow_established, EVENT, "flows established by an ACK that fits their SYN")              \
@@ -53,7 +54,7 @@ enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,
 	TUNDISH_COUNTERS(TUNDISH_X)
 #undef TUNDISH_X
-	TUNDISH_COUNTER_MAX
+		TUNDISH_COUNTER_MAX
 };
 
 enum tundish_counter_kind {

@@ -23,7 +23,7 @@
 
 /* The clock of flow entries: ticks of 2^30 ns (1.07 s) of CLOCK_MONOTONIC. */
 #define TUNDISH_TICK_SHIFT 30
-#define TUNDISH_TICKS_MAX 0x4000u /* longest timeout: four hours and a half */
+#define TUNDISH_TICKS_MAX  0x4000u /* longest timeout: four hours and a half */
 
 TUNDISH_INLINE __u32 tundish_tick(__u64 now_ns)
 {
@@ -78,8 +78,8 @@ TUNDISH_INLINE union tundish_flow_value tundish_flow_syn(__u32 vip, __u32 backen
 	return v;
 }
 
-TUNDISH_INLINE union tundish_flow_value tundish_flow_as_live(union tundish_flow_value v, __u32 state,
-							     __u32 isn_low, __u32 now_tick)
+TUNDISH_INLINE union tundish_flow_value
+tundish_flow_as_live(union tundish_flow_value v, __u32 state, __u32 isn_low, __u32 now_tick)
 {
 	union tundish_flow_value n = {.raw = 0};
 
@@ -102,8 +102,9 @@ TUNDISH_INLINE union tundish_flow_value tundish_flow_as_live(union tundish_flow_
  *            that begins goes there
  * Returns the new value (equal to the old where nothing changes) and effects.
  */
-TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_value old, __u32 segment,
-							  __u32 seq, __u32 owner, __u32 now_tick)
+TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_value old,
+							  __u32 segment, __u32 seq, __u32 owner,
+							  __u32 now_tick)
 {
 	struct tundish_flow_step s = {.value = old, .effects = 0};
 	int half_open = tundish_flow_half_open(old);
@@ -146,13 +147,14 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 			}
 			return s;
 		}
-		s.value = tundish_flow_as_live(old, TUNDISH_FLOW_ESTABLISHED, old.syn.isn_low & 0xfff,
-					       now_tick);
+		s.value = tundish_flow_as_live(old, TUNDISH_FLOW_ESTABLISHED,
+					       old.syn.isn_low & 0xfff, now_tick);
 		s.effects = TUNDISH_EFFECT_PENDING_SUB;
 		if (fits)
 			s.effects |= reopen ? TUNDISH_EFFECT_REOPENED : TUNDISH_EFFECT_OPENED;
 		if (s.effects & TUNDISH_EFFECT_OPENED)
-			s.value.live.counted = 1; /* taken back by the caller where the tuples are full */
+			s.value.live.counted =
+				1; /* taken back by the caller where the tuples are full */
 	} else {
 		s.value.live.seen = now_tick;
 		s.value.live.watched = 0;
@@ -186,8 +188,8 @@ struct tundish_timeouts {
 	__u32 syn, established, closing; /* ticks */
 };
 
-TUNDISH_INLINE enum tundish_ageing tundish_flow_ageing(union tundish_flow_value v,
-						       const struct tundish_timeouts *t, __u32 now_tick)
+TUNDISH_INLINE enum tundish_ageing
+tundish_flow_ageing(union tundish_flow_value v, const struct tundish_timeouts *t, __u32 now_tick)
 {
 	__u32 timeout, age;
 
@@ -198,14 +200,9 @@ TUNDISH_INLINE enum tundish_ageing tundish_flow_ageing(union tundish_flow_value 
 			return TUNDISH_AGEING_KEEP;
 		return v.live.state == TUNDISH_FLOW_SYN ? TUNDISH_AGEING_REMOVE
 							: TUNDISH_AGEING_RESTORE;
-	case TUNDISH_FLOW_ESTABLISHED:
-		timeout = t->established;
-		break;
-	case TUNDISH_FLOW_CLOSING:
-		timeout = t->closing;
-		break;
-	default:
-		return TUNDISH_AGEING_KEEP;
+	case TUNDISH_FLOW_ESTABLISHED: timeout = t->established; break;
+	case TUNDISH_FLOW_CLOSING: timeout = t->closing; break;
+	default: return TUNDISH_AGEING_KEEP;
 	}
 	age = tundish_age(now_tick, v.live.seen, 16);
 	if (v.live.state == TUNDISH_FLOW_CLOSING)

@@ -70,14 +70,25 @@ struct tundish_siphash_key {
 #define TUNDISH_ROTL64(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 #define TUNDISH_SIPROUND                                                                           \
 	do {                                                                                       \
-		v0 += v1; v1 = TUNDISH_ROTL64(v1, 13); v1 ^= v0; v0 = TUNDISH_ROTL64(v0, 32);      \
-		v2 += v3; v3 = TUNDISH_ROTL64(v3, 16); v3 ^= v2;                                   \
-		v0 += v3; v3 = TUNDISH_ROTL64(v3, 21); v3 ^= v0;                                   \
-		v2 += v1; v1 = TUNDISH_ROTL64(v1, 17); v1 ^= v2; v2 = TUNDISH_ROTL64(v2, 32);      \
+		v0 += v1;                                                                          \
+		v1 = TUNDISH_ROTL64(v1, 13);                                                       \
+		v1 ^= v0;                                                                          \
+		v0 = TUNDISH_ROTL64(v0, 32);                                                       \
+		v2 += v3;                                                                          \
+		v3 = TUNDISH_ROTL64(v3, 16);                                                       \
+		v3 ^= v2;                                                                          \
+		v0 += v3;                                                                          \
+		v3 = TUNDISH_ROTL64(v3, 21);                                                       \
+		v3 ^= v0;                                                                          \
+		v2 += v1;                                                                          \
+		v1 = TUNDISH_ROTL64(v1, 17);                                                       \
+		v1 ^= v2;                                                                          \
+		v2 = TUNDISH_ROTL64(v2, 32);                                                       \
 	} while (0)
 
 /* SipHash-1-3 of three 64-bit words; the length byte of the last block is 24. */
-TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u64 a, __u64 b, __u64 c)
+TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u64 a, __u64 b,
+				     __u64 c)
 {
 	__u64 v0 = key->k0 ^ 0x736f6d6570736575ull;
 	__u64 v1 = key->k1 ^ 0x646f72616e646f6dull;
@@ -85,12 +96,22 @@ TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u6
 	__u64 v3 = key->k1 ^ 0x7465646279746573ull;
 	const __u64 last = (__u64)24 << 56;
 
-	v3 ^= a; TUNDISH_SIPROUND; v0 ^= a;
-	v3 ^= b; TUNDISH_SIPROUND; v0 ^= b;
-	v3 ^= c; TUNDISH_SIPROUND; v0 ^= c;
-	v3 ^= last; TUNDISH_SIPROUND; v0 ^= last;
+	v3 ^= a;
+	TUNDISH_SIPROUND;
+	v0 ^= a;
+	v3 ^= b;
+	TUNDISH_SIPROUND;
+	v0 ^= b;
+	v3 ^= c;
+	TUNDISH_SIPROUND;
+	v0 ^= c;
+	v3 ^= last;
+	TUNDISH_SIPROUND;
+	v0 ^= last;
 	v2 ^= 0xff;
-	TUNDISH_SIPROUND; TUNDISH_SIPROUND; TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 
@@ -103,11 +124,19 @@ TUNDISH_INLINE __u64 tundish_siphash2(const struct tundish_siphash_key *key, __u
 	__u64 v3 = key->k1 ^ 0x7465646279746573ull;
 	const __u64 last = (__u64)16 << 56;
 
-	v3 ^= a; TUNDISH_SIPROUND; v0 ^= a;
-	v3 ^= b; TUNDISH_SIPROUND; v0 ^= b;
-	v3 ^= last; TUNDISH_SIPROUND; v0 ^= last;
+	v3 ^= a;
+	TUNDISH_SIPROUND;
+	v0 ^= a;
+	v3 ^= b;
+	TUNDISH_SIPROUND;
+	v0 ^= b;
+	v3 ^= last;
+	TUNDISH_SIPROUND;
+	v0 ^= last;
 	v2 ^= 0xff;
-	TUNDISH_SIPROUND; TUNDISH_SIPROUND; TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
+	TUNDISH_SIPROUND;
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 

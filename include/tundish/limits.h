@@ -12,23 +12,23 @@
 /* Version of every layout in this directory. A pinned map with another
  * version is never re-used. */
 #define TUNDISH_LAYOUT_VERSION 1
-#define TUNDISH_MAGIC 0x74756e64u /* "tund" */
+#define TUNDISH_MAGIC	       0x74756e64u /* "tund" */
 
-#define TUNDISH_NAME_LEN 64		 /* with the closing zero */
-#define TUNDISH_VIPS_MAX (1u << 14)	 /* bits in a flow's value */
-#define TUNDISH_BACKENDS_MAX (1u << 17)	 /* bits in a flow's value */
-#define TUNDISH_SERVICES_MAX 4096u	 /* bits in a port range */
-#define TUNDISH_NEXTHOPS_MAX 65536u
-#define TUNDISH_RANGES_MAX 64u		 /* port ranges of one VIP */
-#define TUNDISH_MAGLEV_SLOTS 65537u	 /* prime, Maglev paper section 3.4 */
-#define TUNDISH_BUCKET_ENTRIES 4u	 /* entries of a flow or tuple bucket */
+#define TUNDISH_NAME_LEN       64	  /* with the closing zero */
+#define TUNDISH_VIPS_MAX       (1u << 14) /* bits in a flow's value */
+#define TUNDISH_BACKENDS_MAX   (1u << 17) /* bits in a flow's value */
+#define TUNDISH_SERVICES_MAX   4096u	  /* bits in a port range */
+#define TUNDISH_NEXTHOPS_MAX   65536u
+#define TUNDISH_RANGES_MAX     64u    /* port ranges of one VIP */
+#define TUNDISH_MAGLEV_SLOTS   65537u /* prime, Maglev paper section 3.4 */
+#define TUNDISH_BUCKET_ENTRIES 4u     /* entries of a flow or tuple bucket */
 
 /* A table for N entries has 33/64 N buckets of four: 48% full when it holds what
  * was asked for, where an entry without a place in both of its buckets is one in
  * a million, and 33 bytes for an IPv4 flow. Any number will do, not only powers
  * of two, which would cost up to twice the memory. */
-#define TUNDISH_BUCKETS_OF(n) ((__u32)(((__u64)(n) * 33 + 63) / 64))
-#define TUNDISH_CAPACITY_OF(buckets) ((__u64)(buckets) * 64 / 33)
+#define TUNDISH_BUCKETS_OF(n)	     ((__u32)(((__u64)(n)*33 + 63) / 64))
+#define TUNDISH_CAPACITY_OF(buckets) ((__u64)(buckets)*64 / 33)
 
 /* Index 0 of services, backends, next hops and VIPs means "none". */
 #define TUNDISH_NONE 0u

@@ -21,7 +21,7 @@ enum tundish_delivery {
 };
 
 enum tundish_backend_state {
-	TUNDISH_BACKEND_FREE = 0,     /* the slot is unused */
+	TUNDISH_BACKEND_FREE = 0, /* the slot is unused */
 	TUNDISH_BACKEND_UP = 1,
 	TUNDISH_BACKEND_DRAIN = 2,    /* none new, the present ones stay */
 	TUNDISH_BACKEND_DOWN = 3,     /* health says so: none new */
@@ -81,10 +81,10 @@ struct tundish_service {
  *               that establishes them; while it is not zero packets ask too
  * The count wraps at the top without touching its neighbours.
  */
-#define TUNDISH_SLOT_BACKEND 0x0001ffffu
-#define TUNDISH_SLOT_ASK (1u << 18)
+#define TUNDISH_SLOT_BACKEND	 0x0001ffffu
+#define TUNDISH_SLOT_ASK	 (1u << 18)
 #define TUNDISH_SLOT_PENDING_ONE (1u << 19)
-#define TUNDISH_SLOT_MUST_ASK (~(TUNDISH_SLOT_PENDING_ONE - 1) | TUNDISH_SLOT_ASK)
+#define TUNDISH_SLOT_MUST_ASK	 (~(TUNDISH_SLOT_PENDING_ONE - 1) | TUNDISH_SLOT_ASK)
 
 struct tundish_maglev {
 	__u32 slot[TUNDISH_MAGLEV_SLOTS];
@@ -103,8 +103,8 @@ struct tundish_backend {
 	struct tundish_addr address;
 	__u32 nexthop; /* index into nexthops; replaced as a whole, never edited */
 	__u16 service;
-	__u8 delivery; /* enum tundish_delivery */
-	__u8 state;    /* enum tundish_backend_state */
+	__u8 delivery;	   /* enum tundish_delivery */
+	__u8 state;	   /* enum tundish_backend_state */
 	__u16 weight;	   /* in force */
 	__u16 file_weight; /* what the file says; base of run_weight */
 	__u16 run_weight;  /* set by command */
@@ -162,12 +162,12 @@ union tundish_flow_value {
 	struct {
 		__u64 backend : 17;
 		__u64 vip : 14;
-		__u64 state : 3; /* enum tundish_flow_state */
-		__u64 watched : 1; /* idle for half its timeout; removed unless a packet comes */
-		__u64 counted : 1; /* stands in the tuple table as active */
+		__u64 state : 3;    /* enum tundish_flow_state */
+		__u64 watched : 1;  /* idle for half its timeout; removed unless a packet comes */
+		__u64 counted : 1;  /* stands in the tuple table as active */
 		__u64 isn_low : 12; /* low bits of the SYN's sequence number */
-		__u64 seen : 16; /* last packet asked about; clock of flow.h */
-	} live; /* ESTABLISHED, CLOSING */
+		__u64 seen : 16;    /* last packet asked about; clock of flow.h */
+	} live;			    /* ESTABLISHED, CLOSING */
 	struct {
 		__u64 backend : 17;
 		__u64 vip : 14;
@@ -252,8 +252,9 @@ struct tundish_settings {
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */
 #define TUNDISH_MAPS(X)                                                                            \
-	X(vips) X(services) X(maglev) X(backends) X(nexthops) X(flows) X(flows6) X(tuples)         \
-	X(traffic) X(counters) X(settings) X(trace)
+	X(vips)                                                                                    \
+	X(services) X(maglev) X(backends) X(nexthops) X(flows) X(flows6) X(tuples) X(traffic)      \
+		X(counters) X(settings) X(trace)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

@@ -11,24 +11,24 @@
 #define TUNDISH_TRACE_STEPS_MAX 16u
 
 /* X(name, sentence); a step has one argument, named in the sentence as %u. */
-#define TUNDISH_TRACE_STEPS(X)                                                        \
-	X(end, "")                                                                    \
-	X(vlan, "carries VLAN tag %u")                                                \
-	X(no_vip, "destination is no virtual IP")                                     \
-	X(vip, "destination is virtual IP number %u")                                 \
-	X(decapsulated, "tunnel ends here, inner protocol %u")                        \
-	X(no_port, "no service on port %u")                                           \
-	X(service, "service number %u")                                               \
-	X(slot, "Maglev slot %u")                                                     \
-	X(owner, "slot belongs to backend number %u")                                 \
-	X(ask, "slot asks the flow table, %u half-open")                              \
-	X(flow_hit, "flow is known in state %u")                                      \
-	X(flow_miss, "flow is not known")                                             \
-	X(flow_backend, "flow belongs to backend number %u")                          \
-	X(flow_disabled, "the flow's backend number %u is disabled, it is moved")     \
-	X(nexthop, "next hop number %u")                                              \
-	X(fib, "next hop unknown, route table answered %u")                           \
-	X(mtu, "path takes packets of %u bytes")                                      \
+#define TUNDISH_TRACE_STEPS(X)                                                                     \
+	X(end, "")                                                                                 \
+	X(vlan, "carries VLAN tag %u")                                                             \
+	X(no_vip, "destination is no virtual IP")                                                  \
+	X(vip, "destination is virtual IP number %u")                                              \
+	X(decapsulated, "tunnel ends here, inner protocol %u")                                     \
+	X(no_port, "no service on port %u")                                                        \
+	X(service, "service number %u")                                                            \
+	X(slot, "Maglev slot %u")                                                                  \
+	X(owner, "slot belongs to backend number %u")                                              \
+	X(ask, "slot asks the flow table, %u half-open")                                           \
+	X(flow_hit, "flow is known in state %u")                                                   \
+	X(flow_miss, "flow is not known")                                                          \
+	X(flow_backend, "flow belongs to backend number %u")                                       \
+	X(flow_disabled, "the flow's backend number %u is disabled, it is moved")                  \
+	X(nexthop, "next hop number %u")                                                           \
+	X(fib, "next hop unknown, route table answered %u")                                        \
+	X(mtu, "path takes packets of %u bytes")                                                   \
 	X(icmp_error, "ICMP error about a flow on port %u")
 
 enum tundish_trace_step {
@@ -39,10 +39,10 @@ enum tundish_trace_step {
 
 /* ---- trace: array of one ----------------------------------------------------- */
 struct tundish_trace {
-	__u32 action;  /* XDP_* */
-	__u32 counter; /* enum tundish_counter: the verdict's reason */
-	__u32 service; /* 0: none */
-	__u32 backend; /* 0: none */
+	__u32 action;	 /* XDP_* */
+	__u32 counter;	 /* enum tundish_counter: the verdict's reason */
+	__u32 service;	 /* 0: none */
+	__u32 backend;	 /* 0: none */
 	__u32 from_flow; /* 1: the flow table decided, 0: Maglev alone */
 	__u32 n_steps;
 	struct {

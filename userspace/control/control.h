@@ -37,8 +37,8 @@ struct td_reply {
 	const char *content_type; /* of text; "text/plain; charset=utf-8" where NULL */
 };
 
-void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code,
-		    const char *format, ...) TD_PRINTF(4, 5);
+void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, const char *format,
+		    ...) TD_PRINTF(4, 5);
 
 typedef void (*td_handler)(void *context, const struct td_request *request, struct td_reply *reply);
 
@@ -51,8 +51,8 @@ typedef void (*td_handler)(void *context, const struct td_request *request, stru
  * At most 64 connections each, 10 s without progress end one; a request over
  * the limit is answered 413, garbage 400.
  */
-int td_control_open(const char *socket_path, const char *metrics, td_handler handler,
-		    void *context, struct td_control **ret, struct td_error *error);
+int td_control_open(const char *socket_path, const char *metrics, td_handler handler, void *context,
+		    struct td_control **ret, struct td_error *error);
 struct td_control *td_control_close(struct td_control *c); /* unlinks the socket; NULL is allowed */
 
 /* For the event loop: an epoll descriptor that is readable when td_control_run

@@ -45,7 +45,7 @@ struct td_backend_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct tundish_addr address;
 	uint16_t weight; /* 0..1000, 100 unless given */
-	uint8_t state;	 /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
+	uint8_t state; /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
 	struct td_place at;
 };
 

@@ -110,11 +110,11 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 
 /* The mapped tables themselves, shared with the data path: single words are
  * read and changed with __atomic builtins only. Valid until td_kernel_close. */
-struct tundish_backend *td_kernel_backends(struct td_kernel *k);     /* [backends_max] */
+struct tundish_backend *td_kernel_backends(struct td_kernel *k); /* [backends_max] */
 struct tundish_maglev *td_kernel_maglev(struct td_kernel *k, uint32_t service);
-struct tundish_flow_bucket *td_kernel_flows(struct td_kernel *k);    /* [flow_buckets] */
-struct tundish_flow6_bucket *td_kernel_flows6(struct td_kernel *k);  /* [flow6_buckets] */
-struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k);  /* [tuple_buckets] */
+struct tundish_flow_bucket *td_kernel_flows(struct td_kernel *k);   /* [flow_buckets] */
+struct tundish_flow6_bucket *td_kernel_flows6(struct td_kernel *k); /* [flow6_buckets] */
+struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k); /* [tuple_buckets] */
 
 /* Sums over all CPUs. */
 int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret);

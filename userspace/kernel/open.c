@@ -240,9 +240,12 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		const char *name;
 		uint32_t is, wanted;
 	} sizes[] = {
-		{"flows", TUNDISH_CAPACITY_OF(is->flow_buckets), TUNDISH_CAPACITY_OF(wanted->flow_buckets)},
-		{"flows6", TUNDISH_CAPACITY_OF(is->flow6_buckets), TUNDISH_CAPACITY_OF(wanted->flow6_buckets)},
-		{"tuples", TUNDISH_CAPACITY_OF(is->tuple_buckets), TUNDISH_CAPACITY_OF(wanted->tuple_buckets)},
+		{"flows", TUNDISH_CAPACITY_OF(is->flow_buckets),
+		 TUNDISH_CAPACITY_OF(wanted->flow_buckets)},
+		{"flows6", TUNDISH_CAPACITY_OF(is->flow6_buckets),
+		 TUNDISH_CAPACITY_OF(wanted->flow6_buckets)},
+		{"tuples", TUNDISH_CAPACITY_OF(is->tuple_buckets),
+		 TUNDISH_CAPACITY_OF(wanted->tuple_buckets)},
 		{"services", is->services_max - 1, wanted->services_max - 1},
 		{"backends", is->backends_max - 1, wanted->backends_max - 1},
 		{"vips", is->vips_max, wanted->vips_max},

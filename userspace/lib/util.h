@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #define TD_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define TD_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define TD_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define TD_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define TD_MIN(a, b)	 ((a) < (b) ? (a) : (b))
+#define TD_MAX(a, b)	 ((a) > (b) ? (a) : (b))
+#define TD_PRINTF(f, a)	 __attribute__((format(printf, f, a)))
 
 static inline void td_freep(void *p)
 {
@@ -38,9 +38,9 @@ static inline void td_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
-#define _cleanup_free_ _cleanup_(td_freep)
-#define _cleanup_close_ _cleanup_(td_closep)
+#define _cleanup_(f)	 __attribute__((cleanup(f)))
+#define _cleanup_free_	 _cleanup_(td_freep)
+#define _cleanup_close_	 _cleanup_(td_closep)
 #define _cleanup_fclose_ _cleanup_(td_fclosep)
 
 #define TD_TAKE_PTR(p)                                                                             \

@@ -38,7 +38,8 @@ int td_host_address_parse(const struct nlmsghdr *h, struct td_host_address *ret)
 	x.ifindex = m->ifa_index;
 	x.flags = m->ifa_flags;
 	x.prefix_length = m->ifa_prefixlen;
-	mnl_attr_for_each (a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case IFA_LOCAL: /* with a peer, IFA_ADDRESS is the peer's */
 			has_local = td_attr_addr(a, m->ifa_family, &x.address);

@@ -18,7 +18,8 @@ static void parse_vlan(const struct nlattr *data, struct td_link *l)
 	const struct nlattr *a;
 	uint16_t v;
 
-	mnl_attr_for_each_nested (a, data) {
+	mnl_attr_for_each_nested(a, data)
+	{
 		if (mnl_attr_get_type(a) == IFLA_VLAN_ID && td_attr_u16(a, &v))
 			l->vlan_id = v;
 		else if (mnl_attr_get_type(a) == IFLA_VLAN_PROTOCOL && td_attr_u16(a, &v))
@@ -31,7 +32,8 @@ static void parse_info(const struct nlattr *info, struct td_link *l)
 	const struct nlattr *a, *data = NULL;
 
 	/* The kind may stand behind the data. */
-	mnl_attr_for_each_nested (a, info) {
+	mnl_attr_for_each_nested(a, info)
+	{
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			l->vlan = strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) ==
 					  4 &&
@@ -54,7 +56,8 @@ int td_link_parse(const struct nlmsghdr *h, struct td_link *ret)
 	l.index = (unsigned int)m->ifi_index;
 	l.type = m->ifi_type;
 	l.flags = m->ifi_flags;
-	mnl_attr_for_each (a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case IFLA_IFNAME:
 			snprintf(l.name, sizeof(l.name), "%.*s", (int)mnl_attr_get_payload_len(a),

@@ -35,7 +35,8 @@ int td_neigh_parse(const struct nlmsghdr *h, struct td_neigh *ret)
 	g.ifindex = (unsigned int)m->ndm_ifindex;
 	g.state = m->ndm_state;
 	g.flags = m->ndm_flags;
-	mnl_attr_for_each (a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case NDA_DST: has_address = td_attr_addr(a, m->ndm_family, &g.address); break;
 		case NDA_LLADDR: g.has_mac = td_attr_mac(a, g.mac); break;

@@ -22,9 +22,8 @@ static void parse_metrics(const struct nlattr *metrics, struct td_route *t)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested (a, metrics)
-		if (mnl_attr_get_type(a) == RTAX_MTU)
-			td_attr_u32(a, &t->mtu);
+	mnl_attr_for_each_nested(a, metrics) if (mnl_attr_get_type(a) == RTAX_MTU)
+		td_attr_u32(a, &t->mtu);
 }
 
 int td_route_parse(const struct nlmsghdr *h, struct td_route *ret)
@@ -36,7 +35,8 @@ int td_route_parse(const struct nlmsghdr *h, struct td_route *ret)
 	if (h->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(h) < sizeof(*m))
 		return -EBADMSG;
 	t.type = m->rtm_type;
-	mnl_attr_for_each (a, h, sizeof(*m)) {
+	mnl_attr_for_each(a, h, sizeof(*m))
+	{
 		switch (mnl_attr_get_type(a)) {
 		case RTA_OIF: td_attr_u32(a, &t.oif); break;
 		case RTA_GATEWAY: t.has_gateway = td_attr_addr(a, m->rtm_family, &t.gateway); break;

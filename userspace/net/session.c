@@ -215,11 +215,10 @@ static int end_of_reply(struct td_net *n, const struct nlmsghdr *h)
 	if (h->nlmsg_type != NLMSG_ERROR || !(h->nlmsg_flags & NLM_F_ACK_TLVS) ||
 	    !(h->nlmsg_flags & NLM_F_CAPPED))
 		return code;
-	mnl_attr_for_each (a, h, sizeof(struct nlmsgerr))
-		if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
-			snprintf(n->kernel_says, sizeof(n->kernel_says), "%.*s",
-				 (int)mnl_attr_get_payload_len(a),
-				 (const char *)mnl_attr_get_payload(a));
+	mnl_attr_for_each(a, h,
+			  sizeof(struct nlmsgerr)) if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
+		snprintf(n->kernel_says, sizeof(n->kernel_says), "%.*s",
+			 (int)mnl_attr_get_payload_len(a), (const char *)mnl_attr_get_payload(a));
 	return code;
 }
 
