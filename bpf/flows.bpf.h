@@ -42,6 +42,7 @@ struct flow_query {
 	__u32 dry;
 	/* Answers beside the backend. */
 	__u32 effects; /* enum tundish_flow_effect, to be carried out by flow_effects() */
+	__s32 pending; /* half-open flows of the slot more or less */
 	__u64 word;    /* the entry's new word, or where it is free now its last one */
 	/* Working space: the verifier grants 512 bytes of stack to all callers. */
 	union {
@@ -135,10 +136,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (!b)
 		return 0;
-	if (effects & TUNDISH_EFFECT_PENDING_ADD)
-		slot_pending(b->service, q->slot, 1);
-	if (effects & TUNDISH_EFFECT_PENDING_SUB)
-		slot_pending(b->service, q->slot, -1);
+	if (q->pending)
+		slot_pending(b->service, q->slot, q->pending);
 
 	change = &q->change;
 	change->active = 0;
@@ -195,6 +194,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 		q->rule.now = tundish_tick(bpf_ktime_get_coarse_ns());                             \
 		q->rule.closing_timeout = set->closing_timeout;                                    \
 		q->effects = 0;                                                                    \
+		q->pending = 0;                                                                    \
 		make_key(&q->size.key, q);                                                         \
 		hash = hash_of(&set->secret, &q->size.key, q);                                     \
 		index = tundish_bucket((__u32)hash, n_buckets);                                    \
@@ -205,7 +205,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			return q->owner;                                                           \
                                                                                                    \
 		for (attempt = 0; attempt < 4; attempt++) {                                        \
-			at = size##_find(first, second, &q->size.key, &q->seen);                   \
+			at = size##_find(first, second, &q->size.key, &q->seen, ENTRY_NONE);       \
 			if (at == ENTRY_NONE)                                                      \
 				break;                                                             \
 			v.raw = q->seen;                                                           \
@@ -231,6 +231,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
 				continue; /* another packet of the flow was quicker */             \
 			q->effects = step.effects;                                                 \
+			q->pending = !!(step.effects & TUNDISH_EFFECT_PENDING_ADD) -               \
+				     !!(step.effects & TUNDISH_EFFECT_PENDING_SUB);                \
 			q->word = step.value.raw ? step.value.raw : v.raw;                         \
 			v.raw = q->word;                                                           \
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
@@ -251,16 +253,33 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 		v = tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);                       \
 		e = size##_at(first, second, at);                                                  \
 		WRITE_ONCE(e->word, v.raw);                                                        \
-		/* the same SYN on another CPU may have come in between: one entry stays */        \
-		other = size##_find(first, second, &q->size.key, &q->seen);                        \
-		if (other != ENTRY_NONE && other != at &&                                          \
-		    __sync_val_compare_and_swap(&e->word, v.raw, ENTRY_FREE) == v.raw) {           \
+		/* \
+		 * The same SYN on other CPUs may have come in between. Of two entries the \
+		 * earlier one stays, in the order of the buckets, unless the other has got \
+		 * further. Each CPU counts its own entry, and takes back one for each that its \
+		 * swap took away: together they count those that stay. \
+		 */                                                                               \
+		q->effects = 0;                                                                    \
+		q->pending = 1;                                                                    \
+		q->word = v.raw;                                                                   \
+		for (attempt = 0; attempt < 8; attempt++) {                                        \
+			other = size##_find(first, second, &q->size.key, &q->seen, at);            \
+			if (other == ENTRY_NONE)                                                   \
+				break;                                                             \
 			v.raw = q->seen;                                                           \
+			if (other > at && v.live.state == TUNDISH_FLOW_SYN) {                      \
+				e = size##_at(first, second, other);                               \
+				if (__sync_val_compare_and_swap(&e->word, v.raw, ENTRY_FREE) ==    \
+				    v.raw)                                                         \
+					q->pending--;                                              \
+				continue;                                                          \
+			}                                                                          \
+			e = size##_at(first, second, at);                                          \
+			if (__sync_val_compare_and_swap(&e->word, q->word, ENTRY_FREE) == q->word) \
+				q->pending--;                                                      \
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
 		COUNT(0, flow_new);                                                                \
-		q->effects = TUNDISH_EFFECT_PENDING_ADD;                                           \
-		q->word = v.raw;                                                                   \
 		return q->owner;                                                                   \
 	}
 

@@ -114,46 +114,50 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 
 /*
  * SIZE_find: where the entry of a key is, or ENTRY_NONE.
+ * @except:   a place to pass over, to see whether there is a second entry of the
+ *            key; ENTRY_NONE passes over none
  * *ret_word: the word that was seen together with the key.
  */
-#define DEFINE_FIND(size)                                                                            \
-	CHECKED_ALONE __u32 size##_find(struct size##_bucket *first, struct size##_bucket *second,   \
-					const struct size##_key *k, __u64 *ret_word)                 \
-	{                                                                                            \
-		struct size##_entry *e;                                                              \
-		__u64 word, again;                                                                   \
-		__u32 i;                                                                             \
-                                                                                                     \
-		if (!first || !second || !k || !ret_word)                                            \
-			return ENTRY_NONE;                                                           \
-		/* The second bucket is on its way from memory while the first is read. */           \
-		READ_ONCE(second->entry[0].word);                                                    \
-		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                   \
-			e = size##_at(first, second, i);                                             \
-			word = READ_ONCE(e->word);                                                   \
-			if (word == ENTRY_FREE || word == ENTRY_BUSY ||                              \
-			    (word & k->mask) != k->want)                                             \
-				continue;                                                            \
-			entry_barrier(&e->word);                                                     \
-			if (!size##_equal(e, k))                                                     \
-				continue;                                                            \
-			entry_barrier(&e->word);                                                     \
-			again = READ_ONCE(e->word);                                                  \
-			if (again != word) {                                                         \
-				/* stepped by another CPU, or given to another key: the            \
-				 * key decides, and if it moves once more this packet goes         \
-				 * without an entry */ \
-				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                    \
-				    (again & k->mask) != k->want || !size##_equal(e, k))             \
-					continue;                                                    \
-				entry_barrier(&e->word);                                             \
-				if (READ_ONCE(e->word) != again)                                     \
-					continue;                                                    \
-			}                                                                            \
-			*ret_word = again;                                                           \
-			return i;                                                                    \
-		}                                                                                    \
-		return ENTRY_NONE;                                                                   \
+#define DEFINE_FIND(size)                                                                          \
+	CHECKED_ALONE __u32 size##_find(struct size##_bucket *first, struct size##_bucket *second, \
+					const struct size##_key *k, __u64 *ret_word, __u32 except) \
+	{                                                                                          \
+		struct size##_entry *e;                                                            \
+		__u64 word, again;                                                                 \
+		__u32 i;                                                                           \
+                                                                                                   \
+		if (!first || !second || !k || !ret_word)                                          \
+			return ENTRY_NONE;                                                         \
+		/* The second bucket is on its way from memory while the first is read. */         \
+		READ_ONCE(second->entry[0].word);                                                  \
+		for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                                 \
+			if (i == except || (first == second && i >= TUNDISH_BUCKET_ENTRIES))       \
+				continue;                                                          \
+			e = size##_at(first, second, i);                                           \
+			word = READ_ONCE(e->word);                                                 \
+			if (word == ENTRY_FREE || word == ENTRY_BUSY ||                            \
+			    (word & k->mask) != k->want)                                           \
+				continue;                                                          \
+			entry_barrier(&e->word);                                                   \
+			if (!size##_equal(e, k))                                                   \
+				continue;                                                          \
+			entry_barrier(&e->word);                                                   \
+			again = READ_ONCE(e->word);                                                \
+			if (again != word) {                                                       \
+				/* stepped by another CPU, or given to another key: the \
+				 * key decides, and if it moves once more this packet goes \
+				 * without an entry */          \
+				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                  \
+				    (again & k->mask) != k->want || !size##_equal(e, k))           \
+					continue;                                                  \
+				entry_barrier(&e->word);                                           \
+				if (READ_ONCE(e->word) != again)                                   \
+					continue;                                                  \
+			}                                                                          \
+			*ret_word = again;                                                         \
+			return i;                                                                  \
+		}                                                                                  \
+		return ENTRY_NONE;                                                                 \
 	}
 
 /* How gladly entries are given up, and what that needs to know. */

@@ -58,7 +58,7 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, int v4)
 	struct tundish_backend *b;
 
 	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
-	if (q->effects && flow_effects(q)) {
+	if ((q->effects || q->pending) && flow_effects(q)) {
 		q->segment = SEGMENT_UNCOUNT;
 		if (v4)
 			flow_ask_narrow(q);
@@ -131,6 +131,7 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 		q->contested = word & TUNDISH_SLOT_ASK;
 		q->dry = dry;
 		q->effects = 0;
+		q->pending = 0;
 		TRACE(dry, ask, word / TUNDISH_SLOT_PENDING_ONE);
 		answer = choose_by_flow(q, !n->is_v6);
 		if (dry) {

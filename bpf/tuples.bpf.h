@@ -3,6 +3,10 @@
  * Connections per (client, VIP, port). Written at the edges of connections
  * only. A tuple without active connections gives way when both of its buckets
  * are full; one with active connections never does.
+ *
+ * Changes may come in any order: where a connection's end overtakes its
+ * beginning on another CPU, `active` is less than zero (modulo 2^24) for as long
+ * as that takes.
  */
 #ifndef TUNDISH_TUPLES_BPF_H
 #define TUNDISH_TUPLES_BPF_H
@@ -42,6 +46,35 @@ struct tuple_change {
 	__u64 seen;
 };
 
+/* Two entries of one tuple become one: the later of them, in the order of the
+ * buckets, goes into the earlier. Both CPUs that meet may try; the swap of the
+ * word lets one of them. */
+CHECKED_ALONE int tuple_fold(struct wide_bucket *first, struct wide_bucket *second, __u32 to,
+			     __u32 from)
+{
+	union tundish_tuple_value moved, v, n;
+	struct wide_entry *e;
+	__u32 attempt;
+
+	if (!first || !second)
+		return 0;
+	e = wide_at(first, second, from);
+	moved.raw = READ_ONCE(e->word);
+	if (moved.raw == ENTRY_FREE || moved.raw == ENTRY_BUSY ||
+	    __sync_val_compare_and_swap(&e->word, moved.raw, ENTRY_FREE) != moved.raw)
+		return 0;
+	e = wide_at(first, second, to);
+	for (attempt = 0; attempt < 8; attempt++) {
+		v.raw = READ_ONCE(e->word);
+		n.raw = v.raw;
+		n.active = v.active + moved.active;
+		n.total = v.total + moved.total;
+		if (__sync_val_compare_and_swap(&e->word, v.raw, n.raw) == v.raw)
+			return 1;
+	}
+	return 0;
+}
+
 /* Returns 1 where the tuple's entry took the change, 0 where there is none. */
 CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 {
@@ -70,34 +103,36 @@ CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 	c->rule.now = tundish_tick(bpf_ktime_get_coarse_ns());
 
 	for (attempt = 0; attempt < 8; attempt++) {
-		at = wide_find(first, second, &c->key, &c->seen);
+		at = wide_find(first, second, &c->key, &c->seen, ENTRY_NONE);
 		if (at == ENTRY_NONE) {
-			if (c->active <= 0)
+			if (!c->active)
 				return 0;
 			at = wide_claim_tuple(first, second, &c->key, &c->rule, &c->former);
 			if (at == ENTRY_NONE) {
-				COUNT(0, tuple_full);
+				if (c->active > 0)
+					COUNT(0, tuple_full);
 				return 0;
 			}
 			if (c->former.word)
 				COUNT(0, tuple_evicted);
 			n.raw = 0;
-			n.active = 1;
-			n.total = 1;
+			n.active = c->active;
+			n.total = c->total;
 			e = wide_at(first, second, at);
 			e->extra = c->rule.now;
 			WRITE_ONCE(e->word, n.raw);
+			/* the same tuple on another CPU may have come in between */
+			index = wide_find(first, second, &c->key, &c->seen, at);
+			if (index != ENTRY_NONE)
+				tuple_fold(first, second, at < index ? at : index,
+					   at < index ? index : at);
 			return 1;
 		}
 		e = wide_at(first, second, at);
 		v.raw = c->seen;
 		n.raw = v.raw;
-		if (c->active > 0)
-			n.active = v.active + 1;
-		else if (c->active < 0 && v.active)
-			n.active = v.active - 1;
-		if (c->total)
-			n.total = v.total + 1;
+		n.active = v.active + c->active;
+		n.total = v.total + c->total;
 		if (__sync_val_compare_and_swap(&e->word, v.raw, n.raw) == v.raw) {
 			e->extra = c->rule.now;
 			return 1;

@@ -42,23 +42,17 @@ void pin_cpu(void);
 /* ---- rig.c -------------------------------------------------------------------- */
 
 /* Destinations, by what happens to their packets. */
-#define RIG_VIP_IPIP 0xc000020au /* 192.0.2.10, host byte order */
-#define RIG_VIP_DSR 0xc0000214u
+#define RIG_VIP_IPIP	0xc000020au /* 192.0.2.10, host byte order */
+#define RIG_VIP_DSR	0xc0000214u
 #define RIG_VIP_WORKERS 0xc000021eu
-#define RIG_VIP_NONE 0xc0000228u
-#define RIG_VIP6_IPIP 0x0000000au /* 2001:db8::a */
-#define RIG_PORT 80
+#define RIG_VIP_NONE	0xc0000228u
+#define RIG_VIP6_IPIP	0x0000000au /* 2001:db8::a */
+#define RIG_PORT	80
 
 #define RIG_BACKENDS 16u /* of each service */
 
 /* Service ids; backend b of service s is number (s - 1) * RIG_BACKENDS + b, from 1. */
-enum rig_service {
-	RIG_IPIP = 1,
-	RIG_DSR,
-	RIG_WORKERS,
-	RIG_IPIP6,
-	RIG_SERVICES
-};
+enum rig_service { RIG_IPIP = 1, RIG_DSR, RIG_WORKERS, RIG_IPIP6, RIG_SERVICES };
 
 enum rig_program {
 	RIG_DATA4,
@@ -97,10 +91,7 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6);
 struct rig *rig_close(struct rig *r); /* returns NULL */
 
 /* What the wrappers go on with. */
-enum rig_target {
-	RIG_TUNDISH,
-	RIG_BASELINE
-};
+enum rig_target { RIG_TUNDISH, RIG_BASELINE };
 void rig_target(struct rig *r, enum rig_target t);
 
 /* Where the wrappers send, and how many flows they draw from. */

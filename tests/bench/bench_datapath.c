@@ -69,7 +69,8 @@ static double corrected(const struct pair *p)
 	return p->with - p->without + bare;
 }
 
-static void measure(struct rig *r, struct pair *p, enum rig_program program, uint32_t wanted, bool fresh)
+static void measure(struct rig *r, struct pair *p, enum rig_program program, uint32_t wanted,
+		    bool fresh)
 {
 	rig_target(r, RIG_BASELINE);
 	p->without = least(p->without, run_once(r, program, XDP_TX, fresh));
@@ -91,7 +92,8 @@ static uint64_t missing(struct rig *r, bool v6, uint32_t flows)
 }
 
 /* Did the packets ask, and find their flows? */
-static void check_contested(const struct tundish_counters *before, const struct tundish_counters *after)
+static void check_contested(const struct tundish_counters *before,
+			    const struct tundish_counters *after)
 {
 	uint64_t asked = after->flow_lookup - before->flow_lookup;
 	uint64_t unknown = after->flow_unknown - before->flow_unknown;
@@ -131,15 +133,17 @@ static void measure_size(struct rig *r, bool v6, const struct size *s, double on
 	ns = corrected(&plain);
 	if (first)
 		one[0] = ns;
-	row("data_packet_ns_flows", s->name, family, ns, million && !v6 ? "at most 9 x XDP_TX" : NULL,
+	row("data_packet_ns_flows", s->name, family, ns,
+	    million && !v6 ? "at most 9 x XDP_TX" : NULL,
 	    million && !v6 ? AT_MOST(ns, 9 * bare) : NO_GOAL);
 	if (million) {
-		report((struct row){v6 ? "data_packet_flat_1m_v6" : "data_packet_flat_1m", ns, "ns", one[0],
-				    v6 ? NULL : "at most 1.5 x one flow", v6 ? NO_GOAL : AT_MOST(ns, 1.5 * one[0])});
+		report((struct row){v6 ? "data_packet_flat_1m_v6" : "data_packet_flat_1m", ns, "ns",
+				    one[0], v6 ? NULL : "at most 1.5 x one flow",
+				    v6 ? NO_GOAL : AT_MOST(ns, 1.5 * one[0])});
 	}
 	ns = corrected(&contested);
-	row("data_packet_contested_ns_flows", s->name, family, ns, million && !v6 ? "at most 150 ns" : NULL,
-	    million && !v6 ? AT_MOST(ns, 150) : NO_GOAL);
+	row("data_packet_contested_ns_flows", s->name, family, ns,
+	    million && !v6 ? "at most 150 ns" : NULL, million && !v6 ? AT_MOST(ns, 150) : NO_GOAL);
 	row("syn_new_flow_ns_flows", s->name, family, corrected(&fresh), NULL, NO_GOAL);
 }
 
@@ -160,7 +164,8 @@ static void sizes_of(struct rig *r, bool v6, uint32_t from, uint32_t to, double 
 		established = s->flows;
 		without = missing(r, v6, s->flows);
 		if (s->flows >= 1000000) {
-			snprintf(name, sizeof(name), "flows_without_place_%s%s", s->name, v6 ? "_v6" : "");
+			snprintf(name, sizeof(name), "flows_without_place_%s%s", s->name,
+				 v6 ? "_v6" : "");
 			report((struct row){name, (double)without, "flows", 0, NULL, NO_GOAL});
 		}
 		measure_size(r, v6, s, one);
@@ -197,7 +202,8 @@ static void exits(struct rig *r)
 	}
 	for (size_t e = 0; e < TD_ARRAY_SIZE(exit); e++)
 		for (size_t c = 0; c < 2; c++)
-			row(exit[e].name, clients[c].name, "", corrected(&pairs[e][c]), NULL, NO_GOAL);
+			row(exit[e].name, clients[c].name, "", corrected(&pairs[e][c]), NULL,
+			    NO_GOAL);
 }
 
 /* SYN, ACK and FIN of one connection after another: all that is kept about connections is written. */
@@ -212,8 +218,10 @@ static void connections(struct rig *r)
 		rig_aim(r, RIG_VIP6_IPIP, RIG_PORT, 1);
 		measure(r, &v6, RIG_WHOLE6, XDP_TX, true);
 	}
-	report((struct row){"connection_edges_ns", 3 * corrected(&v4), "ns", 3 * bare, NULL, NO_GOAL});
-	report((struct row){"connection_edges_ns_v6", 3 * corrected(&v6), "ns", 3 * bare, NULL, NO_GOAL});
+	report((struct row){"connection_edges_ns", 3 * corrected(&v4), "ns", 3 * bare, NULL,
+			    NO_GOAL});
+	report((struct row){"connection_edges_ns_v6", 3 * corrected(&v6), "ns", 3 * bare, NULL,
+			    NO_GOAL});
 }
 
 static void program_size(struct rig *r)
@@ -221,11 +229,12 @@ static void program_size(struct rig *r)
 	struct bpf_prog_info info = {0};
 	uint32_t length = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(r->object->progs.tundish_xdp), &info, &length) < 0)
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(r->object->progs.tundish_xdp), &info, &length) <
+	    0)
 		die("cannot ask about the program: %s", strerror(errno));
 	report((struct row){"program_jited_bytes", info.jited_prog_len, "bytes", 0, NULL, NO_GOAL});
-	report((struct row){"program_verified_insns", info.verified_insns, "steps", 0, "below 1,000,000",
-			    AT_MOST(info.verified_insns, 999999)});
+	report((struct row){"program_verified_insns", info.verified_insns, "steps", 0,
+			    "below 1,000,000", AT_MOST(info.verified_insns, 999999)});
 }
 
 int main(int argc, char **argv)

@@ -18,7 +18,7 @@
 
 #include "bench.h"
 
-#define ADVERTISED 262144u
+#define ADVERTISED   262144u
 #define LIVE_PACKETS 60000u
 
 /* Marks the flows that the table does not hold; returns how many. */
@@ -31,8 +31,9 @@ static uint32_t mark_unplaced(struct rig *r, uint32_t flows)
 	for (uint32_t i = 0; i < r->settings.flow_buckets; i++)
 		for (uint32_t j = 0; j < TUNDISH_BUCKET_ENTRIES; j++) {
 			struct tundish_flow *f = &r->flows[i].entry[j];
-			uint32_t flow = ((ntohl(f->client_be) - BENCH_CLIENTS) << BENCH_PORTS_SHIFT) +
-					ntohs(f->client_port_be) - 1024;
+			uint32_t flow =
+				((ntohl(f->client_be) - BENCH_CLIENTS) << BENCH_PORTS_SHIFT) +
+				ntohs(f->client_port_be) - 1024;
 
 			if (f->value.live.state != TUNDISH_FLOW_ESTABLISHED || flow >= flows)
 				continue;

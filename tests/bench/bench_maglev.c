@@ -12,7 +12,7 @@
 #include "bench.h"
 #include "core/maglev.h"
 
-#define SLOTS TUNDISH_MAGLEV_SLOTS
+#define SLOTS	    TUNDISH_MAGLEV_SLOTS
 #define MEMBERS_MAX 101
 
 static uint32_t before[SLOTS], after[SLOTS];
@@ -23,8 +23,8 @@ static void fill(const uint32_t *weights, size_t n, uint32_t *slots)
 	int r;
 
 	for (size_t i = 0; i < n; i++)
-		m[i] = (struct td_maglev_member){tundish_addr_v4(htonl(0x0a000100u + (uint32_t)i)), (uint32_t)i + 1,
-						 weights[i]};
+		m[i] = (struct td_maglev_member){tundish_addr_v4(htonl(0x0a000100u + (uint32_t)i)),
+						 (uint32_t)i + 1, weights[i]};
 	r = td_maglev_fill(m, n, slots);
 	if (r < 0)
 		die("td_maglev_fill: %s", strerror(-r));
@@ -64,7 +64,8 @@ static void measure(size_t n, enum change change)
 		worst = TD_MAX(worst, moved_beyond((uint32_t)victim + 1));
 	}
 	snprintf(name, sizeof(name), "maglev_disruption_excess_%s_of_%zu", names[change], n);
-	report((struct row){name, worst, "percent", 0, "at most 1% of all slots", AT_MOST(worst, 1.0)});
+	report((struct row){name, worst, "percent", 0, "at most 1% of all slots",
+			    AT_MOST(worst, 1.0)});
 }
 
 int main(void)

@@ -40,21 +40,26 @@ static void measure(bool v6, uint32_t flows, const char *size)
 	bytes = rig_map_bytes(rig_map_fd(r, v6 ? "flows6" : "flows"));
 	each = (double)bytes / flows;
 	snprintf(name, sizeof(name), "flow_table_bytes_per_flow_%s%s", size, family);
-	report((struct row){name, each, "bytes", 0, v6 ? "at most 68" : "at most 34", AT_MOST(each, limit)});
+	report((struct row){name, each, "bytes", 0, v6 ? "at most 68" : "at most 34",
+			    AT_MOST(each, limit)});
 
 	rig_establish(r, v6, 0, flows);
 	placed = rig_count(r, v6, TUNDISH_FLOW_ESTABLISHED);
 	snprintf(name, sizeof(name), "flow_table_without_place_%s%s", size, family);
-	report((struct row){name, 1e6 * (double)(flows - placed) / flows, "ppm", 0, "at most 100 ppm",
+	report((struct row){name, 1e6 * (double)(flows - placed) / flows, "ppm", 0,
+			    "at most 100 ppm",
 			    AT_MOST(1e6 * (double)(flows - placed) / flows, 100)});
 	snprintf(name, sizeof(name), "flow_table_load_%s%s", size, family);
-	report((struct row){name,
-			    100.0 * (double)placed * (v6 ? sizeof(struct tundish_flow6) : sizeof(struct tundish_flow)) /
-				    (double)bytes,
-			    "percent", 0, NULL, NO_GOAL});
+	report((struct row){
+		name,
+		100.0 * (double)placed *
+			(v6 ? sizeof(struct tundish_flow6) : sizeof(struct tundish_flow)) /
+			(double)bytes,
+		"percent", 0, NULL, NO_GOAL});
 	if (flows == 1000000 && !v6) {
 		bytes = rig_map_bytes(rig_map_fd(r, "tuples"));
-		report((struct row){"tuple_table_bytes_per_tuple", (double)bytes / 262144, "bytes", 0, NULL, NO_GOAL});
+		report((struct row){"tuple_table_bytes_per_tuple", (double)bytes / 262144, "bytes",
+				    0, NULL, NO_GOAL});
 	}
 	rig_close(r);
 }

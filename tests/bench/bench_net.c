@@ -27,9 +27,9 @@
 #include "bench.h"
 #include "net.h"
 
-#define WAYS_MAX 16
+#define WAYS_MAX   16
 #define ROUNDS_MAX 32
-#define FRAMES 256000u /* at a time */
+#define FRAMES	   256000u /* at a time */
 
 static void enter_namespace(const char *name)
 {
@@ -65,8 +65,8 @@ static void mac_of(const char *device, uint8_t mac[6])
 
 static void read_mac(const char *text, uint8_t mac[6])
 {
-	if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-		   &mac[5]) != 6)
+	if (sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
+		   &mac[4], &mac[5]) != 6)
 		die("\"%s\" is no MAC address", text);
 }
 
@@ -84,7 +84,8 @@ static struct bpf_object *load(void)
 	struct bpf_object *o;
 	char path[512];
 
-	snprintf(path, sizeof(path), "%s/bench/net.bpf.o", getenv("BUILD") ? getenv("BUILD") : "build");
+	snprintf(path, sizeof(path), "%s/bench/net.bpf.o",
+		 getenv("BUILD") ? getenv("BUILD") : "build");
 	o = bpf_object__open_file(path, NULL);
 	if (!o || bpf_object__load(o) < 0)
 		die("cannot load %s: %s", path, strerror(errno));
@@ -102,7 +103,8 @@ static void *variable(struct bpf_object *o, const char *suffix)
 	void *p = MAP_FAILED;
 
 	bpf_object__for_each_map(m, o) if (strstr(bpf_map__name(m), suffix)) p =
-		mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(m), 0);
+		mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     bpf_map__fd(m), 0);
 	if (p == MAP_FAILED)
 		die("cannot map %s: %s", suffix, strerror(errno));
 	return p;
@@ -139,9 +141,9 @@ struct way {
 	char name[32], device[IFNAMSIZ], mac[32], sink_device[IFNAMSIZ];
 	struct bench_source source;
 	uint32_t sink_ifindex;
-	uint32_t next; /* first flow that it has not seen yet */
+	uint32_t next;		    /* first flow that it has not seen yet */
 	double rate[2][ROUNDS_MAX]; /* million per second: repeated, new */
-	double delivered[2]; /* the least share of what was sent */
+	double delivered[2];	    /* the least share of what was sent */
 };
 
 static uint64_t received(int map_fd, uint32_t ifindex)
@@ -163,7 +165,8 @@ static void go_first(void)
 	struct sched_param p = {.sched_priority = 1};
 
 	if (sched_setscheduler(0, SCHED_FIFO, &p) < 0)
-		fprintf(stderr, "no real-time priority (%s): other load shows in the rates\n", strerror(errno));
+		fprintf(stderr, "no real-time priority (%s): other load shows in the rates\n",
+			strerror(errno));
 }
 
 /* Waits until what is under way has arrived. Sleeping lets ksoftirqd have the CPU. */
@@ -181,13 +184,13 @@ static uint64_t settle(int map_fd, uint32_t ifindex, uint64_t wanted)
 	return n;
 }
 
-static void send_one(struct way *w, struct bpf_object *o, struct bench_source *source, unsigned int fresh,
-		     unsigned int round)
+static void send_one(struct way *w, struct bpf_object *o, struct bench_source *source,
+		     unsigned int fresh, unsigned int round)
 {
 	int map_fd = bpf_object__find_map_fd_by_name(o, "received");
 	unsigned char frame[BENCH_LENGTH] = {0};
-	LIBBPF_OPTS(bpf_test_run_opts, t, .data_in = frame, .data_size_in = sizeof(frame), .repeat = FRAMES,
-		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
+	LIBBPF_OPTS(bpf_test_run_opts, t, .data_in = frame, .data_size_in = sizeof(frame),
+		    .repeat = FRAMES, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 	uint64_t n, before = received(map_fd, w->sink_ifindex);
 
 	*source = w->source;
@@ -201,8 +204,9 @@ static void send_one(struct way *w, struct bpf_object *o, struct bench_source *s
 		w->next = source->next;
 	if (!source->last_ns || n > FRAMES + FRAMES / 100 || n < FRAMES / 10)
 		die("%s: %llu frames arrived of %u", w->name, (unsigned long long)n, FRAMES);
-	w->rate[fresh][round] = (double)n * 1e3 /
-				(double)(TD_MAX(source->last_ns, source->arrived_ns) - source->first_ns);
+	w->rate[fresh][round] =
+		(double)n * 1e3 /
+		(double)(TD_MAX(source->last_ns, source->arrived_ns) - source->first_ns);
 	w->delivered[fresh] = TD_MIN(w->delivered[fresh], (double)n / FRAMES);
 }
 
@@ -247,11 +251,14 @@ static void report_kind(struct way *ways, size_t n, unsigned int rounds, unsigne
 
 		snprintf(name, sizeof(name), "veth_syn_%s_%.31s", kind, w->name);
 		snprintf(goal, sizeof(goal), "at least %.2f x the limit", of_limit);
-		report((struct row){name, rate, "Mpps", ratio ? rate / ratio : 0, ours ? goal : NULL,
-				    !ours ? NO_GOAL : ratio >= of_limit ? MET : MISSED});
+		report((struct row){name, rate, "Mpps", ratio ? rate / ratio : 0,
+				    ours ? goal : NULL,
+				    !ours		? NO_GOAL
+				    : ratio >= of_limit ? MET
+							: MISSED});
 		if (w->delivered[fresh] < 0.999)
-			fprintf(stderr, "%s: in the worst round %.1f%% of the frames arrived\n", name,
-				100 * w->delivered[fresh]);
+			fprintf(stderr, "%s: in the worst round %.1f%% of the frames arrived\n",
+				name, 100 * w->delivered[fresh]);
 	}
 	for (size_t i = 0; i < n && nft; i++) {
 		double ratio = median(ways[i].rate[fresh], nft->rate[fresh], rounds);
@@ -260,7 +267,8 @@ static void report_kind(struct way *ways, size_t n, unsigned int rounds, unsigne
 			continue;
 		snprintf(name, sizeof(name), "veth_syn_%s_%.31s_over_nftables", kind, ways[i].name);
 		snprintf(goal, sizeof(goal), "at least %.0f x nftables DNAT", of_nftables);
-		report((struct row){name, ratio, "times", 1, goal, ratio >= of_nftables ? MET : MISSED});
+		report((struct row){name, ratio, "times", 1, goal,
+				    ratio >= of_nftables ? MET : MISSED});
 	}
 }
 
@@ -276,7 +284,8 @@ static int do_send(int argc, char **argv)
 	for (int i = 3; i < argc && n < WAYS_MAX; i++, n++) {
 		struct way *w = &ways[n];
 
-		if (sscanf(argv[i], "%31[^=]=%15[^,],%31[^,],%15s", w->name, w->device, w->mac, w->sink_device) != 4)
+		if (sscanf(argv[i], "%31[^=]=%15[^,],%31[^,],%15s", w->name, w->device, w->mac,
+			   w->sink_device) != 4)
 			die("\"%s\" is not NAME=DEVICE,MAC,SINK-DEVICE", argv[i]);
 		w->delivered[0] = w->delivered[1] = 1;
 	}

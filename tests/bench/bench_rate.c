@@ -16,7 +16,7 @@
 #include "bench.h"
 
 #define REQUESTS_MAX 200000u
-#define PATIENCE_NS 3000000000ull
+#define PATIENCE_NS  3000000000ull
 
 static const char request[] = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 
@@ -48,7 +48,8 @@ static void begin(int epoll, uint32_t i, const struct sockaddr_in *to)
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		die("socket: %s", strerror(errno));
-	if ((connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS) ||
+	if ((connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) < 0 &&
+	     errno != EINPROGRESS) ||
 	    epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &e) < 0)
 		end(c, false);
 }
@@ -129,6 +130,7 @@ int main(int argc, char **argv)
 	if (!n_done)
 		die("no request was answered");
 	qsort(latency_us, n_done, sizeof(*latency_us), by_value);
-	printf("%.1f %.1f %u\n", latency_us[n_done / 2], latency_us[(uint64_t)n_done * 99 / 100], wanted - n_done);
+	printf("%.1f %.1f %u\n", latency_us[n_done / 2], latency_us[(uint64_t)n_done * 99 / 100],
+	       wanted - n_done);
 	return 0;
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2086 # names without spaces
 #
 # Is anything harmed? HTTP from a real stack to a real nginx, by five ways that take turns:
 #

@@ -109,7 +109,8 @@ int bench_limit(struct xdp_md *ctx)
 	struct ethhdr *eth = data;
 	struct iphdr *ip = (void *)(eth + 1);
 
-	if ((void *)(ip + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || ip->daddr != limit.vip_be)
+	if ((void *)(ip + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) ||
+	    ip->daddr != limit.vip_be)
 		return XDP_PASS;
 	__builtin_memcpy(eth->h_dest, limit.to, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, limit.from, ETH_ALEN);

@@ -20,9 +20,9 @@
 #include "tundish.skel.h"
 
 /* As `limits:` has them where the configuration says nothing. */
-#define TUPLES 262144u
+#define TUPLES	 262144u
 #define BACKENDS 4096u
-#define VIPS 1024u
+#define VIPS	 1024u
 #define SERVICES 64u
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
@@ -33,7 +33,8 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 static void *map_memory(int fd, size_t value_bytes, size_t entries)
 {
 	size_t bytes = ((value_bytes + 7) & ~7ul) * entries, page = (size_t)sysconf(_SC_PAGESIZE);
-	void *p = mmap(NULL, (bytes + page - 1) / page * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, (bytes + page - 1) / page * page, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       fd, 0);
 
 	if (p == MAP_FAILED)
 		die("cannot map a table: %s", strerror(errno));
@@ -68,21 +69,25 @@ static void load_object(struct rig *r)
 	r->flows = map_memory(bpf_map__fd(o->maps.flows), sizeof(*r->flows), s->flow_buckets);
 	r->flows6 = map_memory(bpf_map__fd(o->maps.flows6), sizeof(*r->flows6), s->flow6_buckets);
 	r->rows = map_memory(bpf_map__fd(o->maps.maglev), sizeof(*r->rows), s->services_max);
-	r->backends = map_memory(bpf_map__fd(o->maps.backends), sizeof(*r->backends), s->backends_max);
+	r->backends =
+		map_memory(bpf_map__fd(o->maps.backends), sizeof(*r->backends), s->backends_max);
 }
 
 static void load_wrappers(struct rig *r)
 {
 	static const char *const names[RIG_PROGRAMS] = {
-		[RIG_DATA4] = "bench_data4",   [RIG_DATA6] = "bench_data6",	[RIG_SYN4] = "bench_syn4",
-		[RIG_SYN6] = "bench_syn6",     [RIG_OPEN4] = "bench_open4",	[RIG_OPEN6] = "bench_open6",
-		[RIG_WHOLE4] = "bench_whole4", [RIG_WHOLE6] = "bench_whole6",	[RIG_NOTE4] = "bench_note4",
-		[RIG_FLOOD4] = "bench_flood4", [RIG_CHECK4] = "bench_check4",	[RIG_TX] = "bench_tx",
+		[RIG_DATA4] = "bench_data4",   [RIG_DATA6] = "bench_data6",
+		[RIG_SYN4] = "bench_syn4",     [RIG_SYN6] = "bench_syn6",
+		[RIG_OPEN4] = "bench_open4",   [RIG_OPEN6] = "bench_open6",
+		[RIG_WHOLE4] = "bench_whole4", [RIG_WHOLE6] = "bench_whole6",
+		[RIG_NOTE4] = "bench_note4",   [RIG_FLOOD4] = "bench_flood4",
+		[RIG_CHECK4] = "bench_check4", [RIG_TX] = "bench_tx",
 	};
 	char path[512];
 	struct bpf_map *noted, *knobs = NULL, *m;
 
-	snprintf(path, sizeof(path), "%s/bench/wrap.bpf.o", getenv("BUILD") ? getenv("BUILD") : "build");
+	snprintf(path, sizeof(path), "%s/bench/wrap.bpf.o",
+		 getenv("BUILD") ? getenv("BUILD") : "build");
 	r->wrap = bpf_object__open_file(path, NULL);
 	if (!r->wrap)
 		die("cannot open %s: %s", path, strerror(errno));
@@ -118,7 +123,7 @@ static struct tundish_addr address_of(enum rig_service service, uint32_t backend
 	uint32_t n = number_of(service, backend);
 
 	if (service != RIG_IPIP6)
-		return tundish_addr_v4(htonl(0xc6120000u + n)); /* 198.18.0.0/15 */
+		return tundish_addr_v4(htonl(0xc6120000u + n));		   /* 198.18.0.0/15 */
 	return (struct tundish_addr){{htonl(0x20010002), 0, 0, htonl(n)}}; /* 2001:2::/48 */
 }
 
@@ -128,14 +133,15 @@ static void put(struct bpf_map *map, const void *key, const void *value, const c
 		die("cannot write the %s: %s", what, strerror(errno));
 }
 
-static void add_vip(struct rig *r, struct tundish_addr address, uint32_t id, enum rig_service service,
-		    enum tundish_delivery delivery)
+static void add_vip(struct rig *r, struct tundish_addr address, uint32_t id,
+		    enum rig_service service, enum tundish_delivery delivery)
 {
 	struct tundish_vip v = {.id = id, .flags = TUNDISH_VIP_SERVICE, .n_ranges = 2};
 
 	if (delivery != TUNDISH_DELIVERY_WORKERS)
 		v.flags |= TUNDISH_VIP_FORWARDS;
-	v.ranges[0] = (struct tundish_port_range){RIG_PORT, RIG_PORT, service, IPPROTO_TCP, delivery};
+	v.ranges[0] =
+		(struct tundish_port_range){RIG_PORT, RIG_PORT, service, IPPROTO_TCP, delivery};
 	v.ranges[1] = (struct tundish_port_range){443, 443, service, IPPROTO_TCP, delivery};
 	put(r->object->maps.vips, &address, &v, "VIP");
 }
@@ -153,13 +159,15 @@ static void add_service(struct rig *r, enum rig_service service, enum tundish_de
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++) {
 		uint32_t n = number_of(service, i);
 		struct tundish_backend *b = &r->backends[n];
-		struct tundish_nexthop hop = {.ifindex = 1, .flags = TUNDISH_NEXTHOP_VALID, .mtu = 1500};
+		struct tundish_nexthop hop = {
+			.ifindex = 1, .flags = TUNDISH_NEXTHOP_VALID, .mtu = 1500};
 
 		memcpy(hop.destination, (uint8_t[]){2, 0, 0, 1, 0, (uint8_t)n}, 6);
 		memcpy(hop.source, (uint8_t[]){2, 0, 0, 2, 0, 1}, 6);
-		hop.tunnel_source = service == RIG_IPIP6
-					    ? (struct tundish_addr){{htonl(0x20010002), 0, 0, htonl(0xffff)}}
-					    : tundish_addr_v4(htonl(0xc612ffffu));
+		hop.tunnel_source =
+			service == RIG_IPIP6
+				? (struct tundish_addr){{htonl(0x20010002), 0, 0, htonl(0xffff)}}
+				: tundish_addr_v4(htonl(0xc612ffffu));
 		put(r->object->maps.nexthops, &n, &hop, "next hop");
 		b->address = address_of(service, i);
 		b->nexthop = n;
@@ -180,12 +188,14 @@ void rig_weigh(struct rig *r, enum rig_service service, const uint32_t weights[R
 	int e;
 
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++)
-		m[i] = (struct td_maglev_member){address_of(service, i), number_of(service, i), weights[i]};
+		m[i] = (struct td_maglev_member){address_of(service, i), number_of(service, i),
+						 weights[i]};
 	e = td_maglev_fill(m, RIG_BACKENDS, slots);
 	if (e < 0)
 		die("Maglev: %s", strerror(-e));
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
-		uint32_t *slot = &r->rows[service].slot[i], old = __atomic_load_n(slot, __ATOMIC_RELAXED), new;
+		uint32_t *slot = &r->rows[service].slot[i],
+			 old = __atomic_load_n(slot, __ATOMIC_RELAXED), new;
 
 		do {
 			new = (old & ~TUNDISH_SLOT_BACKEND) | slots[i];
@@ -240,9 +250,10 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	add_service(r, RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_IPIP)), 1, RIG_IPIP, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_DSR)), 2, RIG_DSR, TUNDISH_DELIVERY_DSR);
-	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_WORKERS)), 3, RIG_WORKERS, TUNDISH_DELIVERY_WORKERS);
-	add_vip(r, (struct tundish_addr){{htonl(0x20010db8), 0, 0, htonl(RIG_VIP6_IPIP)}}, 4, RIG_IPIP6,
-		TUNDISH_DELIVERY_IPIP);
+	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_WORKERS)), 3, RIG_WORKERS,
+		TUNDISH_DELIVERY_WORKERS);
+	add_vip(r, (struct tundish_addr){{htonl(0x20010db8), 0, 0, htonl(RIG_VIP6_IPIP)}}, 4,
+		RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
 	r->knobs->random = 88172645463325252ull;
 	return r;
 }
@@ -259,7 +270,8 @@ struct rig *rig_close(struct rig *r)
 		{r->rows, sizeof(*r->rows) * r->settings.services_max},
 		{r->backends, sizeof(*r->backends) * r->settings.backends_max},
 		{r->knobs, page},
-		{r->syn_went_to, sizeof(uint64_t) * r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES},
+		{r->syn_went_to,
+		 sizeof(uint64_t) * r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES},
 	};
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(maps); i++)
@@ -274,7 +286,8 @@ struct rig *rig_close(struct rig *r)
 
 void rig_target(struct rig *r, enum rig_target t)
 {
-	int fd = t == RIG_TUNDISH ? bpf_program__fd(r->object->progs.tundish_xdp) : r->program_fd[RIG_TX];
+	int fd = t == RIG_TUNDISH ? bpf_program__fd(r->object->progs.tundish_xdp)
+				  : r->program_fd[RIG_TX];
 	uint32_t zero = 0;
 
 	if (bpf_map_update_elem(r->target_fd, &zero, &fd, BPF_ANY) < 0)
@@ -332,7 +345,8 @@ void rig_forget_half_open(struct rig *r, bool v6)
 
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < TUNDISH_BUCKET_ENTRIES; j++) {
-			union tundish_flow_value *v = v6 ? &r->flows6[i].entry[j].value : &r->flows[i].entry[j].value;
+			union tundish_flow_value *v =
+				v6 ? &r->flows6[i].entry[j].value : &r->flows[i].entry[j].value;
 
 			if (v->live.state == TUNDISH_FLOW_SYN)
 				v->raw = 0;

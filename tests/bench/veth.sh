@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2086 # names without spaces
 #
 # SYNs per second through an edge host, beside other ways to forward them. The
 # sources are live frames, 1,024 flows over and over, then ever new ones; generator, edge

@@ -240,11 +240,11 @@ static __always_inline void examine(struct xdp_md *ctx, const int note)
 	}
 }
 
-#define WRAP(name, body)                        \
-	SEC("xdp.frags")                        \
-	int name(struct xdp_md *ctx)            \
-	{                                       \
-		return body;                    \
+#define WRAP(name, body)                                                                           \
+	SEC("xdp.frags")                                                                           \
+	int name(struct xdp_md *ctx)                                                               \
+	{                                                                                          \
+		return body;                                                                       \
 	}
 
 WRAP(bench_data4, data(ctx, 0))

@@ -66,6 +66,8 @@ static inline void case_who_gives_way(void **state)
 		segment_of(&c[1], F_FIN | F_ACK, ISN + 1, ASKED | C(flow_closed), "close");
 		segment_of(&c[2], F_RST, ISN + 1, ASKED | C(flow_closed), "close");
 		segment_of(&c[2], F_SYN, ISN2, ASKED, "port used again");
+		assert_true(flow_find(&c[2], &f, &at[2]));
+		flow_word(at[2])->syn.seen = rig_tick() - 50;
 		assert_true(flow_find(&c[1], &f, &at[1]));
 		flow_word(at[1])->live.seen = rig_tick() - rig.settings.closing_timeout - 1;
 		segment_of(&c[5], F_SYN, ISN, ASKED | C(flow_new) | C(flow_evicted), "expired first");

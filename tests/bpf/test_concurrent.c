@@ -152,7 +152,7 @@ int main(void)
 	int r;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < WORKERS) {
-		printf("SKIP: two CPUs are needed\n");
+		printf("skip - CPUs at once: two CPUs are needed\n");
 		return 0;
 	}
 	if (world_open(8192, 8192) < 0)

@@ -356,7 +356,7 @@ static inline void expect_fresh(const char *name, const struct packet *in, int a
 static inline int world_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 {
 	if (rig_open(flow_buckets, tuple_buckets) < 0) {
-		printf("SKIP: %s\n", rig_error);
+		printf("skip - data path: %s\n", rig_error);
 		return -1;
 	}
 	world_make();
