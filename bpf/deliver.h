@@ -86,23 +86,24 @@ static __always_inline void write_link(void *data, const struct tundish_nexthop 
 static __always_inline void write_outer_v4(struct iphdr *ip, const struct tundish_nexthop *hop,
 					   const struct tundish_addr *to, const struct network *n)
 {
-	__u16 *w = (void *)ip;
-	__u64 sum = 0;
-	__u32 i;
+	__be16 length = bpf_htons((__u16)(n->length + sizeof(*ip)));
+	__u8 protocol = n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	__be32 from = hop->tunnel_source.word[3];
+	const __be16 dont_fragment = bpf_htons(0x4000); /* its size was checked */
 
 	ip->version = 4;
 	ip->ihl = sizeof(*ip) / 4;
 	ip->tos = n->tos;
-	ip->tot_len = bpf_htons((__u16)(n->length + sizeof(*ip)));
+	ip->tot_len = length;
 	ip->id = 0;
-	ip->frag_off = bpf_htons(0x4000); /* don't fragment: its size was checked */
+	ip->frag_off = dont_fragment;
 	ip->ttl = OUTER_TTL;
-	ip->protocol = n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
-	ip->check = 0;
-	ip->saddr = hop->tunnel_source.word[3];
+	ip->protocol = protocol;
+	ip->saddr = from;
 	ip->daddr = to->word[3];
-	_Pragma("unroll") for (i = 0; i < sizeof(*ip) / 2; i++) sum += w[i];
-	ip->check = csum_fold(sum);
+	/* of the values, not of the bytes just written: a wider load would wait for them */
+	ip->check = csum_fold((__u64)bpf_htons(0x4500 | n->tos) + length + dont_fragment +
+			      bpf_htons(OUTER_TTL << 8 | protocol) + from + to->word[3]);
 }
 
 static __always_inline void write_outer_v6(struct ipv6hdr *ip, const struct tundish_nexthop *hop,

@@ -136,9 +136,6 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (!b)
 		return 0;
-	if (q->pending)
-		slot_pending(b->service, q->slot, q->pending);
-
 	change = &q->change;
 	change->active = 0;
 	change->total = 0;

@@ -48,17 +48,37 @@ static __always_inline struct tundish_port_range *find_port(struct tundish_vip *
 	return NULL;
 }
 
+/* The half-open count lives in the slot of the flow's own service, which is not
+ * this packet's where the file has given the port to another one meanwhile. */
+static __always_inline void count_pending(const struct flow_query *q, struct tundish_maglev *row,
+					  const struct tundish_backend *b)
+{
+	__u32 slot = q->slot;
+
+	forget(slot);
+	if (unlikely(b && b->service != q->service))
+		slot_pending(b->service, slot, q->pending);
+	else if (slot < TUNDISH_MAGLEV_SLOTS)
+		__sync_fetch_and_add(&row->slot[slot],
+				     (__u32)q->pending * TUNDISH_SLOT_PENDING_ONE);
+}
+
 /*
  * Which backend has, or gets, the segment's flow; FLOW_KNOWN where the flow
  * table says so. Off the fast path.
  */
-static __always_inline __u32 choose_by_flow(struct flow_query *q, int v4)
+static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish_maglev *row,
+					    int v4)
 {
 	__u32 answer, index;
 	struct tundish_backend *b;
 
 	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
-	if ((q->effects || q->pending) && flow_effects(q)) {
+	index = answer & ~FLOW_KNOWN;
+	b = bpf_map_lookup_elem(&backends, &index);
+	if (q->pending)
+		count_pending(q, row, b);
+	if (q->effects && flow_effects(q)) {
 		q->segment = SEGMENT_UNCOUNT;
 		if (v4)
 			flow_ask_narrow(q);
@@ -69,9 +89,7 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, int v4)
 		TRACE(q->dry, flow_miss, 0);
 		return answer;
 	}
-	index = answer & ~FLOW_KNOWN;
 	TRACE(q->dry, flow_backend, index);
-	b = bpf_map_lookup_elem(&backends, &index);
 	if (b && b->state != TUNDISH_BACKEND_DISABLED && b->state != TUNDISH_BACKEND_FREE)
 		return answer;
 	TRACE(q->dry, flow_disabled, index);
@@ -133,7 +151,7 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 		q->effects = 0;
 		q->pending = 0;
 		TRACE(dry, ask, word / TUNDISH_SLOT_PENDING_ONE);
-		answer = choose_by_flow(q, !n->is_v6);
+		answer = choose_by_flow(q, row, !n->is_v6);
 		if (dry) {
 			__u32 zero = 0;
 			struct tundish_trace *tr = bpf_map_lookup_elem(&trace, &zero);
