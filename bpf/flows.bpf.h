@@ -249,7 +249,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 			forget_entry(&q->size.former);                                             \
 		v = tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);                       \
 		e = size##_at(first, second, at);                                                  \
-		WRITE_ONCE(e->word, v.raw);                                                        \
+		/* a swap, not a store: it must be seen before the other one is looked for */      \
+		__sync_val_compare_and_swap(&e->word, ENTRY_BUSY, v.raw);                          \
 		/* \
 		 * The same SYN on other CPUs may have come in between. Of two entries the \
 		 * earlier one stays, in the order of the buckets, unless the other has got \

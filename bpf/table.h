@@ -34,7 +34,8 @@
 #if defined(__TARGET_ARCH_x86) || defined(__x86_64__)
 #define entry_barrier(word) asm volatile("" ::: "memory")
 #else
-#define entry_barrier(word) ((void)__sync_fetch_and_or((word), 0))
+/* changes nothing; its result is used, or clang would leave the fetch out */
+#define entry_barrier(word) ((void)__sync_val_compare_and_swap((word), ENTRY_BUSY, ENTRY_BUSY))
 #endif
 
 struct narrow_key {
@@ -124,7 +125,7 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 	{                                                                                          \
 		struct size##_entry *e;                                                            \
 		__u64 word, again;                                                                 \
-		__u32 i;                                                                           \
+		__u32 i, look;                                                                     \
                                                                                                    \
 		if (!first || !second || !k || !ret_word)                                          \
 			return ENTRY_NONE;                                                         \
@@ -135,27 +136,22 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 				continue;                                                          \
 			e = size##_at(first, second, i);                                           \
 			word = READ_ONCE(e->word);                                                 \
-			if (word == ENTRY_FREE || word == ENTRY_BUSY ||                            \
-			    (word & k->mask) != k->want)                                           \
-				continue;                                                          \
-			entry_barrier(&e->word);                                                   \
-			if (!size##_equal(e, k))                                                   \
-				continue;                                                          \
-			entry_barrier(&e->word);                                                   \
-			again = READ_ONCE(e->word);                                                \
-			if (again != word) {                                                       \
-				/* stepped by another CPU, or given to another key: the \
-				 * key decides, and if it moves once more this packet goes \
-				 * without an entry */          \
-				if (again == ENTRY_FREE || again == ENTRY_BUSY ||                  \
-				    (again & k->mask) != k->want || !size##_equal(e, k))           \
-					continue;                                                  \
+			for (look = 0; look < 4; look++) {                                         \
+				if (word == ENTRY_FREE || word == ENTRY_BUSY ||                    \
+				    (word & k->mask) != k->want)                                   \
+					break;                                                     \
 				entry_barrier(&e->word);                                           \
-				if (READ_ONCE(e->word) != again)                                   \
-					continue;                                                  \
+				if (!size##_equal(e, k))                                           \
+					break;                                                     \
+				entry_barrier(&e->word);                                           \
+				again = READ_ONCE(e->word);                                        \
+				if (again == word) {                                               \
+					*ret_word = word;                                          \
+					return i;                                                  \
+				}                                                                  \
+				/* stepped by another CPU, or given to another key */              \
+				word = again;                                                      \
 			}                                                                          \
-			*ret_word = again;                                                         \
-			return i;                                                                  \
 		}                                                                                  \
 		return ENTRY_NONE;                                                                 \
 	}

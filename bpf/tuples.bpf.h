@@ -120,7 +120,8 @@ CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 			n.total = c->total;
 			e = wide_at(first, second, at);
 			e->extra = c->rule.now;
-			WRITE_ONCE(e->word, n.raw);
+			/* a swap, not a store: it must be seen before the other is looked for */
+			__sync_val_compare_and_swap(&e->word, ENTRY_BUSY, n.raw);
 			/* the same tuple on another CPU may have come in between */
 			index = wide_find(first, second, &c->key, &c->seen, at);
 			if (index != ENTRY_NONE)

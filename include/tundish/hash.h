@@ -47,7 +47,11 @@ TUNDISH_INLINE __u32 tundish_choice_hash(const struct tundish_addr *client, __be
 	__u64 lo = ((__u64)client->word[2] << 32 | client->word[3]);
 	__u64 x = TUNDISH_CHOICE_SEED ^ ((__u64)client_port << 16 | port);
 
-	x = (x ^ lo) * 0xff51afd7ed558ccdull;
+	/* ports and address are mixed in one after the other: in one word they would lie
+	 * over each other, and a client's ports meet its neighbours' */
+	x *= 0xff51afd7ed558ccdull;
+	x ^= x >> 32;
+	x = (x ^ lo) * 0xc4ceb9fe1a85ec53ull;
 	x ^= x >> 32;
 	return (__u32)(tundish_mix64(x ^ hi) >> 32);
 }

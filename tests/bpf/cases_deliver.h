@@ -11,8 +11,15 @@
 /* A data packet of a client's connection to a VIP. */
 static inline struct spec data4(uint16_t port)
 {
-	return (struct spec){.src = CLIENT4, .dst = VIP4, .sport = 40000, .dport = port, .seq = 1000, .ack = 2000,
-			     .flags = F_ACK | F_PSH, .payload = 100, .tos = 0xb8};
+	return (struct spec){.src = CLIENT4,
+			     .dst = VIP4,
+			     .sport = 40000,
+			     .dport = port,
+			     .seq = 1000,
+			     .ack = 2000,
+			     .flags = F_ACK | F_PSH,
+			     .payload = 100,
+			     .tos = 0xb8};
 }
 
 static inline struct spec data6(uint16_t port)
@@ -53,10 +60,12 @@ static inline void case_deliveries(void **state)
 				s.tag[1] = 0x0456;
 				if (tags == 2)
 					s.tag_type[0] = 0x88a8;
-				snprintf(name, sizeof(name), "v%d kind %d tags %u", v6 ? 6 : 4, k, tags);
+				snprintf(name, sizeof(name), "v%d kind %d tags %u", v6 ? 6 : 4, k,
+					 tags);
 				build(&in, &s);
 				sent(&want, &in, &w);
-				expect_fresh(name, &in, action_of(k), &want, sent_by(k) | (tags ? C(vlan) : 0));
+				expect_fresh(name, &in, action_of(k), &want,
+					     sent_by(k) | (tags ? C(vlan) : 0));
 			}
 		}
 	}
@@ -97,24 +106,30 @@ static inline void case_passed(void **state)
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct spec s = data_of(v6, port_of(K_WORKERS));
 
-		expect_fresh("workers beside others", build(&in, &s), XDP_PASS, NULL, C(pass_workers));
+		expect_fresh("workers beside others", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_workers));
 		s.tags = 1;
-		expect_fresh("workers, tagged", build(&in, &s), XDP_PASS, NULL, C(pass_workers) | C(vlan));
+		expect_fresh("workers, tagged", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_workers) | C(vlan));
 		s = data_of(v6, port_of(K_LOCAL));
-		expect_fresh("the backend is this host", build(&in, &s), XDP_PASS, NULL, C(pass_local));
+		expect_fresh("the backend is this host", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_local));
 		s = data_of(v6, port_of(K_EMPTY));
 		expect_fresh("no backend", build(&in, &s), XDP_DROP, NULL, C(drop_no_backend));
 		s = data_of(v6, 9000);
-		expect_fresh("no source for the tunnel", build(&in, &s), XDP_DROP, NULL, C(drop_no_nexthop));
+		expect_fresh("no source for the tunnel", build(&in, &s), XDP_DROP, NULL,
+			     C(drop_no_nexthop));
 		s = data_of(v6, port_of(K_DSR));
 		s.dst = v6 ? ip6(0x9999) : ip4(192, 0, 2, 99);
 		expect_fresh("no VIP", build(&in, &s), XDP_PASS, NULL, C(pass_other));
 		s.dst = v6 ? HOST6 : HOST4;
 		expect_fresh("own address", build(&in, &s), XDP_PASS, NULL, C(pass_other));
 		s = data_of(v6, 999);
-		expect_fresh("no service on the port", build(&in, &s), XDP_PASS, NULL, C(pass_other));
+		expect_fresh("no service on the port", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_other));
 		s.flags = F_SYN | F_FIN;
-		expect_fresh("no service, odd flags", build(&in, &s), XDP_PASS, NULL, C(pass_other));
+		expect_fresh("no service, odd flags", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_other));
 		s = data_of(v6, port_of(K_DSR));
 		s.protocol = P_UDP;
 		expect_fresh("UDP", build(&in, &s), XDP_PASS, NULL, C(pass_other));
@@ -137,7 +152,8 @@ static inline void case_unknown_nexthop(void **state)
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct spec s = data_of(v6, port_of(K_UNKNOWN));
 
-		expect_fresh("unknown next hop", build(&in, &s), XDP_DROP, NULL, C(drop_no_nexthop) | C(fib_lookup));
+		expect_fresh("unknown next hop", build(&in, &s), XDP_DROP, NULL,
+			     C(drop_no_nexthop) | C(fib_lookup));
 	}
 }
 
@@ -151,14 +167,16 @@ static inline void case_ports(void **state)
 	static const struct {
 		uint16_t port;
 		bool served;
-	} wide[] = {{7999, false}, {8000, true}, {8001, true}, {8998, true}, {8999, true}, {9001, false}, {0, false}, {65535, false}};
+	} wide[] = {{7999, false}, {8000, true},  {8001, true}, {8998, true},
+		    {8999, true},  {9001, false}, {0, false},	{65535, false}};
 
 	for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
 		snprintf(name, sizeof(name), "port %u of 8000-8999", wide[i].port);
 		s.dport = wide[i].port;
 		build(&in, &s);
 		sent(&want, &in, &dsr);
-		expect_fresh(name, &in, wide[i].served ? XDP_TX : XDP_PASS, wide[i].served ? &want : NULL,
+		expect_fresh(name, &in, wide[i].served ? XDP_TX : XDP_PASS,
+			     wide[i].served ? &want : NULL,
 			     wide[i].served ? C(sent_dsr) : C(pass_other));
 	}
 	for (uint32_t port = 0; port < 65536; port += 21845) { /* 0, 21845, 43690, 65535 */
@@ -181,7 +199,8 @@ static inline void case_ports(void **state)
 			build(&in, &s);
 			sent(&want, &in, i & 1 ? &dsr : &ipip);
 			if (in_it)
-				expect_fresh(name, &in, i & 1 ? XDP_TX : XDP_REDIRECT, &want, i & 1 ? C(sent_dsr) : C(sent_ipip));
+				expect_fresh(name, &in, i & 1 ? XDP_TX : XDP_REDIRECT, &want,
+					     i & 1 ? C(sent_dsr) : C(sent_ipip));
 			else
 				expect_fresh(name, &in, XDP_PASS, NULL, C(pass_other));
 		}
@@ -205,25 +224,32 @@ static inline void case_mtu(void **state)
 				struct way_out w = way_of(rows[i].k);
 				uint64_t vlan = tags ? C(vlan) : 0;
 
-				snprintf(name, sizeof(name), "v%d kind %d tags %u fits", v6 ? 6 : 4, rows[i].k, tags);
+				snprintf(name, sizeof(name), "v%d kind %d tags %u fits", v6 ? 6 : 4,
+					 rows[i].k, tags);
 				s.tags = tags;
 				s.payload = rows[i].room - 20 - (v6 ? 40 : 20);
 				build(&in, &s);
 				sent(&want, &in, &w);
-				expect_fresh(name, &in, action_of(rows[i].k), &want, sent_by(rows[i].k) | vlan);
+				expect_fresh(name, &in, action_of(rows[i].k), &want,
+					     sent_by(rows[i].k) | vlan);
 				/* padding is not the packet's */
 				s.padding = 4;
 				build(&in, &s);
 				sent(&want, &in, &w);
-				expect_fresh(name, &in, action_of(rows[i].k), &want, sent_by(rows[i].k) | vlan);
+				expect_fresh(name, &in, action_of(rows[i].k), &want,
+					     sent_by(rows[i].k) | vlan);
 				s.padding = 0;
 				for (uint32_t over = 1; over < 110; over += 36) {
-					snprintf(name, sizeof(name), "v%d kind %d tags %u over by %u", v6 ? 6 : 4, rows[i].k, tags, over);
+					snprintf(name, sizeof(name),
+						 "v%d kind %d tags %u over by %u", v6 ? 6 : 4,
+						 rows[i].k, tags, over);
 					s.payload = rows[i].room - 20 - (v6 ? 40 : 20) + over;
-					for (s.fragment = 0; s.fragment <= 0x4000; s.fragment = (uint16_t)(s.fragment + 0x4000)) {
+					for (s.fragment = 0; s.fragment <= 0x4000;
+					     s.fragment = (uint16_t)(s.fragment + 0x4000)) {
 						build(&in, &s);
 						too_big(&want, &in, rows[i].room);
-						expect_fresh(name, &in, XDP_TX, &want, C(sent_icmp_too_big) | vlan);
+						expect_fresh(name, &in, XDP_TX, &want,
+							     C(sent_icmp_too_big) | vlan);
 					}
 					s.fragment = 0;
 				}
@@ -248,9 +274,11 @@ static inline void case_hop_limit(void **state)
 				build(&in, &s);
 				sent(&want, &in, &w);
 				if (ttl <= 1)
-					expect_fresh("hop limit 0, 1", &in, XDP_DROP, NULL, C(drop_ttl));
+					expect_fresh("hop limit 0, 1", &in, XDP_DROP, NULL,
+						     C(drop_ttl));
 				else
-					expect_fresh("hop limit", &in, action_of(kinds[i]), &want, sent_by(kinds[i]));
+					expect_fresh("hop limit", &in, action_of(kinds[i]), &want,
+						     sent_by(kinds[i]));
 			}
 			/* the checksums around the two zeros of this arithmetic */
 			for (uint32_t id = 0; !v6 && id < 65536; id++) {
@@ -264,12 +292,13 @@ static inline void case_hop_limit(void **state)
 				if (check > 2 && check < 0xfefc)
 					continue;
 				sent(&want, &in, &w);
-				expect_fresh("hop limit's checksum", &in, action_of(kinds[i]), &want,
-					     sent_by(kinds[i]));
+				expect_fresh("hop limit's checksum", &in, action_of(kinds[i]),
+					     &want, sent_by(kinds[i]));
 			}
 			s = data_of(v6, port_of(K_WORKERS));
 			s.ttl = 1;
-			expect_fresh("hop limit at home", build(&in, &s), XDP_PASS, NULL, C(pass_workers));
+			expect_fresh("hop limit at home", build(&in, &s), XDP_PASS, NULL,
+				     C(pass_workers));
 		}
 	}
 }
@@ -309,7 +338,8 @@ static inline void case_jumbo(void **state)
 			s.payload = 8800;
 			build(&in, &s);
 			sent(&want, &in, &w);
-			expect_fresh("jumbo", &in, k == K_WORKERS ? XDP_PASS : action_of(k), k == K_WORKERS ? NULL : &want,
+			expect_fresh("jumbo", &in, k == K_WORKERS ? XDP_PASS : action_of(k),
+				     k == K_WORKERS ? NULL : &want,
 				     k == K_WORKERS ? C(pass_workers) : sent_by(k));
 			s = data_of(v6, port_of(K_NARROW4));
 			s.payload = 8800;
@@ -320,10 +350,11 @@ static inline void case_jumbo(void **state)
 	}
 }
 
-#define CASES_DELIVER                                                                                       \
-	cmocka_unit_test(case_deliveries), cmocka_unit_test(case_three_tags), cmocka_unit_test(case_padding), \
-		cmocka_unit_test(case_passed), cmocka_unit_test(case_unknown_nexthop),                      \
-		cmocka_unit_test(case_ports), cmocka_unit_test(case_mtu), cmocka_unit_test(case_hop_limit), \
+#define CASES_DELIVER                                                                              \
+	cmocka_unit_test(case_deliveries), cmocka_unit_test(case_three_tags),                      \
+		cmocka_unit_test(case_padding), cmocka_unit_test(case_passed),                     \
+		cmocka_unit_test(case_unknown_nexthop), cmocka_unit_test(case_ports),              \
+		cmocka_unit_test(case_mtu), cmocka_unit_test(case_hop_limit),                      \
 		cmocka_unit_test(case_traffic), cmocka_unit_test(case_jumbo)
 
 #endif

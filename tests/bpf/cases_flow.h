@@ -10,7 +10,7 @@
 #include "bpf/cases_tunnel.h"
 #include "bpf/invariants.h"
 
-#define ISN 0xfffffff0u /* successors wrap */
+#define ISN  0xfffffff0u /* successors wrap */
 #define ISN2 0x00abcdefu
 
 struct conn {
@@ -28,7 +28,8 @@ static inline struct conn conn_of(int v6, uint32_t number)
 }
 
 /* One segment; returns the backend that got it. */
-static inline uint32_t segment_of(struct conn *c, uint8_t flags, uint32_t seq, uint64_t moved, const char *name)
+static inline uint32_t segment_of(struct conn *c, uint8_t flags, uint32_t seq, uint64_t moved,
+				  const char *name)
 {
 	struct tundish_counters before, after;
 	struct packet in, out;
@@ -70,7 +71,8 @@ static inline union tundish_flow_value *flow_word(uint32_t i)
 {
 	uint32_t half = rig.flow_buckets * TUNDISH_BUCKET_ENTRIES;
 
-	return i < half ? &rig.flows[i / 4].entry[i % 4].value : &rig.flows6[(i - half) / 4].entry[(i - half) % 4].value;
+	return i < half ? &rig.flows[i / 4].entry[i % 4].value
+			: &rig.flows6[(i - half) / 4].entry[(i - half) % 4].value;
 }
 
 static inline struct facts facts_of(const struct conn *c, uint32_t backend)
@@ -83,7 +85,8 @@ static inline struct facts facts_of(const struct conn *c, uint32_t backend)
 	for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++) {
 		struct tundish_tuple *t = tuple_at(i);
 
-		if (t->value.raw && tundish_addr_equal(&t->client, &c->s.src) && t->vip == (c->v6 ? ID_VIP6 : ID_VIP4) &&
+		if (t->value.raw && tundish_addr_equal(&t->client, &c->s.src) &&
+		    t->vip == (c->v6 ? ID_VIP6 : ID_VIP4) &&
 		    t->port_be == TUNDISH_BE16(c->s.dport)) {
 			f.tuple_active += (uint32_t)t->value.active;
 			f.tuple_total += (uint32_t)t->value.total;
@@ -104,7 +107,12 @@ struct step {
 };
 
 #define ASKED C(flow_lookup)
-enum { SYN_ = TUNDISH_FLOW_SYN, EST = TUNDISH_FLOW_ESTABLISHED, REO = TUNDISH_FLOW_REOPEN, CLO = TUNDISH_FLOW_CLOSING };
+enum {
+	SYN_ = TUNDISH_FLOW_SYN,
+	EST = TUNDISH_FLOW_ESTABLISHED,
+	REO = TUNDISH_FLOW_REOPEN,
+	CLO = TUNDISH_FLOW_CLOSING
+};
 
 static inline void play(const struct step *steps, size_t n)
 {
@@ -116,12 +124,16 @@ static inline void play(const struct step *steps, size_t n)
 			const struct step *s = &steps[i];
 			struct facts f;
 
-			assert_int_equal(segment_of(&c, s->flags, s->seq, s->moved, s->name), K_POOL);
+			assert_int_equal(segment_of(&c, s->flags, s->seq, s->moved, s->name),
+					 K_POOL);
 			f = facts_of(&c, K_POOL);
-			if (f.state != s->state || f.pending != s->pending || f.tuple_active != s->active ||
-			    f.tuple_total != s->total || f.active != s->active || f.total != s->total)
-				fail_msg("v%d step %zu, %s: state %u, pending %u, tuple %u/%u, backend %u/%u", v6 ? 6 : 4, i, s->name,
-					 f.state, f.pending, f.tuple_active, f.tuple_total, f.active, f.total);
+			if (f.state != s->state || f.pending != s->pending ||
+			    f.tuple_active != s->active || f.tuple_total != s->total ||
+			    f.active != s->active || f.total != s->total)
+				fail_msg(
+					"v%d step %zu, %s: state %u, pending %u, tuple %u/%u, backend %u/%u",
+					v6 ? 6 : 4, i, s->name, f.state, f.pending, f.tuple_active,
+					f.tuple_total, f.active, f.total);
 			check_tables(s->name);
 		}
 	}
@@ -163,7 +175,8 @@ static inline void case_short_lives(void **state)
 {
 	static const struct step opened_and_closed[] = {
 		{"SYN", F_SYN, ISN, ASKED | C(flow_new), SYN_, 1, 0, 0},
-		{"ACK and FIN in one", F_ACK | F_FIN, ISN + 1, ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 1},
+		{"ACK and FIN in one", F_ACK | F_FIN, ISN + 1,
+		 ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 1},
 		{"FIN again", F_ACK | F_FIN, ISN + 1, ASKED, CLO, 0, 0, 1},
 	};
 	static const struct step given_up[] = {
@@ -183,7 +196,8 @@ static inline void case_short_lives(void **state)
 	static const struct step data_first[] = {
 		{"SYN", F_SYN, ISN, ASKED | C(flow_new), SYN_, 1, 0, 0},
 		{"second segment first", F_ACK, ISN + 1461, ASKED, SYN_, 1, 0, 0},
-		{"first data without an ACK before", F_ACK | F_PSH, ISN + 1, ASKED | C(flow_established), EST, 0, 1, 1},
+		{"first data without an ACK before", F_ACK | F_PSH, ISN + 1,
+		 ASKED | C(flow_established), EST, 0, 1, 1},
 	};
 	static const struct step no_syn[] = {
 		{"FIN of nobody", F_FIN | F_ACK, ISN, ASKED, 0, 0, 0, 0},
@@ -223,13 +237,15 @@ static inline void case_reopen(void **state)
 		{"SYN with a new ISN", F_SYN, ISN2, ASKED, REO, 1, 1, 1},
 		{"challenge answered by RST", F_RST, ISN + 1, ASKED | C(flow_closed), CLO, 0, 0, 1},
 		{"SYN again", F_SYN, ISN2, ASKED, SYN_, 1, 0, 1},
-		{"ACK and FIN in one", F_ACK | F_FIN, ISN2 + 1, ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 2},
+		{"ACK and FIN in one", F_ACK | F_FIN, ISN2 + 1,
+		 ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 2},
 	};
 	static const struct step reopened_and_closed[] = {
 		{"SYN", F_SYN, ISN, ASKED | C(flow_new), SYN_, 1, 0, 0},
 		{"ACK", F_ACK, ISN + 1, ASKED | C(flow_established), EST, 0, 1, 1},
 		{"SYN with a new ISN", F_SYN, ISN2, ASKED, REO, 1, 1, 1},
-		{"ACK and FIN in one", F_ACK | F_FIN, ISN2 + 1, ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 2},
+		{"ACK and FIN in one", F_ACK | F_FIN, ISN2 + 1,
+		 ASKED | C(flow_established) | C(flow_closed), CLO, 0, 0, 2},
 	};
 
 	PLAY(taken);
@@ -250,15 +266,18 @@ static inline void give_slots(uint32_t backend, bool ask)
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
 		uint32_t *w = slot_word(K_POOL, i);
 
-		*w = (*w & ~(TUNDISH_SLOT_BACKEND | TUNDISH_SLOT_ASK)) | backend | (ask ? TUNDISH_SLOT_ASK : 0);
+		*w = (*w & ~(TUNDISH_SLOT_BACKEND | TUNDISH_SLOT_ASK)) | backend |
+		     (ask ? TUNDISH_SLOT_ASK : 0);
 	}
 }
 
 static inline void case_owner_changes(void **state)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
-		struct conn old = conn_of(v6, 1), half = conn_of(v6, 2), fresh = conn_of(v6, 3), none = conn_of(v6, 4), closed = conn_of(v6, 5);
-		struct spec l = lost_of(v6, port_of(K_POOL)), e = error_of(v6, v6 ? 2 : 3, v6 ? 0 : 4);
+		struct conn old = conn_of(v6, 1), half = conn_of(v6, 2), fresh = conn_of(v6, 3),
+			    none = conn_of(v6, 4), closed = conn_of(v6, 5);
+		struct spec l = lost_of(v6, port_of(K_POOL)),
+			    e = error_of(v6, v6 ? 2 : 3, v6 ? 0 : 4);
 		struct packet in, lost, want;
 		struct way_out w = way_of(K_POOL);
 
@@ -269,19 +288,32 @@ static inline void case_owner_changes(void **state)
 		segment_of(&half, F_SYN, ISN, ASKED | C(flow_new), "half");
 		give_slots(K_OTHER, true);
 		for (int i = 0; i < 3; i++)
-			assert_int_equal(segment_of(&old, F_ACK, ISN + 1, ASKED, "an old flow's data"), K_POOL);
+			assert_int_equal(
+				segment_of(&old, F_ACK, ISN + 1, ASKED, "an old flow's data"),
+				K_POOL);
 		assert_int_equal(segment_of(&old, F_SYN, ISN, ASKED, "an old flow's SYN"), K_POOL);
-		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "a half-open flow's SYN"), K_POOL);
-		assert_int_equal(segment_of(&half, F_ACK, ISN + 1, ASKED | C(flow_established), "its ACK"), K_POOL);
-		assert_int_equal(segment_of(&fresh, F_SYN, ISN, ASKED | C(flow_new), "new"), K_OTHER);
-		assert_int_equal(segment_of(&fresh, F_ACK, ISN + 1, ASKED | C(flow_established), "new"), K_OTHER);
-		assert_int_equal(segment_of(&none, F_ACK, ISN, ASKED | C(flow_unknown), "nobody's"), K_OTHER);
-		assert_int_equal(segment_of(&closed, F_ACK, ISN + 2, ASKED, "a closed flow's last ACK"), K_POOL);
-		assert_int_equal(segment_of(&closed, F_SYN, ISN2, ASKED, "its port used again"), K_OTHER);
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "a half-open flow's SYN"),
+				 K_POOL);
+		assert_int_equal(
+			segment_of(&half, F_ACK, ISN + 1, ASKED | C(flow_established), "its ACK"),
+			K_POOL);
+		assert_int_equal(segment_of(&fresh, F_SYN, ISN, ASKED | C(flow_new), "new"),
+				 K_OTHER);
+		assert_int_equal(
+			segment_of(&fresh, F_ACK, ISN + 1, ASKED | C(flow_established), "new"),
+			K_OTHER);
+		assert_int_equal(segment_of(&none, F_ACK, ISN, ASKED | C(flow_unknown), "nobody's"),
+				 K_OTHER);
+		assert_int_equal(
+			segment_of(&closed, F_ACK, ISN + 2, ASKED, "a closed flow's last ACK"),
+			K_POOL);
+		assert_int_equal(segment_of(&closed, F_SYN, ISN2, ASKED, "its port used again"),
+				 K_OTHER);
 		l.dport = old.s.sport;
 		build_error(&in, &e, build(&lost, &l), 128);
 		sent(&want, &in, &w);
-		expect("ICMP error about an old flow", &in, XDP_TX, &want, C(sent_dsr) | C(icmp_error) | ASKED);
+		expect("ICMP error about an old flow", &in, XDP_TX, &want,
+		       C(sent_dsr) | C(icmp_error) | ASKED);
 		assert_int_equal(rig.backends[K_POOL].connections_active, 2);
 		assert_int_equal(rig.backends[K_OTHER].connections_active, 1);
 		/* drained, down, gone: stay. Disabled: move. */
@@ -289,18 +321,24 @@ static inline void case_owner_changes(void **state)
 			bool moves = s == TUNDISH_BACKEND_DISABLED;
 
 			rig.backends[K_POOL].state = s;
-			assert_int_equal(segment_of(&old, F_ACK, ISN + 1, ASKED | (moves ? C(flow_moved) : 0), "state"), moves ? K_OTHER : K_POOL);
+			assert_int_equal(segment_of(&old, F_ACK, ISN + 1,
+						    ASKED | (moves ? C(flow_moved) : 0), "state"),
+					 moves ? K_OTHER : K_POOL);
 		}
 		rig.backends[K_POOL].state = TUNDISH_BACKEND_UP;
-		assert_int_equal(segment_of(&old, F_FIN | F_ACK, ISN + 1, ASKED | C(flow_closed), "FIN"), K_POOL);
+		assert_int_equal(
+			segment_of(&old, F_FIN | F_ACK, ISN + 1, ASKED | C(flow_closed), "FIN"),
+			K_POOL);
 		check_tables("owner changes");
 		/* a slot without an owner: what is there stays, what is new is refused */
 		world_reset();
 		opened(&old);
 		give_slots(0, true);
-		assert_int_equal(segment_of(&old, F_ACK, ISN + 1, ASKED, "an old flow's data"), K_POOL);
+		assert_int_equal(segment_of(&old, F_ACK, ISN + 1, ASKED, "an old flow's data"),
+				 K_POOL);
 		fresh.s.flags = F_SYN;
-		expect("no owner", build(&in, &fresh.s), XDP_DROP, NULL, C(drop_no_backend) | ASKED);
+		expect("no owner", build(&in, &fresh.s), XDP_DROP, NULL,
+		       C(drop_no_backend) | ASKED);
 		check_tables("no owner");
 	}
 	world_reset();
@@ -336,7 +374,8 @@ static inline void case_sampling(void **state)
 /* Random segments of a few connections: the tables are consistent at each point. */
 static inline void case_random_lives(void **state)
 {
-	static const uint8_t flags[] = {F_SYN, F_ACK, F_ACK, F_ACK, F_FIN | F_ACK, F_RST, F_RST | F_ACK, F_SYN};
+	static const uint8_t flags[] = {F_SYN,	       F_ACK, F_ACK,	     F_ACK,
+					F_FIN | F_ACK, F_RST, F_RST | F_ACK, F_SYN};
 	uint32_t x = 12345;
 	struct tundish_counters n;
 	uint64_t totals = 0;
@@ -363,15 +402,16 @@ static inline void case_random_lives(void **state)
 		totals += tuple_at(i)->value.total;
 	rig_counters(&n);
 	assert_int_equal(totals, n.flow_established);
-	assert_int_equal(totals, rig.backends[K_POOL].connections_total + rig.backends[K_OTHER].connections_total);
+	assert_int_equal(totals, rig.backends[K_POOL].connections_total +
+					 rig.backends[K_OTHER].connections_total);
 	if (totals < 400)
 		fail_msg("only %u connections in random lives", (unsigned int)totals);
 	world_reset();
 }
 
-#define CASES_FLOW                                                                                       \
-	cmocka_unit_test(case_life), cmocka_unit_test(case_short_lives), cmocka_unit_test(case_reopen), \
-		cmocka_unit_test(case_owner_changes), cmocka_unit_test(case_sampling),                  \
-		cmocka_unit_test(case_random_lives)
+#define CASES_FLOW                                                                                 \
+	cmocka_unit_test(case_life), cmocka_unit_test(case_short_lives),                           \
+		cmocka_unit_test(case_reopen), cmocka_unit_test(case_owner_changes),               \
+		cmocka_unit_test(case_sampling), cmocka_unit_test(case_random_lives)
 
 #endif

@@ -27,7 +27,8 @@ static inline void case_who_gives_way(void **state)
 			flow_word(at[i])->syn.seen = rig_tick() - ages[i];
 		}
 		for (uint32_t i = 0; i < 3; i++) { /* the oldest SYN first */
-			segment_of(&c[4 + i], F_SYN, ISN, ASKED | C(flow_new) | C(flow_evicted), "oldest");
+			segment_of(&c[4 + i], F_SYN, ISN, ASKED | C(flow_new) | C(flow_evicted),
+				   "oldest");
 			assert_false(flow_find(&c[order[i]], &f, NULL));
 			assert_int_equal(pending_of(K_POOL, slot_of(&c[order[i]].s)), 0);
 			assert_true(flow_find(&c[4 + i], &f, NULL));
@@ -40,7 +41,8 @@ static inline void case_who_gives_way(void **state)
 		world_reset();
 		for (uint32_t i = 0; i < 4; i++)
 			opened(&c[i]);
-		assert_int_equal(segment_of(&c[4], F_SYN, ISN, ASKED | C(flow_full), "full"), K_POOL);
+		assert_int_equal(segment_of(&c[4], F_SYN, ISN, ASKED | C(flow_full), "full"),
+				 K_POOL);
 		assert_int_equal(segment_of(&c[4], F_ACK, ISN + 1, 0, "full"), K_POOL);
 		assert_int_equal(segment_of(&c[4], F_FIN | F_ACK, ISN + 1, ASKED, "full"), K_POOL);
 		/* nor does one that may be taken over */
@@ -70,7 +72,8 @@ static inline void case_who_gives_way(void **state)
 		flow_word(at[2])->syn.seen = rig_tick() - 50;
 		assert_true(flow_find(&c[1], &f, &at[1]));
 		flow_word(at[1])->live.seen = rig_tick() - rig.settings.closing_timeout - 1;
-		segment_of(&c[5], F_SYN, ISN, ASKED | C(flow_new) | C(flow_evicted), "expired first");
+		segment_of(&c[5], F_SYN, ISN, ASKED | C(flow_new) | C(flow_evicted),
+			   "expired first");
 		assert_false(flow_find(&c[1], &f, NULL));
 		assert_true(flow_find(&c[2], &f, NULL));
 		check_tables("expired first");
@@ -116,7 +119,9 @@ static inline void case_flood(void **state)
 		}
 		rig_counters(&after);
 		check_tables("flood");
-		assert_int_equal(after.flow_new - before.flow_new + after.flow_full - before.flow_full, SYNS);
+		assert_int_equal(after.flow_new - before.flow_new + after.flow_full -
+					 before.flow_full,
+				 SYNS);
 		assert_true(after.flow_evicted > before.flow_evicted);
 		assert_int_equal(after.flow_established, before.flow_established);
 		give_slots(K_OTHER, true);
@@ -125,7 +130,8 @@ static inline void case_flood(void **state)
 				continue;
 			assert_true(flow_find(&live[i], &f, NULL));
 			assert_int_equal(f.v.live.state, TUNDISH_FLOW_ESTABLISHED);
-			assert_int_equal(segment_of(&live[i], F_ACK, ISN + 50, ASKED, "live"), K_POOL);
+			assert_int_equal(segment_of(&live[i], F_ACK, ISN + 50, ASKED, "live"),
+					 K_POOL);
 		}
 	}
 	rig_close();
@@ -209,7 +215,8 @@ static inline void case_tuples_full(void **state)
 		segment_of(&c[1], F_FIN | F_ACK, ISN + 1, ASKED | C(flow_closed), "FIN");
 		assert_int_equal(facts_of(&c[1], K_POOL).tuple_total, 1);
 		segment_of(&c[5], F_SYN, ISN, ASKED | C(flow_new), "sixth");
-		segment_of(&c[5], F_ACK, ISN + 1, ASKED | C(flow_established) | C(tuple_evicted), "sixth");
+		segment_of(&c[5], F_ACK, ISN + 1, ASKED | C(flow_established) | C(tuple_evicted),
+			   "sixth");
 		assert_int_equal(facts_of(&c[1], K_POOL).tuple_total, 0);
 		assert_int_equal(facts_of(&c[5], K_POOL).tuple_active, 1);
 		check_tables("sixth");
@@ -246,8 +253,8 @@ static inline void case_tuples_full_at_once(void **state)
 	rig_close();
 }
 
-#define CASES_FULL                                                                                \
-	cmocka_unit_test(case_who_gives_way), cmocka_unit_test(case_flood),                       \
+#define CASES_FULL                                                                                 \
+	cmocka_unit_test(case_who_gives_way), cmocka_unit_test(case_flood),                        \
 		cmocka_unit_test(case_tuples_full), cmocka_unit_test(case_tuples_full_at_once)
 
 #endif

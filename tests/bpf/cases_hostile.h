@@ -21,11 +21,8 @@ static inline uint32_t sample(uint32_t i, struct packet *p)
 
 	s.payload = 30;
 	switch (i >> 1) {
-	case 0:
-		break;
-	case 1:
-		s.dport = port_of(K_IPIP4);
-		break;
+	case 0: break;
+	case 1: s.dport = port_of(K_IPIP4); break;
 	case 2:
 		s.dport = port_of(K_IPIP6);
 		s.tags = 2;
@@ -58,7 +55,10 @@ static inline uint32_t sample(uint32_t i, struct packet *p)
 		if (v6) {
 			s.ext = ext;
 			s.ext_first = HOP;
-			s.ext_len = chain(ext, (struct link_of_chain[]){L(HOP, 8), L(ROUTING, 8), L(AH, 16), L(FRAGMENT, 8)}, 4, P_TCP);
+			s.ext_len = chain(ext,
+					  (struct link_of_chain[]){L(HOP, 8), L(ROUTING, 8),
+								   L(AH, 16), L(FRAGMENT, 8)},
+					  4, P_TCP);
 			headers += s.ext_len;
 		} else {
 			s.options = 24;
@@ -85,8 +85,7 @@ static inline uint32_t sample(uint32_t i, struct packet *p)
 		o = outer_of(0);
 		wrap(p, &o, &inner);
 		return 14 + 20 + (v6 ? 40 : 20) * 2 + 8 + 8;
-	default:
-		s.dst = v6 ? LOCAL6 : LOCAL4;
+	default: s.dst = v6 ? LOCAL6 : LOCAL4;
 	}
 	build(p, &s);
 	return headers;
@@ -137,7 +136,8 @@ static inline void case_changed(void **state)
 			for (uint32_t x = 1; x < 256; x = rig.kernel ? x * 2 : x + 1) {
 				in = whole;
 				in.data[at] ^= (uint8_t)x;
-				snprintf(name, sizeof(name), "sample %u byte %u xor %02x", i, at, x);
+				snprintf(name, sizeof(name), "sample %u byte %u xor %02x", i, at,
+					 x);
 				check_any(name, &in, NULL);
 			}
 			in = whole;

@@ -32,8 +32,14 @@ struct link_of_chain {
 	uint16_t bytes;
 	uint8_t third, fourth; /* bytes 2 and 3 of the header */
 };
-#define L(type, bytes) {type, bytes, 0, 0}
-#define L4(type, bytes, third, fourth) {type, bytes, third, fourth}
+#define L(type, bytes)                                                                             \
+	{                                                                                          \
+		type, bytes, 0, 0                                                                  \
+	}
+#define L4(type, bytes, third, fourth)                                                             \
+	{                                                                                          \
+		type, bytes, third, fourth                                                         \
+	}
 
 static inline uint32_t chain(uint8_t *ext, const struct link_of_chain *c, uint32_t n, uint8_t last)
 {
@@ -42,7 +48,9 @@ static inline uint32_t chain(uint8_t *ext, const struct link_of_chain *c, uint32
 	for (uint32_t i = 0; i < n; i++) {
 		memset(ext + at, 0, c[i].bytes);
 		ext[at] = i + 1 < n ? c[i + 1].type : last;
-		ext[at + 1] = (uint8_t)(c[i].type == 44 ? 0 : c[i].type == 51 ? c[i].bytes / 4 - 2 : c[i].bytes / 8 - 1);
+		ext[at + 1] = (uint8_t)(c[i].type == 44	  ? 0
+					: c[i].type == 51 ? c[i].bytes / 4 - 2
+							  : c[i].bytes / 8 - 1);
 		ext[at + 2] = c[i].third;
 		ext[at + 3] = c[i].fourth;
 		at += c[i].bytes;
@@ -50,7 +58,16 @@ static inline uint32_t chain(uint8_t *ext, const struct link_of_chain *c, uint32
 	return at;
 }
 
-enum { HOP = 0, ROUTING = 43, FRAGMENT = 44, AH = 51, DST = 60, ESP = 50, NONE = 59, MOBILITY = 135 };
+enum {
+	HOP = 0,
+	ROUTING = 43,
+	FRAGMENT = 44,
+	AH = 51,
+	DST = 60,
+	ESP = 50,
+	NONE = 59,
+	MOBILITY = 135
+};
 
 static inline void case_v6_extensions(void **state)
 {
@@ -73,12 +90,28 @@ static inline void case_v6_extensions(void **state)
 		{"first fragment", 1, {L4(FRAGMENT, 8, 0, 1)}, C(drop_fragment)},
 		{"later fragment", 1, {L4(FRAGMENT, 8, 1, 0)}, C(drop_fragment)},
 		{"later fragment, low bits", 1, {L4(FRAGMENT, 8, 0, 8)}, C(drop_fragment)},
-		{"hop, destination, routing, destination", 4, {L(HOP, 8), L(DST, 16), L(ROUTING, 8), L(DST, 8)}, 0},
-		{"hop, routing, AH, atomic", 4, {L(HOP, 8), L(ROUTING, 8), L(AH, 16), L(FRAGMENT, 8)}, 0},
-		{"fragment behind others", 3, {L(HOP, 8), L(DST, 8), L4(FRAGMENT, 8, 0, 1)}, C(drop_fragment)},
+		{"hop, destination, routing, destination",
+		 4,
+		 {L(HOP, 8), L(DST, 16), L(ROUTING, 8), L(DST, 8)},
+		 0},
+		{"hop, routing, AH, atomic",
+		 4,
+		 {L(HOP, 8), L(ROUTING, 8), L(AH, 16), L(FRAGMENT, 8)},
+		 0},
+		{"fragment behind others",
+		 3,
+		 {L(HOP, 8), L(DST, 8), L4(FRAGMENT, 8, 0, 1)},
+		 C(drop_fragment)},
 		{"six", 6, {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8)}, 0},
-		{"seven", 7, {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8)}, C(drop_extension)},
-		{"eight", 8, {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8)}, C(drop_extension)},
+		{"seven",
+		 7,
+		 {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8)},
+		 C(drop_extension)},
+		{"eight",
+		 8,
+		 {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8),
+		  L(DST, 8)},
+		 C(drop_extension)},
 		{"512 bytes", 2, {L(HOP, 256), L(DST, 256)}, 0},
 		{"520 bytes", 2, {L(HOP, 256), L(DST, 264)}, C(drop_extension)},
 		{"2048 bytes", 1, {L(DST, 2048)}, C(drop_extension)},
@@ -100,7 +133,8 @@ static inline void case_v6_extensions(void **state)
 			if (rows[i].end)
 				expect_fresh(rows[i].name, &in, XDP_DROP, NULL, rows[i].end);
 			else
-				expect_fresh(rows[i].name, &in, action_of(kinds[j]), &want, sent_by(kinds[j]));
+				expect_fresh(rows[i].name, &in, action_of(kinds[j]), &want,
+					     sent_by(kinds[j]));
 		}
 	}
 }
@@ -148,7 +182,8 @@ static inline void case_v6_extension_ends(void **state)
 		put16(in.data + 14 + 4, n);
 		expect_fresh("ends within an extension", &in, XDP_DROP, NULL, C(drop_malformed));
 		in.len = 14 + 40 + n;
-		expect_fresh("ends within an extension, frame too", &in, XDP_DROP, NULL, C(drop_malformed));
+		expect_fresh("ends within an extension, frame too", &in, XDP_DROP, NULL,
+			     C(drop_malformed));
 	}
 }
 
@@ -168,11 +203,14 @@ static inline void case_fragments(void **state)
 			s.fragment = fields[i];
 			expect_fresh("fragment", build(&in, &s), XDP_DROP, NULL, C(drop_fragment));
 			s.dst = LOCAL4;
-			expect_fresh("fragment at home", build(&in, &s), XDP_PASS, NULL, C(pass_fragment));
+			expect_fresh("fragment at home", build(&in, &s), XDP_PASS, NULL,
+				     C(pass_fragment));
 			s.dst = HOST4;
-			expect_fresh("fragment to this host", build(&in, &s), XDP_PASS, NULL, C(pass_other));
+			expect_fresh("fragment to this host", build(&in, &s), XDP_PASS, NULL,
+				     C(pass_other));
 			s.dst = ip4(192, 0, 2, 99);
-			expect_fresh("fragment to nobody", build(&in, &s), XDP_PASS, NULL, C(pass_other));
+			expect_fresh("fragment to nobody", build(&in, &s), XDP_PASS, NULL,
+				     C(pass_other));
 		}
 	}
 	/* flags that make no fragment */
@@ -203,7 +241,8 @@ static inline void case_flags(void **state)
 	for (int v6 = 0; v6 < 2; v6++) {
 		for (uint32_t f = 0; f < 256; f++) {
 			struct spec s = data_of(v6, port_of(K_DSR));
-			bool bad = ((f & F_SYN) && (f & (F_FIN | F_RST))) || !(f & (F_SYN | F_RST | F_ACK));
+			bool bad = ((f & F_SYN) && (f & (F_FIN | F_RST))) ||
+				   !(f & (F_SYN | F_RST | F_ACK));
 			uint64_t more = 0;
 
 			build(&in, &s);
@@ -237,7 +276,8 @@ static inline void case_tcp_lengths(void **state)
 				build(&in, &s);
 				in.data[14 + (v6 ? 40 : 20) + 12] = (uint8_t)(doff << 4);
 				sent(&want, &in, &w);
-				snprintf(name, sizeof(name), "v%d data offset %u of %u bytes", v6 ? 6 : 4, doff, 20 + payload);
+				snprintf(name, sizeof(name), "v%d data offset %u of %u bytes",
+					 v6 ? 6 : 4, doff, 20 + payload);
 				if (doff < 5 || doff * 4 > 20 + payload)
 					expect_fresh(name, &in, XDP_DROP, NULL, C(drop_malformed));
 				else
@@ -264,10 +304,13 @@ static inline void case_ip_lengths(void **state)
 			if (!v6)
 				fix_v4(in.data + 14);
 			sent(&want, &in, &w);
-			if (claim + (v6 ? 40 : 0) < header + 20 || claim + (v6 ? 40 : 0) > header + 80)
-				expect_fresh("claimed length", &in, XDP_DROP, NULL, C(drop_malformed));
+			if (claim + (v6 ? 40 : 0) < header + 20 ||
+			    claim + (v6 ? 40 : 0) > header + 80)
+				expect_fresh("claimed length", &in, XDP_DROP, NULL,
+					     C(drop_malformed));
 			else
-				expect_fresh("claimed length", &in, XDP_REDIRECT, &want, C(sent_ipip));
+				expect_fresh("claimed length", &in, XDP_REDIRECT, &want,
+					     C(sent_ipip));
 		}
 	}
 	for (uint32_t first = 0; first < 256; first++) {
@@ -276,7 +319,8 @@ static inline void case_ip_lengths(void **state)
 		build(&in, &s);
 		in.data[14] = (uint8_t)first;
 		if (first >> 4 != 4 || (first & 15) < 5)
-			expect_fresh("version or header length", &in, XDP_DROP, NULL, C(drop_malformed));
+			expect_fresh("version or header length", &in, XDP_DROP, NULL,
+				     C(drop_malformed));
 	}
 }
 
@@ -296,10 +340,10 @@ static inline void case_mapped(void **state)
 	expect_fresh("mapped source", &in, XDP_PASS, NULL, C(pass_other));
 }
 
-#define CASES_ODD                                                                                          \
-	cmocka_unit_test(case_v4_options), cmocka_unit_test(case_v6_extensions),                           \
-		cmocka_unit_test(case_v6_extension_ends), cmocka_unit_test(case_fragments),                \
-		cmocka_unit_test(case_flags), cmocka_unit_test(case_tcp_lengths),                          \
+#define CASES_ODD                                                                                  \
+	cmocka_unit_test(case_v4_options), cmocka_unit_test(case_v6_extensions),                   \
+		cmocka_unit_test(case_v6_extension_ends), cmocka_unit_test(case_fragments),        \
+		cmocka_unit_test(case_flags), cmocka_unit_test(case_tcp_lengths),                  \
 		cmocka_unit_test(case_ip_lengths), cmocka_unit_test(case_mapped)
 
 #endif

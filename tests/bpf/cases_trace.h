@@ -11,7 +11,8 @@
 /* A packet of any kind, whole or broken, of known flows and of unknown ones. */
 static inline void any_packet(struct packet *p, uint32_t *dice)
 {
-	static const uint8_t flags[] = {F_SYN, F_ACK, F_ACK, F_FIN | F_ACK, F_RST, F_SYN, F_ACK | F_PSH, F_SYN | F_FIN};
+	static const uint8_t flags[] = {F_SYN, F_ACK, F_ACK,	     F_FIN | F_ACK,
+					F_RST, F_SYN, F_ACK | F_PSH, F_SYN | F_FIN};
 	struct conn c;
 	uint32_t x = *dice;
 
@@ -67,8 +68,9 @@ static inline void case_trace(void **state)
 		end = check_any("traced", &in, &r);
 		if (traced != r || (int)t.action != r || t.counter != end) {
 			packet_print("in", &in);
-			fail_msg("packet %d: the twin says %s (%s), the data path %s (%s)", i, action_name(traced),
-				 counter_name(t.counter), action_name(r), counter_name(end));
+			fail_msg("packet %d: the twin says %s (%s), the data path %s (%s)", i,
+				 action_name(traced), counter_name(t.counter), action_name(r),
+				 counter_name(end));
 		}
 		if (t.n_steps > TUNDISH_TRACE_STEPS_MAX)
 			fail_msg("packet %d: %u steps", i, t.n_steps);
@@ -77,7 +79,9 @@ static inline void case_trace(void **state)
 				continue;
 			if (t.backend != k) {
 				packet_print("in", &in);
-				fail_msg("packet %d: the twin says backend %u, the data path took %u", i, t.backend, k);
+				fail_msg(
+					"packet %d: the twin says backend %u, the data path took %u",
+					i, t.backend, k);
 			}
 			differ += k == K_OTHER;
 			from_flow += t.from_flow;
@@ -117,8 +121,10 @@ static inline void case_trace_steps(void **state)
 		if (t.steps[i].step == TUNDISH_STEP_slot)
 			assert_int_equal(t.steps[i].argument, slot_of(&c.s));
 	}
-	assert_true(told[TUNDISH_STEP_vlan] && told[TUNDISH_STEP_vip] && told[TUNDISH_STEP_service]);
-	assert_true(told[TUNDISH_STEP_slot] && told[TUNDISH_STEP_owner] && told[TUNDISH_STEP_flow_backend]);
+	assert_true(told[TUNDISH_STEP_vlan] && told[TUNDISH_STEP_vip] &&
+		    told[TUNDISH_STEP_service]);
+	assert_true(told[TUNDISH_STEP_slot] && told[TUNDISH_STEP_owner] &&
+		    told[TUNDISH_STEP_flow_backend]);
 	assert_true(told[TUNDISH_STEP_nexthop] && told[TUNDISH_STEP_mtu]);
 	if (!told[TUNDISH_STEP_flow_hit])
 		fail_msg("the step flow_hit is never told");

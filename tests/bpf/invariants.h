@@ -22,7 +22,8 @@ static inline bool flow_at(uint32_t i, struct seen_flow *f)
 	if (i < half) {
 		struct tundish_flow *e = &rig.flows[i / 4].entry[i % 4];
 
-		*f = (struct seen_flow){tundish_addr_v4(e->client_be), e->client_port_be, e->port_be, e->value};
+		*f = (struct seen_flow){tundish_addr_v4(e->client_be), e->client_port_be,
+					e->port_be, e->value};
 	} else {
 		struct tundish_flow6 *e = &rig.flows6[(i - half) / 4].entry[(i - half) % 4];
 
@@ -38,8 +39,9 @@ static inline uint32_t flow_entries(void)
 
 static inline bool flow_same(const struct seen_flow *a, const struct seen_flow *b)
 {
-	return tundish_addr_equal(&a->client, &b->client) && a->client_port_be == b->client_port_be &&
-	       a->port_be == b->port_be && a->v.live.vip == b->v.live.vip;
+	return tundish_addr_equal(&a->client, &b->client) &&
+	       a->client_port_be == b->client_port_be && a->port_be == b->port_be &&
+	       a->v.live.vip == b->v.live.vip;
 }
 
 static inline struct tundish_tuple *tuple_at(uint32_t i)
@@ -49,12 +51,15 @@ static inline struct tundish_tuple *tuple_at(uint32_t i)
 
 static inline bool flow_counted(const struct seen_flow *f)
 {
-	return (f->v.live.state == TUNDISH_FLOW_ESTABLISHED || f->v.live.state == TUNDISH_FLOW_REOPEN) && f->v.live.counted;
+	return (f->v.live.state == TUNDISH_FLOW_ESTABLISHED ||
+		f->v.live.state == TUNDISH_FLOW_REOPEN) &&
+	       f->v.live.counted;
 }
 
 static inline bool tuple_of(const struct tundish_tuple *t, const struct seen_flow *f)
 {
-	return tundish_addr_equal(&t->client, &f->client) && t->vip == f->v.live.vip && t->port_be == f->port_be;
+	return tundish_addr_equal(&t->client, &f->client) && t->vip == f->v.live.vip &&
+	       t->port_be == f->port_be;
 }
 
 /* Each of these returns NULL, or what is wrong. */
@@ -70,7 +75,8 @@ static inline const char *flows_wrong(void)
 			return "a flow entry is left busy";
 		if (f.v.live.backend == 0 || f.v.live.backend >= K_MAX || f.v.live.vip == 0)
 			return "a flow of no backend or no VIP";
-		if (f.v.live.state == TUNDISH_FLOW_ESTABLISHED || f.v.live.state == TUNDISH_FLOW_REOPEN)
+		if (f.v.live.state == TUNDISH_FLOW_ESTABLISHED ||
+		    f.v.live.state == TUNDISH_FLOW_REOPEN)
 			active[f.v.live.backend]++;
 		for (uint32_t j = i + 1; j < flow_entries(); j++)
 			if (flow_at(j, &g) && flow_same(&f, &g))
@@ -117,7 +123,8 @@ static inline const char *tuples_wrong(void)
 		for (uint32_t j = i + 1; j < rig.tuple_buckets * 4; j++) {
 			struct tundish_tuple *u = tuple_at(j);
 
-			if (u->value.raw && tundish_addr_equal(&t->client, &u->client) && t->vip == u->vip && t->port_be == u->port_be)
+			if (u->value.raw && tundish_addr_equal(&t->client, &u->client) &&
+			    t->vip == u->vip && t->port_be == u->port_be)
 				return "a tuple has two entries";
 		}
 		for (uint32_t j = 0; j < flow_entries(); j++)
@@ -166,7 +173,8 @@ static inline uint32_t v4_error(const uint8_t *ip)
 }
 
 /* The same packet but for one hop. A checksum that was wrong stays wrong by as much. */
-static inline const char *forwarded_wrong(const struct packet *in, uint32_t from, const struct packet *out, uint32_t at)
+static inline const char *forwarded_wrong(const struct packet *in, uint32_t from,
+					  const struct packet *out, uint32_t at)
 {
 	const uint8_t *a = in->data + from, *b = out->data + at;
 	uint32_t n = in->len - from, v6 = a[0] >> 4 == 6, ttl = v6 ? 7 : 8;
@@ -178,23 +186,26 @@ static inline const char *forwarded_wrong(const struct packet *in, uint32_t from
 	for (uint32_t i = 0; i < n; i++)
 		if (i != ttl && (v6 || (i != 10 && i != 11)) && a[i] != b[i])
 			return "bytes changed on the way";
-	if (!v6 && naive_add(0, a, (a[0] & 15u) * 4) % 0xffff != naive_add(0, b, (b[0] & 15u) * 4) % 0xffff)
+	if (!v6 && naive_add(0, a, (a[0] & 15u) * 4) % 0xffff !=
+			   naive_add(0, b, (b[0] & 15u) * 4) % 0xffff)
 		return "checksum not carried on";
 	return NULL;
 }
 
 /* NULL, or what is wrong with what came out. */
-static inline const char *packet_wrong(const struct packet *in, int action, const struct packet *out, uint32_t end)
+static inline const char *packet_wrong(const struct packet *in, int action,
+				       const struct packet *out, uint32_t end)
 {
 	uint32_t from, at, length, inner;
 	struct packet want;
 
 	switch (action) {
-	case XDP_DROP:
-		return NULL;
+	case XDP_DROP: return NULL;
 	case XDP_PASS:
 		if (end != TUNDISH_COUNTER_pass_decapsulated)
-			return out->len == in->len && !memcmp(out->data, in->data, in->len) ? NULL : "a passed packet changed";
+			return out->len == in->len && !memcmp(out->data, in->data, in->len)
+				       ? NULL
+				       : "a passed packet changed";
 		from = network_at(in);
 		if (out->len >= in->len)
 			return "unwrapped packet is no smaller";
@@ -204,10 +215,8 @@ static inline const char *packet_wrong(const struct packet *in, int action, cons
 		length = ip_length(out, from);
 		return length && from + length <= out->len ? NULL : "unwrapped packet's length";
 	case XDP_TX:
-	case XDP_REDIRECT:
-		break;
-	default:
-		return "verdict";
+	case XDP_REDIRECT: break;
+	default: return "verdict";
 	}
 	if (out->len < 14 + 20)
 		return "sent packet is too short";
@@ -220,27 +229,33 @@ static inline const char *packet_wrong(const struct packet *in, int action, cons
 		return "sent packet's type";
 	switch (end) {
 	case TUNDISH_COUNTER_sent_ping:
-		if (out->len != in->len || memcmp(in->data, out->data + 6, 6) || memcmp(in->data + 6, out->data, 6))
+		if (out->len != in->len || memcmp(in->data, out->data + 6, 6) ||
+		    memcmp(in->data + 6, out->data, 6))
 			return "answer to a ping";
 		return NULL;
 	case TUNDISH_COUNTER_sent_icmp_too_big:
 		if (at != from || at + length != out->len || out->len > in->len + 48)
 			return "too big: length";
 		if (out->data[at] >> 4 == 4)
-			return v4_error(out->data + at) || naive_error(naive_add(0, out->data + at + 20, length - 20)) ?
-				       "too big: checksum" : NULL;
-		return naive_error(naive_add(pseudo_sum(out->data + at, P_ICMP6, length - 40), out->data + at + 40, length - 40)) ?
-			       "too big: checksum" : NULL;
-	case TUNDISH_COUNTER_sent_dsr:
-		return forwarded_wrong(in, from, out, at);
+			return v4_error(out->data + at) ||
+					       naive_error(naive_add(0, out->data + at + 20,
+								     length - 20))
+				       ? "too big: checksum"
+				       : NULL;
+		return naive_error(naive_add(pseudo_sum(out->data + at, P_ICMP6, length - 40),
+					     out->data + at + 40, length - 40))
+			       ? "too big: checksum"
+			       : NULL;
+	case TUNDISH_COUNTER_sent_dsr: return forwarded_wrong(in, from, out, at);
 	case TUNDISH_COUNTER_sent_ipip:
 		if (out->data[at] >> 4 == 4 && v4_error(out->data + at))
 			return "outer checksum";
 		inner = at + (out->data[at] >> 4 == 4 ? 20 : 40);
 		if (ip_length(out, inner) + inner != at + length)
 			return "outer length is not the inner one's";
-		if (out->data[at] >> 4 == 4 ? out->data[at + 9] != (out->data[inner] >> 4 == 4 ? 4 : 41)
-					    : out->data[at + 6] != (out->data[inner] >> 4 == 4 ? 4 : 41))
+		if (out->data[at] >> 4 == 4
+			    ? out->data[at + 9] != (out->data[inner] >> 4 == 4 ? 4 : 41)
+			    : out->data[at + 6] != (out->data[inner] >> 4 == 4 ? 4 : 41))
 			return "outer protocol";
 		return forwarded_wrong(in, from, out, inner);
 	}

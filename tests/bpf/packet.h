@@ -42,13 +42,13 @@ struct spec {
 	uint8_t protocol; /* 0: TCP */
 	uint16_t sport, dport;
 	uint32_t seq, ack;
-	uint8_t flags; /* 0: ACK; F_NONE: none */
-	uint8_t doff;  /* 0: 5 */
+	uint8_t flags;	    /* 0: ACK; F_NONE: none */
+	uint8_t doff;	    /* 0: 5 */
 	uint8_t type, code; /* ICMP */
 	uint32_t payload;   /* bytes behind the transport header */
 	uint32_t padding;   /* bytes behind the packet */
 };
-#define F_NONE 0x80
+#define F_NONE	  0x80
 #define DOFF_ZERO 0x80
 
 static inline void put16(uint8_t *p, uint32_t v)
@@ -144,7 +144,8 @@ static inline uint32_t build_link(uint8_t *p, const struct spec *s, uint32_t typ
 }
 
 /* IP header for `length` bytes behind it (extension headers not among them). */
-static inline uint32_t build_ip(uint8_t *ip, const struct spec *s, uint32_t protocol, uint32_t length)
+static inline uint32_t build_ip(uint8_t *ip, const struct spec *s, uint32_t protocol,
+				uint32_t length)
 {
 	uint8_t ttl = s->no_ttl ? 0 : s->ttl ? s->ttl : 64;
 
@@ -253,7 +254,8 @@ static inline uint32_t network_at(const struct packet *p)
 }
 
 /* The frame's network packet in a tunnel; outer->protocol is not used. */
-static inline struct packet *wrap(struct packet *p, const struct spec *outer, const struct packet *inner)
+static inline struct packet *wrap(struct packet *p, const struct spec *outer,
+				  const struct packet *inner)
 {
 	uint32_t from = network_at(inner), length = inner->len - from, at;
 
@@ -266,8 +268,8 @@ static inline struct packet *wrap(struct packet *p, const struct spec *outer, co
 
 /* An ICMP error about `quoted`, whose first `quote` bytes it carries; s says where from
  * and where to, type and code. sport/dport are the two 16-bit words of the header. */
-static inline struct packet *build_error(struct packet *p, const struct spec *s, const struct packet *quoted,
-					 uint32_t quote)
+static inline struct packet *build_error(struct packet *p, const struct spec *s,
+					 const struct packet *quoted, uint32_t quote)
 {
 	uint32_t from = network_at(quoted), ip, at;
 
@@ -289,15 +291,19 @@ static inline struct packet *build_error(struct packet *p, const struct spec *s,
 
 struct way_out {
 	uint8_t dmac[6], smac[6];
-	uint16_t tag;			     /* 0: none */
+	uint16_t tag;				    /* 0: none */
 	struct tundish_addr tunnel_from, tunnel_to; /* tunnel_to all zero: no tunnel */
 };
 
 /* The frame as it leaves: new link header, tags gone, one hop less, in a tunnel or not. */
-static inline struct packet *sent(struct packet *out, const struct packet *in, const struct way_out *w)
+static inline struct packet *sent(struct packet *out, const struct packet *in,
+				  const struct way_out *w)
 {
 	static const struct tundish_addr none;
-	struct spec link = {.tags = w->tag ? 1 : 0, .tag = {w->tag}, .src = w->tunnel_from, .dst = w->tunnel_to};
+	struct spec link = {.tags = w->tag ? 1 : 0,
+			    .tag = {w->tag},
+			    .src = w->tunnel_from,
+			    .dst = w->tunnel_to};
 	uint32_t from = network_at(in), at, v6 = in->data[from] >> 4 == 6;
 	uint32_t length = v6 ? 40 + get16(in->data + from + 4) : get16(in->data + from + 2);
 	uint8_t *ip;
@@ -334,7 +340,8 @@ static inline struct packet *sent(struct packet *out, const struct packet *in, c
 /* The answer to a packet that is too big for the path. */
 static inline struct packet *too_big(struct packet *out, const struct packet *in, uint32_t mtu)
 {
-	uint32_t from = network_at(in), v6 = in->data[from] >> 4 == 6, quote = v6 ? 128 : 68, at = from;
+	uint32_t from = network_at(in), v6 = in->data[from] >> 4 == 6, quote = v6 ? 128 : 68,
+		 at = from;
 	uint8_t *ip = out->data + from, *icmp;
 	const uint8_t *was = in->data + from;
 
@@ -375,7 +382,8 @@ static inline struct packet *too_big(struct packet *out, const struct packet *in
 /* The answer to a ping. */
 static inline struct packet *pong(struct packet *out, const struct packet *in)
 {
-	uint32_t from = network_at(in), v6 = in->data[from] >> 4 == 6, n = v6 ? 16 : 4, length, header;
+	uint32_t from = network_at(in), v6 = in->data[from] >> 4 == 6, n = v6 ? 16 : 4, length,
+		 header;
 	uint8_t *ip = out->data + from;
 	const uint8_t *was = in->data + from;
 
@@ -397,7 +405,8 @@ static inline struct packet *pong(struct packet *out, const struct packet *in)
 }
 
 /* The frame with its outer IP header gone: what the host's stack gets. */
-static inline struct packet *unwrapped(struct packet *out, const struct packet *in, uint32_t outer_length)
+static inline struct packet *unwrapped(struct packet *out, const struct packet *in,
+				       uint32_t outer_length)
 {
 	uint32_t from = network_at(in), inner = from + outer_length;
 

@@ -68,9 +68,10 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 	const struct {
 		const char *map;
 		uint32_t entries;
-	} sizes[] = {{"vips", RIG_VIPS}, {"services", RIG_SERVICES}, {"maglev", RIG_SERVICES},
-		     {"backends", RIG_BACKENDS}, {"traffic", RIG_BACKENDS}, {"nexthops", RIG_NEXTHOPS},
-		     {"flows", flow_buckets}, {"flows6", flow_buckets}, {"tuples", tuple_buckets}};
+	} sizes[] = {
+		{"vips", RIG_VIPS},	    {"services", RIG_SERVICES}, {"maglev", RIG_SERVICES},
+		{"backends", RIG_BACKENDS}, {"traffic", RIG_BACKENDS},	{"nexthops", RIG_NEXTHOPS},
+		{"flows", flow_buckets},    {"flows6", flow_buckets},	{"tuples", tuple_buckets}};
 	const char *build = getenv("BUILD");
 	char path[512];
 	cpu_set_t one;
@@ -95,7 +96,8 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 		abort();
 	}
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		must(bpf_map__set_max_entries(map_of(sizes[i].map), sizes[i].entries), sizes[i].map);
+		must(bpf_map__set_max_entries(map_of(sizes[i].map), sizes[i].entries),
+		     sizes[i].map);
 	/* fails where .rodata holds anything else too */
 	must(bpf_map__set_initial_value(map_of(".rodata"), buckets, sizeof(buckets)), ".rodata");
 	r = bpf_object__load(object);
@@ -129,8 +131,8 @@ void rig_close(void)
 int rig_run_split(const struct packet *in, struct packet *out, uint32_t linear)
 {
 	struct xdp_md ctx = {.data_end = linear ? linear : in->len};
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in->data, .data_size_in = in->len, .data_out = out->data,
-		    .data_size_out = sizeof(out->data), .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in->data, .data_size_in = in->len,
+		    .data_out = out->data, .data_size_out = sizeof(out->data), .repeat = 1);
 
 	if (linear) {
 		o.ctx_in = &ctx;
@@ -145,8 +147,8 @@ int rig_run_split(const struct packet *in, struct packet *out, uint32_t linear)
 int rig_trace(const struct packet *in, struct tundish_trace *ret)
 {
 	struct packet out;
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in->data, .data_size_in = in->len, .data_out = out.data,
-		    .data_size_out = sizeof(out.data), .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = in->data, .data_size_in = in->len,
+		    .data_out = out.data, .data_size_out = sizeof(out.data), .repeat = 1);
 	uint32_t zero = 0;
 
 	memset(ret, 0, sizeof(*ret));
@@ -235,11 +237,13 @@ uint8_t *rig_snapshot(size_t *ret_length)
 
 		if (!strcmp(name, "trace") || strchr(name, '.'))
 			continue;
-		value = per_cpu ? ((bpf_map__value_size(m) + 7) & ~7u) * (size_t)cpus : bpf_map__value_size(m);
+		value = per_cpu ? ((bpf_map__value_size(m) + 7) & ~7u) * (size_t)cpus
+				: bpf_map__value_size(m);
 		while (!bpf_map_get_next_key(bpf_map__fd(m), last, next)) {
 			memcpy(key, next, bpf_map__key_size(m));
 			last = key;
-			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops")) && *(uint32_t *)key == 1)
+			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops")) &&
+			    *(uint32_t *)key == 1)
 				continue;
 			grown = realloc(bytes, length + value);
 			if (!grown)

@@ -20,18 +20,18 @@
 
 #include "bpf/rig.h"
 
-#define VIP4 ip4(192, 0, 2, 10)	 /* services of all kinds */
-#define VIP6 ip6(0x10)
-#define LOCAL4 ip4(192, 0, 2, 20) /* this host's workers alone */
-#define LOCAL6 ip6(0x20)
-#define HOST4 ip4(192, 0, 2, 30) /* this host: tunnels end here */
-#define HOST6 ip6(0x30)
-#define RANGES4 ip4(192, 0, 2, 40) /* 64 port ranges */
-#define BOTH4 ip4(192, 0, 2, 50)   /* an own address that is a VIP of workers too */
-#define CLIENT4 ip4(198, 51, 100, 7)
-#define CLIENT6 ip6(0x7007)
-#define TUNNEL4 ip4(10, 0, 1, 1)
-#define TUNNEL6 ip6(0x10001)
+#define VIP4	 ip4(192, 0, 2, 10) /* services of all kinds */
+#define VIP6	 ip6(0x10)
+#define LOCAL4	 ip4(192, 0, 2, 20) /* this host's workers alone */
+#define LOCAL6	 ip6(0x20)
+#define HOST4	 ip4(192, 0, 2, 30) /* this host: tunnels end here */
+#define HOST6	 ip6(0x30)
+#define RANGES4	 ip4(192, 0, 2, 40) /* 64 port ranges */
+#define BOTH4	 ip4(192, 0, 2, 50) /* an own address that is a VIP of workers too */
+#define CLIENT4	 ip4(198, 51, 100, 7)
+#define CLIENT6	 ip6(0x7007)
+#define TUNNEL4	 ip4(10, 0, 1, 1)
+#define TUNNEL6	 ip6(0x10001)
 #define BACKEND4 ip4(10, 0, 1, 11)
 #define BACKEND6 ip6(0x1000b)
 
@@ -41,9 +41,9 @@ enum { ID_VIP4 = 1, ID_VIP6, ID_LOCAL4, ID_LOCAL6, ID_HOST4, ID_HOST6, ID_RANGES
 /* Ports, services, backends and next hops have one number each. */
 enum kind {
 	K_NONE,
-	K_DSR,	     /* same NIC */
-	K_IPIP4,     /* another NIC */
-	K_IPIP6,     /* same NIC */
+	K_DSR,	 /* same NIC */
+	K_IPIP4, /* another NIC */
+	K_IPIP6, /* same NIC */
 	K_WORKERS,
 	K_VLAN,	     /* dsr, next hop on a VLAN of another NIC */
 	K_VLAN_IPIP, /* ipip over IPv4, next hop on a VLAN of the same NIC */
@@ -67,7 +67,8 @@ static inline uint16_t port_of(enum kind k)
 
 static inline struct way_out way_of(enum kind k)
 {
-	struct way_out w = {.dmac = {2, 0, 0, 1, 0, (uint8_t)k}, .smac = {2, 0, 0, 2, 0, (uint8_t)k}};
+	struct way_out w = {.dmac = {2, 0, 0, 1, 0, (uint8_t)k},
+			    .smac = {2, 0, 0, 2, 0, (uint8_t)k}};
 
 	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4) {
 		w.tunnel_from = TUNNEL4;
@@ -84,21 +85,17 @@ static inline struct way_out way_of(enum kind k)
 static inline uint8_t delivery_of(enum kind k)
 {
 	switch (k) {
-	case K_NONE:
-		return TUNDISH_DELIVERY_NONE;
+	case K_NONE: return TUNDISH_DELIVERY_NONE;
 	case K_WORKERS:
-	case K_ANY:
-		return TUNDISH_DELIVERY_WORKERS;
+	case K_ANY: return TUNDISH_DELIVERY_WORKERS;
 	case K_IPIP4:
 	case K_IPIP6:
 	case K_VLAN_IPIP:
 	case K_NARROW4:
 	case K_NARROW6:
 	case K_NO_SOURCE:
-	case K_LOCAL:
-		return TUNDISH_DELIVERY_IPIP;
-	default:
-		return TUNDISH_DELIVERY_DSR;
+	case K_LOCAL: return TUNDISH_DELIVERY_IPIP;
+	default: return TUNDISH_DELIVERY_DSR;
 	}
 }
 
@@ -120,17 +117,32 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 		for (int k = K_DSR; k < K_ANY; k++) {
 			if (k == K_OTHER)
 				continue;
-			v.ranges[v.n_ranges++] = (struct tundish_port_range){
-				.first = port_of(k), .last = port_of(k), .service = (uint16_t)k,
-				.protocol = P_TCP, .delivery = delivery_of(k)};
+			v.ranges[v.n_ranges++] =
+				(struct tundish_port_range){.first = port_of(k),
+							    .last = port_of(k),
+							    .service = (uint16_t)k,
+							    .protocol = P_TCP,
+							    .delivery = delivery_of(k)};
 		}
-		v.ranges[v.n_ranges++] = (struct tundish_port_range){
-			.first = 8000, .last = 8999, .service = K_DSR, .protocol = P_TCP, .delivery = TUNDISH_DELIVERY_DSR};
-		v.ranges[v.n_ranges++] = (struct tundish_port_range){
-			.first = 9000, .last = 9000, .service = K_NO_SOURCE, .protocol = P_TCP, .delivery = TUNDISH_DELIVERY_IPIP};
+		v.ranges[v.n_ranges++] =
+			(struct tundish_port_range){.first = 8000,
+						    .last = 8999,
+						    .service = K_DSR,
+						    .protocol = P_TCP,
+						    .delivery = TUNDISH_DELIVERY_DSR};
+		v.ranges[v.n_ranges++] =
+			(struct tundish_port_range){.first = 9000,
+						    .last = 9000,
+						    .service = K_NO_SOURCE,
+						    .protocol = P_TCP,
+						    .delivery = TUNDISH_DELIVERY_IPIP};
 	} else if (flags & TUNDISH_VIP_SERVICE) {
-		v.ranges[v.n_ranges++] = (struct tundish_port_range){
-			.first = 0, .last = 65535, .service = K_ANY, .protocol = P_TCP, .delivery = TUNDISH_DELIVERY_WORKERS};
+		v.ranges[v.n_ranges++] =
+			(struct tundish_port_range){.first = 0,
+						    .last = 65535,
+						    .service = K_ANY,
+						    .protocol = P_TCP,
+						    .delivery = TUNDISH_DELIVERY_WORKERS};
 	}
 	rig_set_vip(&a, &v);
 }
@@ -139,12 +151,16 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 static inline void world_ranges(void)
 {
 	struct tundish_addr a = RANGES4;
-	struct tundish_vip v = {.id = ID_RANGES4, .flags = TUNDISH_VIP_SERVICE | TUNDISH_VIP_FORWARDS, .n_ranges = 64};
+	struct tundish_vip v = {.id = ID_RANGES4,
+				.flags = TUNDISH_VIP_SERVICE | TUNDISH_VIP_FORWARDS,
+				.n_ranges = 64};
 
 	for (uint16_t i = 0; i < 64; i++)
 		v.ranges[i] = (struct tundish_port_range){
-			.first = (uint16_t)(i * 100 + 1), .last = (uint16_t)(i * 100 + (i & 1 ? 1 : 50)),
-			.service = i & 1 ? K_DSR : K_IPIP4, .protocol = P_TCP,
+			.first = (uint16_t)(i * 100 + 1),
+			.last = (uint16_t)(i * 100 + (i & 1 ? 1 : 50)),
+			.service = i & 1 ? K_DSR : K_IPIP4,
+			.protocol = P_TCP,
 			.delivery = i & 1 ? TUNDISH_DELIVERY_DSR : TUNDISH_DELIVERY_IPIP};
 	rig_set_vip(&a, &v);
 }
@@ -157,7 +173,8 @@ static inline uint32_t *slot_word(enum kind service, uint32_t slot)
 /* The slot of a connection. */
 static inline uint32_t slot_of(const struct spec *s)
 {
-	return tundish_choice_slot(tundish_choice_hash(&s->src, TUNDISH_BE16(s->sport), TUNDISH_BE16(s->dport)));
+	return tundish_choice_slot(
+		tundish_choice_hash(&s->src, TUNDISH_BE16(s->sport), TUNDISH_BE16(s->dport)));
 }
 
 static inline uint32_t pending_of(enum kind service, uint32_t slot)
@@ -186,17 +203,28 @@ static inline void world_reset(void)
 
 static inline void world_make(void)
 {
-	rig.settings = (struct tundish_settings){
-		.magic = TUNDISH_MAGIC, .layout_version = TUNDISH_LAYOUT_VERSION,
-		.secret = {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull},
-		.flow_buckets = rig.flow_buckets, .flow6_buckets = rig.flow_buckets, .tuple_buckets = rig.tuple_buckets,
-		.services_max = RIG_SERVICES, .backends_max = RIG_BACKENDS, .vips_max = RIG_VIPS,
-		.syn_timeout = 60, .established_timeout = 3600, .closing_timeout = 60};
+	rig.settings =
+		(struct tundish_settings){.magic = TUNDISH_MAGIC,
+					  .layout_version = TUNDISH_LAYOUT_VERSION,
+					  .secret = {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull},
+					  .flow_buckets = rig.flow_buckets,
+					  .flow6_buckets = rig.flow_buckets,
+					  .tuple_buckets = rig.tuple_buckets,
+					  .services_max = RIG_SERVICES,
+					  .backends_max = RIG_BACKENDS,
+					  .vips_max = RIG_VIPS,
+					  .syn_timeout = 60,
+					  .established_timeout = 3600,
+					  .closing_timeout = 60};
 	rig_set_settings();
 	for (int k = K_DSR; k < K_MAX; k++) {
 		struct way_out w = way_of(k);
-		struct tundish_nexthop h = {.flags = k == K_UNKNOWN ? 0 : TUNDISH_NEXTHOP_VALID, .mtu = mtu_of(k)};
-		struct tundish_service s = {.state = TUNDISH_SERVICE_ACTIVE, .delivery = delivery_of(k), .protocol = P_TCP, .n_backends = 1};
+		struct tundish_nexthop h = {.flags = k == K_UNKNOWN ? 0 : TUNDISH_NEXTHOP_VALID,
+					    .mtu = mtu_of(k)};
+		struct tundish_service s = {.state = TUNDISH_SERVICE_ACTIVE,
+					    .delivery = delivery_of(k),
+					    .protocol = P_TCP,
+					    .n_backends = 1};
 		struct tundish_backend *b = &rig.backends[k];
 
 		memcpy(h.destination, w.dmac, 6);
@@ -210,8 +238,11 @@ static inline void world_make(void)
 			h.flags |= TUNDISH_NEXTHOP_LOCAL;
 		h.tunnel_source = w.tunnel_from;
 		rig_set_nexthop(k, &h);
-		*b = (struct tundish_backend){.nexthop = k, .service = (uint16_t)(k == K_OTHER ? K_POOL : k),
-					      .delivery = delivery_of(k), .state = TUNDISH_BACKEND_UP, .weight = 100};
+		*b = (struct tundish_backend){.nexthop = k,
+					      .service = (uint16_t)(k == K_OTHER ? K_POOL : k),
+					      .delivery = delivery_of(k),
+					      .state = TUNDISH_BACKEND_UP,
+					      .weight = 100};
 		b->address = w.tunnel_to.word[0] | w.tunnel_to.word[3] ? w.tunnel_to : BACKEND4;
 		snprintf(b->name, sizeof(b->name), "backend%d", k);
 		snprintf(s.name, sizeof(s.name), "service%d", k);
@@ -257,7 +288,8 @@ _Static_assert(TUNDISH_COUNTER_MAX <= 64, "a set of counters is one word");
 
 /* Each counter in `moved` went up by one, no other one moved, and exactly one of those
  * that end a packet did. Returns the end's index. */
-static inline uint32_t check_counters(const char *name, const struct tundish_counters *before, uint64_t moved)
+static inline uint32_t check_counters(const char *name, const struct tundish_counters *before,
+				      uint64_t moved)
 {
 	struct tundish_counters after;
 	uint32_t end = TUNDISH_COUNTER_MAX, ends = 0;
@@ -272,8 +304,9 @@ static inline uint32_t check_counters(const char *name, const struct tundish_cou
 			end = i;
 		}
 		if (by != (moved >> i & 1)) {
-			fprintf(stderr, "%s: counter %s moved by %llu, not by %llu\n", name, counter_name(i),
-				(unsigned long long)by, (unsigned long long)(moved >> i & 1));
+			fprintf(stderr, "%s: counter %s moved by %llu, not by %llu\n", name,
+				counter_name(i), (unsigned long long)by,
+				(unsigned long long)(moved >> i & 1));
 			good = false;
 		}
 	}
@@ -295,8 +328,8 @@ static inline const char *action_name(int a)
 
 /* Runs `in` and checks all that is to be seen of it. want NULL: it stays as it was,
  * or where it is dropped, nobody looks at it. */
-static inline void expect_split(const char *name, const struct packet *in, uint32_t linear, int action,
-				const struct packet *want, uint64_t moved)
+static inline void expect_split(const char *name, const struct packet *in, uint32_t linear,
+				int action, const struct packet *want, uint64_t moved)
 {
 	struct tundish_counters before;
 	struct packet out;
@@ -306,7 +339,8 @@ static inline void expect_split(const char *name, const struct packet *in, uint3
 	r = rig_run_split(in, &out, linear);
 	if (r != action) {
 		packet_print("in", in);
-		fprintf(stderr, "%s: verdict %s (%d), not %s\n", name, action_name(r), r, action_name(action));
+		fprintf(stderr, "%s: verdict %s (%d), not %s\n", name, action_name(r), r,
+			action_name(action));
 		check_counters(name, &before, moved);
 		fail_msg("%s", name);
 	}
@@ -329,15 +363,15 @@ static inline void expect_split(const char *name, const struct packet *in, uint3
 	}
 }
 
-static inline void expect(const char *name, const struct packet *in, int action, const struct packet *want,
-			  uint64_t moved)
+static inline void expect(const char *name, const struct packet *in, int action,
+			  const struct packet *want, uint64_t moved)
 {
 	expect_split(name, in, 0, action, want, moved);
 }
 
 /* The same from a clean state, so that no flow and no sampling plays in. */
-static inline void expect_fresh(const char *name, const struct packet *in, int action, const struct packet *want,
-				uint64_t moved)
+static inline void expect_fresh(const char *name, const struct packet *in, int action,
+				const struct packet *want, uint64_t moved)
 {
 	static int dirty = 1;
 

@@ -97,11 +97,13 @@ static void check_most(void)
 		if (!flow_at(i, &f))
 			continue;
 		service = rig.backends[f.v.live.backend].service;
-		slot = tundish_choice_slot(tundish_choice_hash(&f.client, f.client_port_be, f.port_be));
+		slot = tundish_choice_slot(
+			tundish_choice_hash(&f.client, f.client_port_be, f.port_be));
 		for (uint32_t j = 0; j < flow_entries(); j++)
 			n += flow_at(j, &g) && tundish_flow_half_open(g.v) &&
 			     rig.backends[g.v.live.backend].service == service &&
-			     tundish_choice_slot(tundish_choice_hash(&g.client, g.client_port_be, g.port_be)) == slot;
+			     tundish_choice_slot(tundish_choice_hash(&g.client, g.client_port_be,
+								     g.port_be)) == slot;
 		if (pending_of(service, slot) != n)
 			wrong = "a slot's half-open count is not its half-open flows";
 	}
@@ -118,7 +120,8 @@ static void forget_all(void)
 	for (uint32_t i = 0; i < flow_entries(); i++)
 		if (flow_at(i, &f))
 			*slot_word(rig.backends[f.v.live.backend].service,
-				   tundish_choice_slot(tundish_choice_hash(&f.client, f.client_port_be, f.port_be))) &=
+				   tundish_choice_slot(tundish_choice_hash(
+					   &f.client, f.client_port_be, f.port_be))) &=
 				TUNDISH_SLOT_PENDING_ONE - 1;
 	memset(rig.flows, 0, sizeof(*rig.flows) * rig.flow_buckets);
 	memset(rig.flows6, 0, sizeof(*rig.flows6) * rig.flow_buckets);
@@ -151,33 +154,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint32_t op = byte_of(&in);
 
 		switch (op % 16) {
-		case 0:
-			rig_now_ns += (uint64_t)word_of(&in) << (TUNDISH_TICK_SHIFT - 8);
-			continue;
+		case 0: rig_now_ns += (uint64_t)word_of(&in) << (TUNDISH_TICK_SHIFT - 8); continue;
 		case 1:
 			give_slots(op & 16 ? K_OTHER : K_POOL, true);
 			given = true;
 			continue;
-		case 2:
-			rig.backends[K_OTHER].state = (uint8_t)(1 + op / 16 % 5);
-			continue;
+		case 2: rig.backends[K_OTHER].state = (uint8_t)(1 + op / 16 % 5); continue;
 		case 3:
 			rig_fib_result = op & 16 ? 0 : BPF_FIB_LKUP_RET_NO_NEIGH;
 			rig_fib.ifindex = op & 32 ? RIG_INGRESS : 9;
 			rig_fib.mtu_result = (uint16_t)word_of(&in);
 			continue;
 		case 4:
-		case 5:
-			raw_packet(&in, &p);
-			break;
+		case 5: raw_packet(&in, &p); break;
 		case 6:
 		case 7:
 		case 8:
-		case 9:
-			changed_packet(&in, &p);
-			break;
-		default:
-			segment_packet(&in, &p);
+		case 9: changed_packet(&in, &p); break;
+		default: segment_packet(&in, &p);
 		}
 		check_any("fuzzed", &p, NULL);
 	}

@@ -32,15 +32,15 @@ static void rig_step(void);
 #undef READ_ONCE
 #undef WRITE_ONCE
 #define READ_ONCE(x) (rig_step(), *(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v)                              \
-	do {                                          \
-		rig_step();                           \
-		*(volatile __typeof__(x) *)&(x) = (v); \
+#define WRITE_ONCE(x, v)                                                                           \
+	do {                                                                                       \
+		rig_step();                                                                        \
+		*(volatile __typeof__(x) *)&(x) = (v);                                             \
 	} while (0)
 #define __sync_val_compare_and_swap(p, o, n) (rig_step(), __sync_val_compare_and_swap(p, o, n))
-#define __sync_lock_test_and_set(p, v) (rig_step(), __sync_lock_test_and_set(p, v))
-#define __sync_fetch_and_add(p, v) (rig_step(), __sync_fetch_and_add(p, v))
-#define __sync_fetch_and_and(p, v) (rig_step(), __sync_fetch_and_and(p, v))
+#define __sync_lock_test_and_set(p, v)	     (rig_step(), __sync_lock_test_and_set(p, v))
+#define __sync_fetch_and_add(p, v)	     (rig_step(), __sync_fetch_and_add(p, v))
+#define __sync_fetch_and_and(p, v)	     (rig_step(), __sync_fetch_and_and(p, v))
 #endif
 
 #include "tundish.bpf.c"
@@ -48,7 +48,13 @@ static void rig_step(void);
 struct rig rig;
 const char *rig_error;
 
-enum { RIG_NATIVE_CPUS = 4, RIG_HEADROOM = 256, RIG_FRAME_MIN_ROOM = 40, RIG_ARENA = 16384, RIG_PAGE = 4096 };
+enum {
+	RIG_NATIVE_CPUS = 4,
+	RIG_HEADROOM = 256,
+	RIG_FRAME_MIN_ROOM = 40,
+	RIG_ARENA = 16384,
+	RIG_PAGE = 4096
+};
 enum rig_place { RIG_AT_END, RIG_AT_START };
 
 static enum rig_place rig_place;
@@ -68,14 +74,41 @@ struct rig_map {
 	uint8_t *bytes;
 };
 
-enum { M_SERVICES, M_MAGLEV, M_BACKENDS, M_NEXTHOPS, M_FLOWS, M_FLOWS6, M_TUPLES, M_TRAFFIC, M_COUNTERS,
-       M_SETTINGS, M_TRACE, M_QUERIES, M_FOUND_HOPS, M_COUNT };
+enum {
+	M_SERVICES,
+	M_MAGLEV,
+	M_BACKENDS,
+	M_NEXTHOPS,
+	M_FLOWS,
+	M_FLOWS6,
+	M_TUPLES,
+	M_TRAFFIC,
+	M_COUNTERS,
+	M_SETTINGS,
+	M_TRACE,
+	M_QUERIES,
+	M_FOUND_HOPS,
+	M_COUNT
+};
 
 static struct rig_map rig_maps[M_COUNT] = {
-#define A(name, entries, per_cpu) {#name, &name, sizeof(*name.value), entries, per_cpu, NULL}
-	A(services, RIG_SERVICES, 0), A(maglev, RIG_SERVICES, 0), A(backends, RIG_BACKENDS, 0),
-	A(nexthops, RIG_NEXTHOPS, 0), A(flows, 0, 0), A(flows6, 0, 0), A(tuples, 0, 0),
-	A(traffic, RIG_BACKENDS, 1), A(counters, 1, 1), A(settings, 1, 0), A(trace, 1, 0), A(queries, 2, 1), A(found_hops, 2, 1),
+#define A(name, entries, per_cpu)                                                                  \
+	{                                                                                          \
+#name, &name, sizeof(*name.value), entries, per_cpu, NULL                          \
+	}
+	A(services, RIG_SERVICES, 0),
+	A(maglev, RIG_SERVICES, 0),
+	A(backends, RIG_BACKENDS, 0),
+	A(nexthops, RIG_NEXTHOPS, 0),
+	A(flows, 0, 0),
+	A(flows6, 0, 0),
+	A(tuples, 0, 0),
+	A(traffic, RIG_BACKENDS, 1),
+	A(counters, 1, 1),
+	A(settings, 1, 0),
+	A(trace, 1, 0),
+	A(queries, 2, 1),
+	A(found_hops, 2, 1),
 #undef A
 };
 
@@ -103,7 +136,8 @@ void *bpf_map_lookup_elem(void *map, const void *key)
 			continue;
 		if (index >= m->entries)
 			return NULL;
-		return m->bytes + ((size_t)(m->per_cpu ? rig_cpu : 0) * m->entries + index) * m->value;
+		return m->bytes +
+		       ((size_t)(m->per_cpu ? rig_cpu : 0) * m->entries + index) * m->value;
 	}
 	fprintf(stderr, "a map that rig_native.h does not know of\n");
 	abort();
@@ -267,7 +301,8 @@ int rig_open(uint32_t n_flow_buckets, uint32_t n_tuple_buckets)
 	for (int i = 0; i < M_COUNT; i++) {
 		struct rig_map *m = &rig_maps[i];
 
-		m->bytes = calloc((size_t)m->entries * (m->per_cpu ? RIG_NATIVE_CPUS : 1), m->value);
+		m->bytes =
+			calloc((size_t)m->entries * (m->per_cpu ? RIG_NATIVE_CPUS : 1), m->value);
 		if (!m->bytes)
 			abort();
 	}
@@ -291,8 +326,8 @@ void rig_close(void)
 	}
 }
 
-static int rig_program(const struct packet *in, struct packet *out, uint32_t linear, int (*program)(struct xdp_md *),
-		       uint8_t *arena, uint8_t *rest)
+static int rig_program(const struct packet *in, struct packet *out, uint32_t linear,
+		       int (*program)(struct xdp_md *), uint8_t *arena, uint8_t *rest)
 {
 	struct rig_frame f = {.rest = rest};
 	uint8_t *data;

@@ -33,19 +33,42 @@ static void test_siphash_vectors(void **state)
 		{{0, 0}, 3, {1, 2, 3}, 0x8acb65135d8f2da1ull},
 		{{0, 0}, 2, {~0ull, ~0ull}, 0x35029a3b6274a39bull},
 		{{0, 0}, 3, {~0ull, ~0ull, ~0ull}, 0x1b8698f54a7f563bull},
-		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull}, 2, {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull}, 0x12e9d283f9f37002ull},
-		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull}, 3, {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull, 0x1716151413121110ull}, 0x19b4e5f288f874ceull},
+		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull},
+		 2,
+		 {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull},
+		 0x12e9d283f9f37002ull},
+		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull},
+		 3,
+		 {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull, 0x1716151413121110ull},
+		 0x19b4e5f288f874ceull},
 		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull}, 2, {1, 2}, 0x8cf4c344e3f0da5aull},
-		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull}, 3, {1, 2, 3}, 0xf561da130e1bdeafull},
-		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull}, 2, {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull}, 0x339176f3ac59ce05ull},
-		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull}, 3, {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull, 0x1716151413121110ull}, 0xae431c6fb201ce8bull},
-		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull}, 2, {~0ull, ~0ull}, 0xb7c4f7681ad15316ull},
-		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull}, 3, {~0ull, ~0ull, ~0ull}, 0x07ce07f621faef71ull},
+		{{0xaed66ce184be2329ull, 0xebe9bbf1f1499052ull},
+		 3,
+		 {1, 2, 3},
+		 0xf561da130e1bdeafull},
+		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull},
+		 2,
+		 {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull},
+		 0x339176f3ac59ce05ull},
+		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull},
+		 3,
+		 {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull, 0x1716151413121110ull},
+		 0xae431c6fb201ce8bull},
+		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull},
+		 2,
+		 {~0ull, ~0ull},
+		 0xb7c4f7681ad15316ull},
+		{{0xdc504fd368cd90afull, 0xb920bb9ffe99e9c1ull},
+		 3,
+		 {~0ull, ~0ull, ~0ull},
+		 0x07ce07f621faef71ull},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint64_t h = rows[i].words == 2 ? tundish_siphash2(&rows[i].key, rows[i].in[0], rows[i].in[1])
-						: tundish_siphash(&rows[i].key, rows[i].in[0], rows[i].in[1], rows[i].in[2]);
+		uint64_t h = rows[i].words == 2
+				     ? tundish_siphash2(&rows[i].key, rows[i].in[0], rows[i].in[1])
+				     : tundish_siphash(&rows[i].key, rows[i].in[0], rows[i].in[1],
+						       rows[i].in[2]);
 
 		assert_int_equal(h, rows[i].out);
 	}
@@ -60,12 +83,15 @@ static void test_choice(void **state)
 
 	assert_int_equal(tundish_choice_slot(0), 0);
 	assert_int_equal(tundish_choice_slot(~0u), TUNDISH_MAGLEV_SLOTS - 1);
-	assert_int_equal(tundish_choice_hash(&a4, TUNDISH_BE16(40000), TUNDISH_BE16(80)), 0x1a3b8a16u);
-	assert_int_equal(tundish_choice_hash(&a6, TUNDISH_BE16(40000), TUNDISH_BE16(80)), 0x420b3d56u);
+	assert_int_equal(tundish_choice_hash(&a4, TUNDISH_BE16(40000), TUNDISH_BE16(80)),
+			 0x1a3b8a16u);
+	assert_int_equal(tundish_choice_hash(&a6, TUNDISH_BE16(40000), TUNDISH_BE16(80)),
+			 0x420b3d56u);
 	/* ports of one client spread as random numbers would */
 	for (uint32_t i = 0; i < 1 << 22; i++) {
 		a4.word[3] = CLIENT4.word[3] + (i >> 16 << 24);
-		load[tundish_choice_slot(tundish_choice_hash(&a4, (uint16_t)i, TUNDISH_BE16(80)))]++;
+		load[tundish_choice_slot(
+			tundish_choice_hash(&a4, (uint16_t)i, TUNDISH_BE16(80)))]++;
 	}
 	mean /= TUNDISH_MAGLEV_SLOTS;
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
@@ -114,13 +140,15 @@ static void test_find_port(void **state)
 		uint32_t at = 0;
 
 		for (uint32_t r = 0; r < v.n_ranges; r++) {
-			uint32_t first = at + (uint32_t)(roll() % 3 ? roll() % 1000 : 0), last = first + (uint32_t)(roll() % 2 ? roll() % 1000 : 0);
+			uint32_t first = at + (uint32_t)(roll() % 3 ? roll() % 1000 : 0),
+				 last = first + (uint32_t)(roll() % 2 ? roll() % 1000 : 0);
 
 			if (last > 65535) {
 				v.n_ranges = (uint16_t)r;
 				break;
 			}
-			v.ranges[r] = (struct tundish_port_range){(uint16_t)first, (uint16_t)last, (uint16_t)(r + 1), P_TCP, 1};
+			v.ranges[r] = (struct tundish_port_range){(uint16_t)first, (uint16_t)last,
+								  (uint16_t)(r + 1), P_TCP, 1};
 			at = last + 1;
 		}
 		for (uint32_t port = 0; port < 65536; port += 1 + (uint32_t)(roll() % 97)) {
@@ -146,7 +174,8 @@ static void test_steps(void **state)
 	for (int i = 0; i < 2000000; i++) {
 		union tundish_flow_value v = {.raw = roll()};
 		struct tundish_flow_step s;
-		uint32_t segment = (uint32_t)roll() & 15, seq = (uint32_t)roll(), owner = 1 + (uint32_t)(roll() % 1000);
+		uint32_t segment = (uint32_t)roll() & 15, seq = (uint32_t)roll(),
+			 owner = 1 + (uint32_t)(roll() % 1000);
 		int pending, active;
 
 		v.live.state = 1 + roll() % 4;
@@ -158,18 +187,22 @@ static void test_steps(void **state)
 			continue;
 		s = tundish_flow_next(v, segment, seq, owner, (uint32_t)roll());
 		pending = tundish_flow_half_open(s.value) - tundish_flow_half_open(v);
-		assert_int_equal(pending, !!(s.effects & TUNDISH_EFFECT_PENDING_ADD) - !!(s.effects & TUNDISH_EFFECT_PENDING_SUB));
+		assert_int_equal(pending, !!(s.effects & TUNDISH_EFFECT_PENDING_ADD) -
+						  !!(s.effects & TUNDISH_EFFECT_PENDING_SUB));
 		active = stands(s.value) - stands(v);
-		assert_int_equal(active, !!(s.effects & TUNDISH_EFFECT_OPENED) - !!(s.effects & TUNDISH_EFFECT_CLOSED));
+		assert_int_equal(active, !!(s.effects & TUNDISH_EFFECT_OPENED) -
+						 !!(s.effects & TUNDISH_EFFECT_CLOSED));
 		assert_int_equal(!!(s.effects & TUNDISH_EFFECT_FREED), s.value.raw == 0);
 		if (s.value.raw) {
-			assert_true(s.value.live.state >= TUNDISH_FLOW_SYN && s.value.live.state <= TUNDISH_FLOW_CLOSING);
+			assert_true(s.value.live.state >= TUNDISH_FLOW_SYN &&
+				    s.value.live.state <= TUNDISH_FLOW_CLOSING);
 			assert_int_equal(s.value.live.vip, v.live.vip);
 			/* a connection that stands stays where it is */
 			if (stands(v))
 				assert_int_equal(s.value.live.backend, v.live.backend);
 			else
-				assert_true(s.value.live.backend == v.live.backend || s.value.live.backend == owner);
+				assert_true(s.value.live.backend == v.live.backend ||
+					    s.value.live.backend == owner);
 			assert_true(s.value.raw != ~0ull);
 		}
 		/* nobody gets established but by an ACK that fits */
@@ -183,8 +216,11 @@ static void test_steps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_siphash_vectors), cmocka_unit_test(test_choice), cmocka_unit_test(test_csum),
-		cmocka_unit_test(test_find_port), cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_siphash_vectors),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_csum),
+		cmocka_unit_test(test_find_port),
+		cmocka_unit_test(test_steps),
 	};
 
 	return cmocka_run_group_tests_name("native: headers", tests, NULL, NULL);

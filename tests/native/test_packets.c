@@ -26,19 +26,23 @@ static void case_fib(void **state)
 		sent(&want, &in, &w);
 		rig_fib.mtu_result = 1500;
 		rig_fib.ifindex = RIG_INGRESS;
-		expect_fresh("route table, same NIC", &in, XDP_TX, &want, C(fib_lookup) | C(sent_dsr));
+		expect_fresh("route table, same NIC", &in, XDP_TX, &want,
+			     C(fib_lookup) | C(sent_dsr));
 		assert_int_equal(rig_fib_asked.ifindex, RIG_INGRESS);
 		assert_int_equal(rig_fib_asked.ipv4_dst, BACKEND4.word[3]);
 		rig_fib.ifindex = 9;
-		expect_fresh("route table, another NIC", &in, XDP_REDIRECT, &want, C(fib_lookup) | C(sent_dsr));
+		expect_fresh("route table, another NIC", &in, XDP_REDIRECT, &want,
+			     C(fib_lookup) | C(sent_dsr));
 		assert_int_equal(rig_redirected, 9);
 		rig_fib.mtu_result = v6 ? 159 : 139;
 		too_big(&want, &in, rig_fib.mtu_result);
-		expect_fresh("route table's MTU", &in, XDP_TX, &want, C(fib_lookup) | C(sent_icmp_too_big));
+		expect_fresh("route table's MTU", &in, XDP_TX, &want,
+			     C(fib_lookup) | C(sent_icmp_too_big));
 	}
 	for (rig_fib_result = -22; rig_fib_result < 10; rig_fib_result++) {
 		if (rig_fib_result)
-			expect_fresh("no route", &in, XDP_DROP, NULL, C(fib_lookup) | C(drop_no_nexthop));
+			expect_fresh("no route", &in, XDP_DROP, NULL,
+				     C(fib_lookup) | C(drop_no_nexthop));
 	}
 	rig_fib_result = BPF_FIB_LKUP_RET_NO_NEIGH;
 }
@@ -73,11 +77,13 @@ static void case_split(void **state)
 			world_reset();
 			rig_counters(&before);
 			s = rig_run_split(&whole, &out, linear);
-			if (s == XDP_DROP || (s == XDP_PASS && out.len == whole.len && !memcmp(out.data, whole.data, out.len))) {
+			if (s == XDP_DROP || (s == XDP_PASS && out.len == whole.len &&
+					      !memcmp(out.data, whole.data, out.len))) {
 				refused++;
 				/* the ports are read by copy: once the IP header is linear nothing is refused */
 				if (r != s && linear >= 14 + 8 + 128 + 60)
-					fail_msg("sample %u split at %u: %s", i, linear, action_name(s));
+					fail_msg("sample %u split at %u: %s", i, linear,
+						 action_name(s));
 				continue;
 			}
 			if (s != r || out.len != one.len || memcmp(out.data, one.data, out.len))
@@ -103,14 +109,16 @@ static void case_no_headroom(void **state)
 				continue;
 			build(&in, &s);
 			if (k == K_DSR)
-				expect_fresh("needs no room", &in, XDP_TX, sent(&out, &in, &w), C(sent_dsr));
+				expect_fresh("needs no room", &in, XDP_TX, sent(&out, &in, &w),
+					     C(sent_dsr));
 			else
 				expect_fresh("no headroom", &in, XDP_DROP, NULL, C(drop_headroom));
 		}
 		struct spec s = data_of(v6, port_of(K_NARROW));
 
 		s.payload = 1400;
-		expect_fresh("no headroom for ICMP", build(&in, &s), XDP_DROP, NULL, C(drop_headroom));
+		expect_fresh("no headroom for ICMP", build(&in, &s), XDP_DROP, NULL,
+			     C(drop_headroom));
 	}
 	case_changed(state);
 	case_cut(state);
@@ -119,9 +127,15 @@ static void case_no_headroom(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_DELIVER, CASES_ODD, CASES_ICMP, CASES_TUNNEL, CASES_HOSTILE,
-					   cmocka_unit_test(case_fib), cmocka_unit_test(case_redirect_target),
-					   cmocka_unit_test(case_split), cmocka_unit_test(case_no_headroom)};
+	const struct CMUnitTest tests[] = {CASES_DELIVER,
+					   CASES_ODD,
+					   CASES_ICMP,
+					   CASES_TUNNEL,
+					   CASES_HOSTILE,
+					   cmocka_unit_test(case_fib),
+					   cmocka_unit_test(case_redirect_target),
+					   cmocka_unit_test(case_split),
+					   cmocka_unit_test(case_no_headroom)};
 	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_TRACE}, full[] = {CASES_FULL};
 	int r;
 

@@ -68,7 +68,8 @@ static bool quit;
 static void *worker(void *arg)
 {
 	static __thread uint8_t rest[PACKET_MAX];
-	uint8_t *arena = mmap(NULL, RIG_ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint8_t *arena = mmap(NULL, RIG_ARENA, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	struct packet out;
 
 	if (arena == MAP_FAILED)
@@ -136,12 +137,15 @@ static const char *round_wrong(int v6)
 	if (wrong && getenv("V"))
 		for (int t = 0; t < THREADS; t++)
 			for (int i = 0; i < jobs[t].n; i++)
-				fprintf(stderr, "CPU %d: client ...%02x:%u flags %02x\n", t, jobs[t].in[i].data[v6 ? 37 : 29],
-					get16(jobs[t].in[i].data + (v6 ? 54 : 34)), jobs[t].in[i].data[v6 ? 67 : 47]);
+				fprintf(stderr, "CPU %d: client ...%02x:%u flags %02x\n", t,
+					jobs[t].in[i].data[v6 ? 37 : 29],
+					get16(jobs[t].in[i].data + (v6 ? 54 : 34)),
+					jobs[t].in[i].data[v6 ? 67 : 47]);
 	return wrong;
 }
 
-static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags, uint32_t rounds, uint32_t connections, bool fresh)
+static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags, uint32_t rounds,
+			uint32_t connections, bool fresh)
 {
 	pthread_t threads[THREADS];
 
@@ -170,7 +174,9 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					struct conn c = connection(v6, (roll() >> 8) % connections);
 
 					c.s.flags = flags[(roll() >> 8) % n_flags];
-					c.s.seq = c.s.sport * 1000u + (c.s.flags != F_SYN); /* or one entry's word is another's */
+					c.s.seq = c.s.sport * 1000u +
+						  (c.s.flags !=
+						   F_SYN); /* or one entry's word is another's */
 					build(&jobs[t].in[i], &c.s);
 				}
 			}
@@ -185,7 +191,8 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 
 					*slot_word(K_POOL, slot_of(&c.s)) = K_POOL;
 				}
-				rig.backends[K_POOL].connections_active = rig.backends[K_POOL].connections_total = 0;
+				rig.backends[K_POOL].connections_active =
+					rig.backends[K_POOL].connections_total = 0;
 			}
 		}
 		quit = true;
@@ -201,7 +208,8 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 			rig_counters(&n);
 			for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
 				totals += tuple_at(i)->value.total;
-			assert_int_equal(n.flow_established, rig.backends[K_POOL].connections_total);
+			assert_int_equal(n.flow_established,
+					 rig.backends[K_POOL].connections_total);
 			assert_int_equal(n.tuple_evicted, 0);
 			/* who loses a race too often goes without an entry, and is counted */
 			assert_true(n.flow_full + n.tuple_full < 2 + rounds / 1000);

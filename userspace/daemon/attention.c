@@ -86,9 +86,6 @@ static void interfaces(const struct td_daemon *d, json_t *list)
 			    a->note[0] ? a->note
 				       : "generic mode: several times the cost per packet",
 			    "use a driver with native XDP, or expect less");
-		else if (a->note[0])
-			add(list, what, a->note,
-			    "nothing, where no other XDP program is needed there");
 	}
 }
 
