@@ -90,28 +90,28 @@ struct tundish_siphash_key {
 		v2 = TUNDISH_ROTL64(v2, 32);                                                       \
 	} while (0)
 
-/* SipHash-1-3 of three 64-bit words; the length byte of the last block is 24. */
-TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u64 a, __u64 b,
-				     __u64 c)
+#define TUNDISH_SIPBLOCK(m)                                                                        \
+	do {                                                                                       \
+		v3 ^= (m);                                                                         \
+		TUNDISH_SIPROUND;                                                                  \
+		v0 ^= (m);                                                                         \
+	} while (0)
+
+/* SipHash-1-3 of n 64-bit words, three or two: `n` is a constant where it is called. */
+TUNDISH_INLINE __u64 tundish_siphash_words(const struct tundish_siphash_key *key, const int n,
+					   __u64 a, __u64 b, __u64 c)
 {
 	__u64 v0 = key->k0 ^ 0x736f6d6570736575ull;
 	__u64 v1 = key->k1 ^ 0x646f72616e646f6dull;
 	__u64 v2 = key->k0 ^ 0x6c7967656e657261ull;
 	__u64 v3 = key->k1 ^ 0x7465646279746573ull;
-	const __u64 last = (__u64)24 << 56;
+	const __u64 last = (__u64)n * 8 << 56; /* the length in bytes */
 
-	v3 ^= a;
-	TUNDISH_SIPROUND;
-	v0 ^= a;
-	v3 ^= b;
-	TUNDISH_SIPROUND;
-	v0 ^= b;
-	v3 ^= c;
-	TUNDISH_SIPROUND;
-	v0 ^= c;
-	v3 ^= last;
-	TUNDISH_SIPROUND;
-	v0 ^= last;
+	TUNDISH_SIPBLOCK(a);
+	TUNDISH_SIPBLOCK(b);
+	if (n == 3)
+		TUNDISH_SIPBLOCK(c);
+	TUNDISH_SIPBLOCK(last);
 	v2 ^= 0xff;
 	TUNDISH_SIPROUND;
 	TUNDISH_SIPROUND;
@@ -119,29 +119,15 @@ TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u6
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 
-/* SipHash-1-3 of two 64-bit words; the length byte of the last block is 16. */
+TUNDISH_INLINE __u64 tundish_siphash(const struct tundish_siphash_key *key, __u64 a, __u64 b,
+				     __u64 c)
+{
+	return tundish_siphash_words(key, 3, a, b, c);
+}
+
 TUNDISH_INLINE __u64 tundish_siphash2(const struct tundish_siphash_key *key, __u64 a, __u64 b)
 {
-	__u64 v0 = key->k0 ^ 0x736f6d6570736575ull;
-	__u64 v1 = key->k1 ^ 0x646f72616e646f6dull;
-	__u64 v2 = key->k0 ^ 0x6c7967656e657261ull;
-	__u64 v3 = key->k1 ^ 0x7465646279746573ull;
-	const __u64 last = (__u64)16 << 56;
-
-	v3 ^= a;
-	TUNDISH_SIPROUND;
-	v0 ^= a;
-	v3 ^= b;
-	TUNDISH_SIPROUND;
-	v0 ^= b;
-	v3 ^= last;
-	TUNDISH_SIPROUND;
-	v0 ^= last;
-	v2 ^= 0xff;
-	TUNDISH_SIPROUND;
-	TUNDISH_SIPROUND;
-	TUNDISH_SIPROUND;
-	return v0 ^ v1 ^ v2 ^ v3;
+	return tundish_siphash_words(key, 2, a, b, 0);
 }
 
 #endif
