@@ -35,6 +35,7 @@ struct td_sweep {
 	struct td_sweep_counts counts, last;
 	uint32_t *flows_of;	/* by backend, in this pass */
 	uint8_t *gone_at_start; /* by backend */
+	uint8_t *used;		/* by service: it has backends */
 	uint64_t *changed_ns;	/* by service: its owners' last change */
 	uint64_t **needs;	/* by service: a set of slots; NULL: empty */
 };
@@ -48,6 +49,7 @@ struct td_sweep *td_sweep_free(struct td_sweep *s)
 	free(s->needs);
 	free(s->flows_of);
 	free(s->gone_at_start);
+	free(s->used);
 	free(s->changed_ns);
 	free(s);
 	return NULL;
@@ -63,9 +65,10 @@ struct td_sweep *td_sweep_new(uint32_t backends_max, uint32_t services_max)
 	s->services_max = services_max;
 	s->flows_of = calloc(backends_max, sizeof(*s->flows_of));
 	s->gone_at_start = calloc(backends_max, sizeof(*s->gone_at_start));
+	s->used = calloc(services_max, sizeof(*s->used));
 	s->changed_ns = calloc(services_max, sizeof(*s->changed_ns));
 	s->needs = calloc(services_max, sizeof(*s->needs));
-	if (!s->flows_of || !s->gone_at_start || !s->changed_ns || !s->needs)
+	if (!s->flows_of || !s->gone_at_start || !s->used || !s->changed_ns || !s->needs)
 		return td_sweep_free(s);
 	return s;
 }
@@ -301,9 +304,14 @@ static void begin(struct td_sweep *s, const struct td_sweep_tables *t, uint64_t 
 	s->started_ns = now_ns;
 	s->counts = (struct td_sweep_counts){0};
 	memset(s->flows_of, 0, s->backends_max * sizeof(*s->flows_of));
-	for (uint32_t i = 0; i < s->backends_max; i++)
-		s->gone_at_start[i] =
-			t->backends[i].state == TUNDISH_BACKEND_GONE && !t->backends[i].weight;
+	memset(s->used, 0, s->services_max * sizeof(*s->used));
+	for (uint32_t i = 0; i < s->backends_max; i++) {
+		const struct tundish_backend *b = &t->backends[i];
+
+		s->gone_at_start[i] = b->state == TUNDISH_BACKEND_GONE && !b->weight;
+		if (b->state != TUNDISH_BACKEND_FREE && b->service < s->services_max)
+			s->used[b->service] = 1;
+	}
 	for (uint32_t i = 0; i < s->services_max; i++)
 		if (s->needs[i])
 			memset(s->needs[i], 0, SET_WORDS * sizeof(uint64_t));
@@ -312,7 +320,7 @@ static void begin(struct td_sweep *s, const struct td_sweep_tables *t, uint64_t 
 
 static void settle_row(struct td_sweep *s, const struct td_sweep_tables *t, uint32_t service)
 {
-	struct tundish_maglev *row = service ? t->row(t->context, service) : NULL;
+	struct tundish_maglev *row = s->used[service] ? t->row(t->context, service) : NULL;
 	const uint64_t *needs = s->needs[service];
 
 	if (!row || s->changed_ns[service] > s->started_ns ||

@@ -92,6 +92,8 @@ struct td_daemon {
 
 	struct td_sweep *sweep;
 	uint32_t sweep_done, sweep_ticks; /* slices of this pass, and timer ticks */
+	uint32_t sweep_pace;		  /* ticks that this pass shall take */
+	uint64_t sweep_cost_ns;		  /* spent on this pass so far */
 
 	struct td_sample *samples; /* [backends_max] */
 	uint64_t sampled_ns;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The sweep's pace: a timer each 50 ms, at most 2 ms of work, and no faster than
- * a pass in some four seconds; and what follows from a complete pass: backends
- * and services that are gone and have no flow left are freed.
+ * The sweep's pace: a timer each 50 ms, and a pass in four seconds or as many as
+ * keep it below 0.4% of one core, measured on the pass before: far fewer than one
+ * request in a hundred shall meet it on its CPU. And what follows from a complete
+ * pass: backends and services that are gone and have no flow left are freed.
  */
 #include "daemon/daemon.h"
 
 #define TICK_USEC	  50000ull
-#define TICKS_PER_PASS	  80u
+#define TICKS_PER_PASS	  80u /* at least */
+#define TICKS_MOST	  (60 * 1000000ull / TICK_USEC)
+#define COST_SHARE	  250u /* a pass lasts at least so many times what it costs */
 #define BUCKETS_PER_SLICE 256u
 #define BUDGET_NS	  (2 * TD_NS_PER_MS)
 
@@ -98,18 +101,24 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		return 0;
 	td_sweep_tables_of(d, &t);
 	d->sweep_ticks++;
-	planned =
-		(uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / TICKS_PER_PASS;
+	planned = (uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / d->sweep_pace;
 	while (d->sweep_done < planned && now - start < BUDGET_NS) {
 		d->sweep_done++;
 		if (td_sweep_slice(d->sweep, &t, now, BUCKETS_PER_SLICE)) {
+			d->sweep_cost_ns += td_now_ns() - start;
+			d->sweep_pace =
+				TD_MAX(TICKS_PER_PASS,
+				       TD_MIN(d->sweep_cost_ns * COST_SHARE / (TICK_USEC * 1000),
+					      TICKS_MOST));
 			d->sweep_done = d->sweep_ticks = 0;
+			d->sweep_cost_ns = 0;
 			free_backends(d, &t);
 			free_services(d);
-			break;
+			return 0;
 		}
 		now = td_now_ns();
 	}
+	d->sweep_cost_ns += now - start;
 	return 0;
 }
 
@@ -117,6 +126,7 @@ int td_sweeper_open(struct td_daemon *d)
 {
 	uint64_t now;
 
+	d->sweep_pace = TICKS_PER_PASS;
 	d->sweep = td_sweep_new(d->settings.backends_max, d->settings.services_max);
 	if (!d->sweep)
 		return -ENOMEM;
