@@ -63,7 +63,8 @@ SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
-SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo $(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/bench/*.sh tests/net/*.sh)
+SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo \
+	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/*/*.sh scripts/completion/*.bash)
 READY	:= $(BUILD)/.ready
 
 .PHONY: all setup tests benches test test-soak bench fuzz fuzzers demo format lint install clean help
@@ -86,10 +87,6 @@ $(READY): scripts/setup
 
 # ---- data path ----------------------------------------------------------------
 $(BUILD)/%.bpf.o: bpf/%.bpf.c | $(READY)
-	$(call say,BPF,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
-
-$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c | $(READY)
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
 
@@ -177,6 +174,7 @@ format: ## formats all C files as .clang-format says
 
 lint: ## includes, style, static analysis, manuals
 	$(Q)scripts/check-includes
+	$(Q)scripts/check-manuals
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
 	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
 		--suppress=missingInclude --suppress=nullPointerRedundantCheck --suppress=memleak \
@@ -197,7 +195,9 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	$(foreach m,$(MANUALS),install -D -m 0644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
 	$(foreach u,$(wildcard scripts/*.service),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u));)
+	sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/*tundish*.service
 	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
+	install -m 0644 include/tundish/README.md $(DESTDIR)$(PREFIX)/share/doc/tundish/maps.md
 	$(foreach c,$(wildcard scripts/completion/*.bash),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$(basename $(notdir $(c)));)
 
 clean: ## removes all that was made

@@ -254,8 +254,16 @@ struct tundish_settings {
 #define TUNDISH_MAPS(X)                                                                            \
 	X(vips)                                                                                    \
 	X(services)                                                                                \
-	X(maglev) X(backends) X(nexthops) X(flows) X(flows6) X(tuples) X(traffic) X(counters)      \
-		X(settings) X(trace)
+	X(maglev)                                                                                  \
+	X(backends)                                                                                \
+	X(nexthops)                                                                                \
+	X(flows)                                                                                   \
+	X(flows6)                                                                                  \
+	X(tuples)                                                                                  \
+	X(traffic)                                                                                 \
+	X(counters)                                                                                \
+	X(settings)                                                                                \
+	X(trace)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

@@ -21,7 +21,7 @@
 	X(service, "service number %u")                                                            \
 	X(slot, "Maglev slot %u")                                                                  \
 	X(owner, "slot belongs to backend number %u")                                              \
-	X(ask, "slot asks the flow table, %u half-open")                                           \
+	X(ask, "flow table is asked, %u half-open in the slot")                                    \
 	X(flow_hit, "flow is known in state %u")                                                   \
 	X(flow_miss, "flow is not known")                                                          \
 	X(flow_backend, "flow belongs to backend number %u")                                       \

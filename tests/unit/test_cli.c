@@ -545,6 +545,41 @@ static void test_a_hundred_thousand_rows(void **state)
 	assert_true(now_ms() - begin < 20000);
 }
 
+/* The daemon cuts a list at 1000 rows unless it is asked for more: that is told. */
+static void test_a_list_that_is_cut(void **state)
+{
+	static const struct {
+		int rows;
+		const char *command, *told;
+	} cases[] = {
+		{1000, "flow list", "tundish: these are the first 1000; --limit N shows more\n"},
+		{1000, "flow list --json",
+		 "tundish: these are the first 1000; --limit N shows more\n"},
+		{1000, "tuple list", "tundish: these are the first 1000; --top N shows more\n"},
+		{1000, "flow list --limit 1000", ""},
+		{1000, "tuple list --top 1000", ""},
+		{1000, "backend list", ""},
+		{999, "flow list", ""},
+	};
+	struct fixture *f = *state;
+	char *rows = malloc(4 * 1000 + 4);
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(cases); i++) {
+		char *p = rows + sprintf(rows, "[{}");
+		struct run r;
+
+		for (int n = 1; n < cases[i].rows; n++)
+			p += sprintf(p, ",{}");
+		strcpy(p, "]");
+		f->json = rows;
+		r = tundish(f, cases[i].command);
+		assert_int_equal(r.exit_code, 0);
+		assert_string_equal(r.text[2], cases[i].told);
+		run_done(&r);
+	}
+	free(rows);
+}
+
 static void test_hostile_strings(void **state)
 {
 	struct fixture *f = *state;
@@ -966,6 +1001,7 @@ int main(void)
 		T(test_other_lists),
 		T(test_flow_filters),
 		T(test_a_hundred_thousand_rows),
+		T(test_a_list_that_is_cut),
 		T(test_hostile_strings),
 		T(test_trace),
 		T(test_backend_acts),

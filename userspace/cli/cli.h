@@ -78,7 +78,8 @@ struct cli_verb {
 	int (*run)(const struct cli *c); /* returns enum cli_exit; NULL: not in this version */
 	const char *path;		 /* of a list: below /v1/, arguments and options follow */
 	const struct cli_column *columns;
-	bool rest; /* takes a command after "--" */
+	size_t rows; /* of a list: how many the daemon sends where the last option is absent */
+	bool rest;   /* takes a command after "--" */
 };
 
 struct cli_object {

@@ -131,7 +131,7 @@ static const struct cli_verb backend_verbs[] = {
 static const struct cli_verb worker_verbs[] = {
 	{.name = "list",
 	 .arguments = {"[SERVICE]"},
-	 .help = "listeners of this host and their queues",
+	 .help = "listeners of this host and their queues (empty in this version)",
 	 .run = cli_run_list,
 	 .path = "workers",
 	 .columns = worker_columns},
@@ -154,12 +154,13 @@ static const struct cli_verb flow_verbs[] = {
 		     {"port", "PORT", "only to this service port"},
 		     {"service", "NAME", "only of this service"},
 		     {"backend", "NAME", "only on this backend"},
-		     {"state", "STATE", "only in this state: syn, established, closing"},
-		     {"limit", "N", "at most so many. Default is all"}},
+		     {"state", "STATE", "only in this state: syn, established, reopen, closing"},
+		     {"limit", "N", "at most so many. Default is 1000"}},
 	 .help = "flows in the table; filters are --KEY VALUE or KEY=VALUE",
 	 .run = cli_run_list,
 	 .path = "flows",
-	 .columns = flow_columns},
+	 .columns = flow_columns,
+	 .rows = 1000},
 	{.name = "count",
 	 .help = "how many flows there are",
 	 .run = cli_run_count,
@@ -168,11 +169,12 @@ static const struct cli_verb flow_verbs[] = {
 
 static const struct cli_verb tuple_verbs[] = {
 	{.name = "list",
-	 .options = {{"top", "N", "only those with the most. Default is all"}},
+	 .options = {{"top", "N", "those with the most active ones. Default is 1000"}},
 	 .help = "connections per (client, VIP, port)",
 	 .run = cli_run_list,
 	 .path = "tuples",
-	 .columns = tuple_columns},
+	 .columns = tuple_columns,
+	 .rows = 1000},
 };
 
 static const struct cli_verb port_verbs[] = {

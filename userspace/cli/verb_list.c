@@ -23,6 +23,21 @@ static void list_target(const struct cli *c, struct cli_target *t)
 	}
 }
 
+/* A list that was cut without having been asked for must not pass for the whole. */
+static void tell_cut(const struct cli *c, size_t n)
+{
+	const struct cli_verb *v = c->verb;
+	size_t last = 0;
+
+	if (!v->rows || n != v->rows)
+		return;
+	while (last + 1 < CLI_OPTIONS_MAX && v->options[last + 1].name)
+		last++;
+	if (!c->option[last])
+		fprintf(stderr, "tundish: these are the first %zu; --%s N shows more\n", n,
+			v->options[last].name);
+}
+
 int cli_run_list(const struct cli *c)
 {
 	struct cli_target t = {0};
@@ -37,6 +52,7 @@ int cli_run_list(const struct cli *c)
 		cli_print_json(stdout, rows);
 	else
 		cli_print_table(stdout, c->verb->columns, rows);
+	tell_cut(c, json_array_size(rows));
 	json_decref(rows);
 	return CLI_DONE;
 }

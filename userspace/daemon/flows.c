@@ -104,6 +104,7 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 	bool half_open = tundish_flow_half_open(v), known = vip->word[2] || vip->word[0];
 	uint32_t idle = half_open ? tundish_age(l->tick, v.syn.seen, 7)
 				  : tundish_age(l->tick, v.live.seen, 16);
+	int idle_seconds = (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) / TD_NS_PER_S);
 	const char *service, *name;
 
 	if (v.live.state >= TD_ARRAY_SIZE(state_names) || !state_names[v.live.state])
@@ -127,9 +128,9 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 			  known ? td_address_print(vip, vip_text) : NULL, "port",
 			  __builtin_bswap16(port), "protocol", "tcp", "service", service, "backend",
 			  name, "state", state_names[v.live.state], "age_seconds",
-			  v.live.state == TUNDISH_FLOW_SYN ? json_integer(idle) : json_null(),
-			  "idle_seconds",
-			  (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) / TD_NS_PER_S)));
+			  v.live.state == TUNDISH_FLOW_SYN ? json_integer(idle_seconds)
+							   : json_null(),
+			  "idle_seconds", idle_seconds));
 }
 
 static void list_flows(struct listing *l, const struct td_sweep_tables *t)

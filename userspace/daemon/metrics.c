@@ -97,7 +97,7 @@ static void print_targets(FILE *out, const struct series *series, size_t n)
 		[PACKETS] = {"tundish_packets_total", "counter", "Packets from clients."},
 		[BYTES] = {"tundish_bytes_total", "counter",
 			   "Bytes from clients, from the IP header on."},
-		[UP] = {"tundish_backend_up", "gauge", "1 where the backend gets new connections."},
+		[UP] = {"tundish_backend_up", "gauge", "1 where the backend's state is up."},
 	};
 
 	for (size_t m = 0; m <= UP; m++) {

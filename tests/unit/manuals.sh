@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The manuals tell what the programs do: scripts/check-manuals finds nothing, finds what is
+# taken away or added, and every example of a configuration is one that the daemon takes.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build}
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+
+ok() { echo "ok - $*"; }
+not_ok() {
+	echo "not ok - $*"
+	failed=1
+}
+
+# breach NAME FILE SED PATTERN: with this change to one file, a sentence that matches.
+breach() {
+	local tree=$scratch/tree said
+	rm -rf "$tree" && mkdir "$tree"
+	cp -r --parents scripts/man include/tundish userspace/cli userspace/config \
+		userspace/daemon/main.c userspace/daemon/metrics.c "$tree"
+	sed -i "$3" "$tree/$2"
+	if cmp -s "$2" "$tree/$2"; then
+		not_ok "$1 (the change does not fit $2 any more)"
+	elif said=$(scripts/check-manuals "$tree"); then
+		not_ok "$1 (nothing found)"
+	elif grep -qE -- "$4" <<<"$said"; then
+		ok "$1"
+	else
+		not_ok "$1 (said: $said)"
+	fi
+}
+
+# valid NAME <YAML
+valid() {
+	local said
+	cat >"$scratch/example.yaml"
+	if said=$("$BUILD/tundishd" --check --config "$scratch/example.yaml" 2>&1); then
+		ok "$1"
+	else
+		not_ok "$1 ($said)"
+	fi
+}
+
+if said=$(scripts/check-manuals); then
+	ok 'the manuals tell what there is, and nothing else'
+else
+	not_ok "the manuals: $said"
+fi
+
+man=scripts/man
+breach 'a key that is not told' $man/tundish.yaml.5 '/^\.It Cm timeouts\.closing$/d' 'key timeouts.closing is missing'
+breach 'a key that is not there' $man/tundish.yaml.5 's/^\.It Cm limits\.vips$/.It Cm limits.pips/' 'no key limits.pips'
+breach 'a command that is not told' $man/tundish.8 '/^\.It Cm backend drain/d' 'command backend drain is missing'
+breach 'a command that is not there' userspace/cli/commands.c 's/\.name = "apply"/.name = "commit"/' 'no command config apply'
+breach 'a command that is not built yet' $man/tundish.8 '/^\.Cm doctor ,/d' 'doctor is missing under'
+breach 'an option of a command' userspace/cli/commands.c 's/{"top", "N"/{"first", "N"/' '--first of tuple list'
+breach 'an option of all commands' $man/tundish.8 's/^\.It Fl -pin/.It Fl -pins/' 'option pin is missing'
+breach 'an option of the daemon' userspace/daemon/main.c 's/{"debug", no_argument/{"loud", no_argument/' 'option loud is missing'
+breach 'a counter that is not told' $man/tundish.8 '/^\.It Cm drop_ttl /d' 'counter drop_ttl is missing'
+breach 'a counter told otherwise' include/tundish/counters.h 's/pings to a VIP/echoes to a VIP/' 'sent_ping is told otherwise'
+breach 'a metric' userspace/daemon/metrics.c 's/"tundish_table_entries"/"tundish_table_used"/' 'metric tundish_table_used is missing'
+breach 'a map' include/tundish/maps.h 's/X(traffic)/X(bandwidth)/' 'map bandwidth is missing'
+breach 'a field of a map' include/tundish/maps.h 's/__u32 nexthop;/__u32 next_hop_index;/' 'field next_hop_index'
+breach 'a bit of a flow' include/tundish/maps.h 's/__u64 vip : 14;/__u64 vip : 15;/' 'live.vip .* has bits 17-31'
+breach 'the layout version' include/tundish/limits.h 's/\(LAYOUT_VERSION\) .*/\1 99/' 'layout version is 99'
+
+if [ -x "$BUILD/tundishd" ]; then
+	n=0
+	while IFS= read -r -d '' example; do
+		n=$((n + 1))
+		valid "example $n of README.md" <<<"$example"
+	done < <(awk '/^```yaml$/ {on = 1; next} /^```$/ {if (on) printf "%c", 0; on = 0} on' README.md)
+	[ $n -ge 2 ] || not_ok "README.md has examples (found $n)"
+	n=0
+	while IFS= read -r -d '' example; do
+		n=$((n + 1))
+		valid "example $n of tundish.yaml(5)" <<<"$example"
+	done < <(awk '/^\.Sh EXAMPLES/ {there = 1} !there {next} /^\.Bd/ {on = 1; next} /^\.Ed/ {printf "%c", 0; on = 0} on' $man/tundish.yaml.5)
+	[ $n -ge 2 ] || not_ok "tundish.yaml(5) has examples (found $n)"
+	valid 'scripts/tundish.yaml.example' <scripts/tundish.yaml.example
+else
+	not_ok "no $BUILD/tundishd: run \"make\" first"
+fi
+exit $failed
