@@ -38,7 +38,7 @@ int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_erro
 
 		if (r < 0) { /* off again from those that were not ours before */
 			while (i--)
-				if (!attached(d, new[i].name))
+				if (new[i].fresh)
 					td_kernel_detach(d->kernel, new[i].name, NULL);
 			return r;
 		}

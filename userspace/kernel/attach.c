@@ -321,6 +321,7 @@ int td_kernel_attach(struct td_kernel *k, const struct td_interface_conf *interf
 			"show dev %s\"",
 			interface->name, interface->name);
 	report(ret, interface->name, ifindex, &after, note);
+	ret->fresh = !now.our_id;
 	return 0;
 }
 

@@ -78,6 +78,7 @@ struct td_attachment {
 	unsigned int ifindex;
 	enum td_attach_mode mode;
 	bool dispatcher; /* beside other programs, through libxdp's dispatcher */
+	bool fresh;	 /* of td_kernel_attach: nothing of ours was there before */
 	char note[256];	 /* why not native, why alone; "" where there is nothing to say */
 };
 
