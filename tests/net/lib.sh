@@ -360,6 +360,7 @@ edge_config() {
 			[ "${2:-4}" = 6 ] && address="\"fd00:$net::1${b#b}\""
 			echo "      - {name: $b, address: $address, weight: ${WEIGHT:-100}}"
 		done)
+		${LIMITS:+limits: $LIMITS}
 	YAML
 }
 

@@ -81,6 +81,9 @@ static void interfaces(const struct td_daemon *d, json_t *list)
 		char what[IFNAMSIZ + 16];
 
 		snprintf(what, sizeof(what), "interface %s", a->name);
+		if (a->mode == TD_MODE_NONE)
+			add(list, what, a->note,
+			    "bring it back, or take it out of the file; it is attached to by itself");
 		if (a->mode == TD_MODE_GENERIC)
 			add(list, what,
 			    a->note[0] ? a->note

@@ -17,45 +17,6 @@
 #define UNRESOLVED_USEC 2000000ull
 #define ADDRESSES_USEC	200000ull
 
-/* ---- interfaces -------------------------------------------------------------- */
-
-static bool attached(const struct td_daemon *d, const char *name)
-{
-	for (size_t i = 0; i < d->n_attachments; i++)
-		if (!strcmp(d->attachments[i].name, name))
-			return true;
-	return false;
-}
-
-int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_error *error)
-{
-	_cleanup_free_ struct td_attachment *new = calloc(c->n_interfaces + 1, sizeof(*new));
-
-	if (!new)
-		return td_fail(error, ENOMEM, "out of memory while attaching");
-	for (size_t i = 0; i < c->n_interfaces; i++) {
-		int r = td_kernel_attach(d->kernel, &c->interfaces[i], &new[i], error);
-
-		if (r < 0) { /* off again from those that were not ours before */
-			while (i--)
-				if (new[i].fresh)
-					td_kernel_detach(d->kernel, new[i].name, NULL);
-			return r;
-		}
-		td_step_done(d);
-	}
-	for (size_t i = 0; i < c->n_interfaces; i++)
-		if (!attached(d, new[i].name))
-			td_event(d, "attach", new[i].name, "%s mode%s%s%s",
-				 td_mode_name(new[i].mode),
-				 new[i].dispatcher ? ", through the dispatcher" : "",
-				 new[i].note[0] ? ": " : "", new[i].note);
-	free(d->attachments);
-	d->attachments = TD_TAKE_PTR(new);
-	d->n_attachments = c->n_interfaces;
-	return 0;
-}
-
 /* ---- unload ------------------------------------------------------------------ */
 
 /* While the handle still knows which programs are ours: to look at them anew
@@ -144,13 +105,15 @@ static int on_slow(sd_event_source *source, uint64_t usec, void *userdata)
 
 	sd_event_source_set_time(source, usec + UNRESOLVED_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	if (d->kernel && d->n_unresolved)
-		td_nexthops_refresh_all(d, true);
+	if (d->kernel && (d->n_unresolved || d->cares_stale))
+		td_nexthops_refresh_all(d, !d->cares_stale);
+	if (d->kernel && d->attach_missing)
+		td_attach_check(d);
 	return 0;
 }
 
-/* This host's addresses have changed: VIPs that somebody took away come back,
- * and tunnels end where they can. */
+/* This host's links or addresses have changed: programs and VIPs that are gone
+ * come back, and tunnels end where they can. */
 static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct td_daemon *d = userdata;
@@ -158,6 +121,7 @@ static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 
 	if (!d->kernel)
 		return 0;
+	td_attach_check(d);
 	if (td_vips_own(d, d->config, NULL, true, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 	e.text[0] = '\0';

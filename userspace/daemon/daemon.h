@@ -5,6 +5,7 @@
  *
  *   main.c        options, and --check
  *   daemon.c      start, event loop, signals, end
+ *   interfaces.c  the program on its interfaces
  *   reload.c      from a configuration to the data path
  *   apply.c       the steps of a plan, carried out
  *   nexthop.c     where backends are, kept fresh
@@ -82,6 +83,8 @@ struct td_daemon {
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
+	bool cares_stale;    /* a backend is gone: its neighbour may be nobody's any more */
+	bool attach_missing; /* one of them is there but carries nothing: to be tried again */
 	struct tundish_addr *endpoints;
 	size_t n_endpoints;
 
@@ -113,9 +116,13 @@ uint64_t td_now_ns(void);
 
 /* ---- daemon.c ------------------------------------------------------------------ */
 int td_daemon_run(struct td_daemon *d);
-int td_attach_all(struct td_daemon *d, const struct td_config *config, struct td_error *error);
 /* Down with everything; the daemon ends soon after. */
 int td_daemon_unload(struct td_daemon *d, struct td_error *error);
+
+/* ---- interfaces.c --------------------------------------------------------------- */
+int td_attach_all(struct td_daemon *d, const struct td_config *config, struct td_error *error);
+/* Links have changed: brings the program back where it is gone. */
+void td_attach_check(struct td_daemon *d);
 
 /* ---- privileges.c --------------------------------------------------------------- */
 int td_privileges_drop(struct td_daemon *d, struct td_error *error);

@@ -66,6 +66,7 @@ void td_nexthop_forget(struct td_daemon *d, uint32_t backend)
 {
 	point(d, backend, 0);
 	d->memory[backend] = (struct td_backend_memory){0};
+	d->cares_stale = true;
 }
 
 /* An entry with this value, or a free one that gets it; 0 where there is none. */
@@ -171,6 +172,8 @@ void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
 {
 	const struct tundish_backend *b = td_kernel_backends(d->kernel);
 
+	if (!unresolved_only)
+		td_net_care_begin(d->net);
 	d->n_unresolved = 0;
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
 		if (b[id].state == TUNDISH_BACKEND_FREE)
@@ -178,6 +181,10 @@ void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
 		if (unresolved_only && !d->memory[id].resolved)
 			continue;
 		d->n_unresolved += td_nexthop_refresh(d, id) < 0;
+	}
+	if (!unresolved_only) {
+		td_net_care_end(d->net);
+		d->cares_stale = false;
 	}
 }
 

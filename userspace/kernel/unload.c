@@ -48,6 +48,8 @@ static bool looks_ours(enum td_map m, int fd)
 		return false;
 	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
 		s.vips_max = info.max_entries;
+	if (m == TD_MAP_nexthops)
+		s.backends_max = info.max_entries / 2; /* TUNDISH_NEXTHOPS_OF */
 	return td_object_check_map(m, fd, &s) == 0;
 }
 

@@ -36,7 +36,7 @@ void td_events_done(struct td_net *n)
 }
 
 /* Collisions cost a needless look, no more, so the hash need not be keyed. */
-static uint32_t hash(unsigned int ifindex, const struct tundish_addr *a)
+uint32_t td_events_hash(unsigned int ifindex, const struct tundish_addr *a)
 {
 	uint32_t h = ifindex * 0x9e3779b1u;
 
@@ -49,14 +49,14 @@ static uint32_t hash(unsigned int ifindex, const struct tundish_addr *a)
 
 void td_events_ask(struct td_net *n, unsigned int ifindex, const struct tundish_addr *a)
 {
-	uint32_t bit = hash(ifindex, a) & (TD_NET_ASKED_BITS - 1);
+	uint32_t bit = td_events_hash(ifindex, a) & (TD_NET_ASKED_BITS - 1);
 
 	n->asked[bit / 64] |= 1ull << bit % 64;
 }
 
 bool td_events_neigh_changed(struct td_net *n, const struct td_neigh *g, bool gone)
 {
-	uint32_t h = hash(g->ifindex, &g->address), bit = h & (TD_NET_ASKED_BITS - 1);
+	uint32_t h = td_events_hash(g->ifindex, &g->address), bit = h & (TD_NET_ASKED_BITS - 1);
 	struct td_neigh_seen *old = &n->seen[h & (TD_NET_SEEN_ENTRIES - 1)];
 	struct td_neigh_seen s = {
 		.address = g->address,

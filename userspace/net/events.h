@@ -8,6 +8,8 @@
 int td_events_init(struct td_net *n); /* 0 or -ENOMEM */
 void td_events_done(struct td_net *n);
 
+uint32_t td_events_hash(unsigned int ifindex, const struct tundish_addr *a);
+
 /* From now on changes of this neighbour count. Call it before reading it. */
 void td_events_ask(struct td_net *n, unsigned int ifindex, const struct tundish_addr *a);
 

@@ -169,6 +169,18 @@ int td_neigh_resolve(struct td_net *n, unsigned int ifindex, const struct tundis
 	return r == -EEXIST ? 0 : r;
 }
 
+int td_neigh_release(struct td_net *n, unsigned int ifindex, const struct tundish_addr *a)
+{
+	struct td_neigh g;
+	int r = td_neigh_get(n, ifindex, a, &g);
+
+	if (r < 0)
+		return r == -ENOENT || r == -ENODEV ? 0 : r;
+	if (!g.managed || g.protocol != TD_NET_PROTO)
+		return 0;
+	return send_resolve(n, ifindex, a, &g, false);
+}
+
 struct ours {
 	struct td_neigh *list;
 	size_t n;

@@ -76,6 +76,11 @@ int td_net_own_vips(struct td_net *n, const struct tundish_addr *vips, size_t n_
 		    const unsigned int *interfaces, size_t n_interfaces, char **ret_changes,
 		    struct td_error *error);
 
+/* Around a look-up of everything that is needed: what td_net_nexthop asked the kernel
+ * to keep resolved before, and did not ask for again in between, is given back. */
+void td_net_care_begin(struct td_net *n);
+void td_net_care_end(struct td_net *n);
+
 /* Ends the kernel's care for the neighbours that td_net_nexthop has asked it to
  * keep resolved (known by protocol TD_NET_PROTO); for `unload`. */
 int td_net_release_neighbours(struct td_net *n, struct td_error *error);

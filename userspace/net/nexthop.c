@@ -8,7 +8,7 @@
 #include <net/if_arp.h>
 
 #include "core/address.h"
-#include "net/events.h"
+#include "net/care.h"
 
 /* Checks that Ethernet frames can leave by this link now. */
 static int check_link(const struct td_link *l, struct td_error *error)
@@ -148,6 +148,7 @@ static int fill_neighbour(struct td_net *n, const struct td_link *link,
 
 	td_address_print(via, text);
 	td_events_ask(n, link->index, via);
+	td_care_note(n, link->index, via);
 	r = td_neigh_get(n, link->index, via, &g);
 	if (r < 0 && r != -ENOENT)
 		return td_fail(error, -r, "cannot read the neighbour %s on %s: %s", text,

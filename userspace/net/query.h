@@ -64,6 +64,9 @@ bool td_neigh_usable(const struct td_neigh *g);
 int td_neigh_resolve(struct td_net *n, unsigned int ifindex, const struct tundish_addr *a,
 		     const struct td_neigh *known);
 
+/* Ends the kernel's care, where it is ours; 0 also where there is nothing to end. */
+int td_neigh_release(struct td_net *n, unsigned int ifindex, const struct tundish_addr *a);
+
 struct td_host_address {
 	struct tundish_addr address;
 	unsigned int ifindex;

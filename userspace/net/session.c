@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "net/events.h"
+#include "net/care.h"
 
 #define EVENT_BUFFER_BYTES (4 << 20)
 #define DATAGRAMS_MAX	   100000 /* of one reply: bounds a kernel that never ends a dump */
@@ -137,6 +137,7 @@ struct td_net *td_net_close(struct td_net *n)
 	if (n->packet_fd >= 0)
 		close(n->packet_fd);
 	td_events_done(n);
+	td_care_done(n);
 	free(n);
 	return NULL;
 }

@@ -23,6 +23,7 @@
 #define TD_NET_SEEN_ENTRIES (1u << 13)
 
 struct td_neigh_seen; /* events.c */
+struct td_care;	      /* care.c */
 
 struct td_net {
 	struct mnl_socket *requests; /* blocking, with a timeout */
@@ -38,6 +39,8 @@ struct td_net {
 	char kernel_says[128]; /* extended acknowledgement of the last failed request, or "" */
 	uint64_t *asked;       /* bit set: neighbours that td_net_nexthop has asked for */
 	struct td_neigh_seen *seen; /* what events told last about each of them */
+	struct td_care *cares;	    /* care.c */
+	size_t cares_size, n_cares;
 	uint8_t buffer[TD_NET_BUFFER_BYTES] __attribute__((aligned(8)));
 };
 
