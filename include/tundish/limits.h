@@ -14,11 +14,14 @@
 #define TUNDISH_LAYOUT_VERSION 1
 #define TUNDISH_MAGIC	       0x74756e64u /* "tund" */
 
-#define TUNDISH_NAME_LEN       64	  /* with the closing zero */
-#define TUNDISH_VIPS_MAX       (1u << 14) /* bits in a flow's value */
-#define TUNDISH_BACKENDS_MAX   (1u << 17) /* bits in a flow's value */
-#define TUNDISH_SERVICES_MAX   4096u	  /* bits in a port range */
-#define TUNDISH_NEXTHOPS_MAX   65536u
+#define TUNDISH_NAME_LEN     64		/* with the closing zero */
+#define TUNDISH_VIPS_MAX     (1u << 14) /* bits in a flow's value */
+#define TUNDISH_BACKENDS_MAX (1u << 17) /* bits in a flow's value */
+#define TUNDISH_SERVICES_MAX 4096u	/* bits in a port range */
+#define TUNDISH_NEXTHOPS_MAX 65536u
+/* One that is replaced rests before it is used again, so there are two per backend. */
+#define TUNDISH_NEXTHOPS_OF(backends)                                                              \
+	((backends) < TUNDISH_NEXTHOPS_MAX / 2 ? 2 * (__u32)(backends) : TUNDISH_NEXTHOPS_MAX)
 #define TUNDISH_RANGES_MAX     64u    /* port ranges of one VIP */
 #define TUNDISH_MAGLEV_SLOTS   65537u /* prime, Maglev paper section 3.4 */
 #define TUNDISH_BUCKET_ENTRIES 4u     /* entries of a flow or tuple bucket */

@@ -451,10 +451,10 @@ static void put_backend_leaves_the_counts(void **state)
 	assert_memory_equal(&mapped[1], &expected, sizeof(expected));
 	td_kernel_put_backend(k, 17, &b); /* out of bounds: nothing */
 
-	assert_int_equal(td_kernel_put_nexthop(k, 16, &hop), 0);
-	assert_int_equal(td_kernel_get_nexthop(k, 16, &read), 0);
+	assert_int_equal(td_kernel_put_nexthop(k, 33, &hop), 0);
+	assert_int_equal(td_kernel_get_nexthop(k, 33, &read), 0);
 	assert_memory_equal(&hop, &read, sizeof(hop));
-	assert_true(td_kernel_put_nexthop(k, 17, &hop) < 0);
+	assert_true(td_kernel_put_nexthop(k, 34, &hop) < 0);
 	td_kernel_close(k);
 }
 

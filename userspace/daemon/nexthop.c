@@ -23,7 +23,7 @@ int td_nexthops_open(struct td_daemon *d)
 {
 	const struct tundish_backend *b = td_kernel_backends(d->kernel);
 
-	d->hops_max = TD_MIN(TUNDISH_NEXTHOPS_MAX, d->settings.backends_max);
+	d->hops_max = TUNDISH_NEXTHOPS_OF(d->settings.backends_max);
 	d->hops = calloc(d->hops_max, sizeof(*d->hops));
 	d->memory = calloc(d->settings.backends_max, sizeof(*d->memory));
 	if (!d->hops || !d->memory)
