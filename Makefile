@@ -13,6 +13,7 @@ DESTDIR	?=
 SANITIZE ?=
 FUZZ_SECONDS ?= 30
 TESTS	?=
+KERNELS	?=
 
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -42,7 +43,7 @@ FUZZ_CFLAGS = $(filter-out -fsanitize=% -O2,$(ALL_CFLAGS)) -O1 -Itests/native/in
 # ---- what there is ------------------------------------------------------------
 parts	= $(wildcard $(1:%=userspace/%/*.c))
 obj	= $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIBRARY	:= $(call parts,lib core config kernel net control)
+LIBRARY	:= $(call parts,lib core config kernel net host control)
 DAEMON	:= $(call parts,daemon)
 CLI	:= $(call parts,cli)
 BPF	:= $(patsubst bpf/%.bpf.c,$(BUILD)/%.bpf.o,$(wildcard bpf/*.bpf.c))
@@ -58,16 +59,17 @@ BPF_TESTS := $(call tests,bpf,bpf)
 TEST_BPF := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/%.bpf.o,$(wildcard tests/bpf/*.bpf.c))
 FUZZERS	:= $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES	:= $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+NET_TOOLS := $(BUILD)/bench/connections $(BUILD)/bench/server # for scenarios too
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/bench/%.bpf.o,$(wildcard tests/bench/*.bpf.c))
 SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.c tests/fuzz/*.c) \
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
 SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo \
-	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/*/*.sh scripts/completion/*.bash)
+	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/kernels/* tests/*/*.sh scripts/completion/*.bash)
 READY	:= $(BUILD)/.ready
 
-.PHONY: all setup tests benches test test-soak bench fuzz fuzzers demo format lint install clean help
+.PHONY: all setup tests benches test test-kernels test-soak bench fuzz fuzzers demo format lint install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -124,7 +126,7 @@ $(BUILD)/tundish: $(call obj,userspace/cli/main.c) $(BUILD)/libtundish.a
 	$(link)
 
 # ---- tests ------------------------------------------------------------------------
-tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) ## builds all tests
+tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) $(NET_TOOLS) ## builds all tests
 benches: $(PROGRAMS) $(BENCHES) $(BENCH_BPF)
 fuzzers: $(FUZZERS)
 
@@ -151,6 +153,11 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/libt
 test: setup ## every test this machine can run, in under ten minutes (as root)
 	@+$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) tests/run $(TESTS)
+
+test-kernels: ## what depends on the kernel, in Debian's 6.1 and 6.12 under qemu (as root); KERNELS=6.1
+	@scripts/setup kernels
+	@+$(MAKE) --no-print-directory tests
+	@BUILD=$(BUILD) KERNELS='$(KERNELS)' tests/kernels/run $(TESTS)
 
 test-soak: setup ## an hour of churn, load and a hundred kills (as root)
 	@+$(MAKE) --no-print-directory tests

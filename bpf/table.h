@@ -93,13 +93,6 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 	WRITE_ONCE(e->key2, k->key2);
 }
 
-/*
- * Functions of this kind are checked by the verifier once, by themselves, and
- * not once for each way that leads to them: without that the table would cost
- * it over a million steps. Their arguments may be NULL for all it knows.
- */
-#define CHECKED_ALONE __attribute__((noinline, weak)) /* weak: nothing is assumed of it */
-
 /* Where an entry stands: 0-3 in the first bucket, 4-7 in the second. */
 #define ENTRY_NONE 8u
 

@@ -18,35 +18,10 @@
 #include "flows.bpf.h"
 #include "icmp.h"
 #include "parse.h"
+#include "service.h"
 #include "verdict.h"
 
 #define SAMPLE_MASK 63u
-
-/* The range that holds (protocol, port), or NULL: a binary search over disjoint
- * ascending ranges. */
-static __always_inline struct tundish_port_range *find_port(struct tundish_vip *vip, __u8 protocol,
-							    __u16 port)
-{
-	__u32 low = 0, high = vip->n_ranges, middle, i;
-	struct tundish_port_range *r;
-
-	/* 64 ranges: seven halvings */
-	for (i = 0; i < 7; i++) {
-		if (low >= high)
-			return NULL;
-		middle = (low + high) / 2;
-		if (middle >= TUNDISH_RANGES_MAX)
-			return NULL;
-		r = &vip->ranges[middle];
-		if (r->protocol < protocol || (r->protocol == protocol && r->last < port))
-			low = middle + 1;
-		else if (r->protocol > protocol || r->first > port)
-			high = middle;
-		else
-			return r;
-	}
-	return NULL;
-}
 
 /* The half-open count lives in the slot of the flow's own service, which is not
  * this packet's where the file has given the port to another one meanwhile. */
@@ -191,12 +166,27 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 	return deliver(ctx, n, b, dry);
 }
 
-static __noinline verdict_t oddity(const struct tundish_vip *vip, const struct network *n)
+/* While a group is empty its next instance is on the way, for a while: a client
+ * that hears nothing tries again. */
+CHECKED_ALONE int awaits_worker(__u32 service)
 {
-	switch (n->odd) {
-	case ODD_FRAGMENT:
-		return vip->flags & TUNDISH_VIP_FORWARDS ? DROP(fragment)
-							 : VERDICT(XDP_PASS, pass_fragment);
+	struct tundish_steering *s = bpf_map_lookup_elem(&steering, &service);
+	struct tundish_group *g;
+	__u64 since;
+
+	if (!s || !s->group)
+		return 0;
+	g = bpf_map_lookup_elem(&groups, &s->group);
+	if (!g)
+		return 0;
+	since = READ_ONCE(g->empty_since);
+	return since && (__s64)(bpf_ktime_get_coarse_ns() - since) < (__s64)s->grace;
+}
+
+static __always_inline verdict_t oddity(int forwards, __u32 odd)
+{
+	switch (odd) {
+	case ODD_FRAGMENT: return forwards ? DROP(fragment) : VERDICT(XDP_PASS, pass_fragment);
 	case ODD_EXTENSION: return DROP(extension);
 	default: return DROP(malformed);
 	}
@@ -240,11 +230,11 @@ static __always_inline verdict_t tunnel(struct layer *l, const struct network *n
 static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, const int dry)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	struct tundish_port_range *range;
-	struct tundish_vip *vip;
 	__u32 offset = l->offset;
-	struct transport t;
+	struct transport t = {};
 	struct network n;
+	__u64 claim;
+	int tcp;
 
 	forget(offset);
 	if (offset > OFFSET_MAX)
@@ -256,21 +246,24 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (unlikely(l->link && n.offset + n.length > l->end))
 		n.odd = ODD_MALFORMED;
 
-	vip = bpf_map_lookup_elem(&vips, &n.destination);
-	if (!vip) {
+	tcp = n.protocol == IPPROTO_TCP && !n.odd;
+	if (likely(tcp))
+		parse_tcp(ctx, data, data_end, &n, &t);
+	claim = claim_find(&n.destination, tcp ? bpf_ntohs(t.destination) : CLAIM_NO_PORT);
+	if (!claim) {
 		TRACE(dry, no_vip, 0);
 		return VERDICT(XDP_PASS, pass_other);
 	}
-	if (unlikely((vip->flags & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
+	if (unlikely((claim & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
 		     (n.protocol == IPPROTO_IPIP || n.protocol == IPPROTO_IPV6)))
 		return tunnel(l, &n, dry);
-	if (unlikely(!(vip->flags & TUNDISH_VIP_SERVICE)))
+	if (unlikely(!(claim & TUNDISH_VIP_SERVICE)))
 		return VERDICT(XDP_PASS, pass_other);
-	TRACE(dry, vip, vip->id);
+	TRACE(dry, vip, CLAIM_VIP(claim));
 	if (unlikely(n.odd))
-		return oddity(vip, &n);
+		return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
 
-	if (unlikely(n.protocol != IPPROTO_TCP)) {
+	if (unlikely(!tcp)) {
 		struct icmp_error e;
 		verdict_t v;
 
@@ -279,32 +272,33 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		v = icmp(ctx, &n, &e, l->link);
 		if (v != VERDICT_NONE)
 			return v;
-		range = find_port(vip, IPPROTO_TCP, bpf_ntohs(e.port));
-		if (l->link && (!range || range->delivery != TUNDISH_DELIVERY_WORKERS))
+		claim = claim_find(&n.destination, bpf_ntohs(e.port));
+		if (l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS)
 			return VERDICT(XDP_PASS, pass_other);
-		if (!range)
+		if (!CLAIM_SERVICE(claim))
 			return VERDICT(XDP_PASS, pass_icmp);
 		COUNT(dry, icmp_error);
 		TRACE(dry, icmp_error, bpf_ntohs(e.port));
-		return serve(ctx, &n, &e.client, e.client_port, e.port, vip->id, range->service, 0,
-			     0, l->link, dry);
+		return serve(ctx, &n, &e.client, e.client_port, e.port, CLAIM_VIP(claim),
+			     CLAIM_SERVICE(claim), 0, 0, l->link, dry);
 	}
 
-	parse_tcp(ctx, data, data_end, &n, &t);
 	if (unlikely(t.malformed))
 		return DROP(malformed);
-	range = find_port(vip, IPPROTO_TCP, bpf_ntohs(t.destination));
-	if (!range) {
+	if (!CLAIM_SERVICE(claim)) {
 		TRACE(dry, no_port, bpf_ntohs(t.destination));
 		return VERDICT(XDP_PASS, pass_other);
 	}
-	TRACE(dry, service, range->service);
-	if (unlikely(l->link && range->delivery != TUNDISH_DELIVERY_WORKERS))
+	TRACE(dry, service, CLAIM_SERVICE(claim));
+	if (unlikely(l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS))
 		return VERDICT(XDP_PASS, pass_other);
 	if (unlikely(t.bad_flags))
 		return DROP(tcp_flags);
-	return serve(ctx, &n, &n.source, t.source, t.destination, vip->id, range->service,
-		     t.segment, t.seq, l->link, dry);
+	if (t.segment == TUNDISH_SEGMENT_SYN && CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS &&
+	    awaits_worker(CLAIM_SERVICE(claim)))
+		return DROP(no_worker);
+	return serve(ctx, &n, &n.source, t.source, t.destination, CLAIM_VIP(claim),
+		     CLAIM_SERVICE(claim), t.segment, t.seq, l->link, dry);
 }
 
 /* The one exit: every packet is counted here, once, under its reason. */

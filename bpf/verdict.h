@@ -20,6 +20,13 @@
  * 19) still knows it and would drop the comparison that tells it again. */
 #define forget(x) asm volatile("" : "+r"(x))
 
+/*
+ * Functions of this kind are checked by the verifier once, by themselves, and
+ * not once for each way that leads to them: without that the table would cost
+ * it over a million steps. Their arguments may be NULL for all it knows.
+ */
+#define CHECKED_ALONE __attribute__((noinline, weak)) /* weak: nothing is assumed of it */
+
 /* No header that is read by pointer begins further into the frame. */
 #define OFFSET_MAX 1024
 

@@ -48,7 +48,8 @@
 	X(flow_moved, EVENT, "packets of flows whose backend was disabled, sent to another")       \
 	X(flow_unknown, EVENT, "packets of no known flow in a slot that has changed its owner")    \
 	X(tuple_full, EVENT, "connections without a place in the tuple table, not counted there")  \
-	X(tuple_evicted, EVENT, "tuples without active connections that gave way to newer ones")
+	X(tuple_evicted, EVENT, "tuples without active connections that gave way to newer ones")   \
+	X(drop_no_worker, DROP, "SYNs to a worker group that is empty, within restart_grace")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

@@ -22,9 +22,15 @@
 /* One that is replaced rests before it is used again, so there are two per backend. */
 #define TUNDISH_NEXTHOPS_OF(backends)                                                              \
 	((backends) < TUNDISH_NEXTHOPS_MAX / 2 ? 2 * (__u32)(backends) : TUNDISH_NEXTHOPS_MAX)
-#define TUNDISH_RANGES_MAX     64u    /* port ranges of one VIP */
-#define TUNDISH_MAGLEV_SLOTS   65537u /* prime, Maglev paper section 3.4 */
-#define TUNDISH_BUCKET_ENTRIES 4u     /* entries of a flow or tuple bucket */
+#define TUNDISH_RANGES_MAX	    64u	   /* port ranges of one VIP */
+#define TUNDISH_MAGLEV_SLOTS	    65537u /* prime, Maglev paper section 3.4 */
+#define TUNDISH_WORKERS_MAX	    16384u
+#define TUNDISH_GROUPS_MAX	    256u
+#define TUNDISH_GROUP_SIZE_MAX	    256u /* workers of one group */
+#define TUNDISH_GROUP_LISTENS	    4u	 /* addresses that one group listens on */
+#define TUNDISH_LISTENS_OF(groups)  ((groups)*TUNDISH_GROUP_LISTENS)
+#define TUNDISH_MEMBERS_OF(workers) ((workers)*4 + 1024)
+#define TUNDISH_BUCKET_ENTRIES	    4u /* entries of a flow or tuple bucket */
 
 /* A table for N entries has 33/64 N buckets of four: 48% full when it holds what
  * was asked for, where an entry without a place in both of its buckets is one in

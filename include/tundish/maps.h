@@ -48,9 +48,18 @@ struct tundish_port_range {
  * has been cut out of the wider claim already. */
 struct tundish_vip {
 	__u32 id;    /* 1..TUNDISH_VIPS_MAX-1; stable as long as flows may name it */
+	__u32 mask;  /* of a prefix: the low bits of an address that are added to the id, so
+		      * that each address has its own; 0: all share the one */
 	__u16 flags; /* enum tundish_vip_flag */
 	__u16 n_ranges;
 	struct tundish_port_range ranges[TUNDISH_RANGES_MAX];
+};
+
+/* ---- prefixes: LPM trie, prefix -> tundish_vip; asked where `vips` has none -- */
+
+struct tundish_prefix {
+	__u32 length; /* of the 128-bit form: 96 more than an IPv4 prefix's */
+	struct tundish_addr address;
 };
 
 /* ---- services: array, id -> description -------------------------------- */
@@ -247,7 +256,10 @@ struct tundish_settings {
 	__u32 syn_timeout; /* ticks of the clock in flow.h */
 	__u32 established_timeout;
 	__u32 closing_timeout;
-	__u32 reserved[7];
+	__u32 workers_max; /* indices of `workers`, from 0 on */
+	__u32 groups_max;
+	__u32 n_prefixes;
+	__u32 reserved[4];
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */
@@ -263,7 +275,20 @@ struct tundish_settings {
 	X(traffic)                                                                                 \
 	X(counters)                                                                                \
 	X(settings)                                                                                \
-	X(trace)
+	X(trace)                                                                                   \
+	X(prefixes)                                                                                \
+	X(listens)                                                                                 \
+	X(groups)                                                                                  \
+	X(steering)                                                                                \
+	X(workers)                                                                                 \
+	X(listeners)                                                                               \
+	X(sinks)                                                                                   \
+	X(queues)                                                                                  \
+	X(worker_waits)                                                                            \
+	X(service_waits)                                                                           \
+	X(origin)                                                                                  \
+	X(members)                                                                                 \
+	X(worker_events)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

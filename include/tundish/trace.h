@@ -29,7 +29,11 @@
 	X(nexthop, "next hop number %u")                                                           \
 	X(fib, "next hop unknown, route table answered %u")                                        \
 	X(mtu, "path takes packets of %u bytes")                                                   \
-	X(icmp_error, "ICMP error about a flow on port %u")
+	X(icmp_error, "ICMP error about a flow on port %u")                                        \
+	X(group, "worker group number %u")                                                         \
+	X(search, "the search begins at worker number %u")                                         \
+	X(worker, "worker number %u has the shortest queue")                                       \
+	X(no_worker, "refused for reason number %u")
 
 enum tundish_trace_step {
 #define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,

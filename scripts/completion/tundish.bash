@@ -17,6 +17,15 @@ _tundish()
 	if grep -q '^FILE$' <<<"$candidates"; then
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")
 	fi
+	if grep -q '^COMMAND$' <<<"$candidates"; then
+		mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
+		return
+	fi
+	if grep -q '^PID$' <<<"$candidates"; then
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
+			compgen -W "$(cd /proc && echo [0-9]*)" -- "$word"
+		)
+	fi
 	# names, from the daemon if there is one
 	if grep -q '^\[*SERVICE' <<<"$candidates"; then
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
@@ -27,6 +36,11 @@ _tundish()
 		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
 			compgen -W "$(tundish --json backend list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
 				sed -n 's/^    "name": "\([A-Za-z0-9_.-]*\)",*$/\1/p')" -- "$word"
+		)
+	elif grep -q '^WORKER$' <<<"$candidates"; then
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
+			compgen -W "all $(tundish --json worker list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
+				sed -n 's/^    "worker": "\(w[0-9]*\)",*$/\1/p')" -- "$word"
 		)
 	fi
 }

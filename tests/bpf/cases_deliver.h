@@ -303,6 +303,37 @@ static inline void case_hop_limit(void **state)
 	}
 }
 
+/* A group without a worker: SYNs are dropped for a while, all else goes on. */
+static inline void case_empty_group(void **state)
+{
+	struct packet in;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct spec s = data_of(v6, port_of(K_WORKERS));
+
+		s.flags = F_SYN;
+		rig_set_group(K_WORKERS, 1, 1ull << 62);
+		expect_fresh("a SYN to an empty group", build(&in, &s), XDP_DROP, NULL,
+			     C(drop_no_worker));
+		s.flags = F_ACK;
+		expect_fresh("data to an empty group", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_workers));
+		s = data_of(v6, port_of(K_LOCAL));
+		s.flags = F_SYN;
+		expect_fresh("another service", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_local) | C(flow_lookup) | C(flow_new));
+		s = data_of(v6, port_of(K_WORKERS));
+		s.flags = F_SYN;
+		rig_set_group(K_WORKERS, 1, 1);
+		expect_fresh("its time is over", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_workers) | C(flow_lookup) | C(flow_new));
+		rig_set_group(K_WORKERS, 0, 1ull << 62);
+		expect_fresh("it has a worker", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_workers) | C(flow_lookup) | C(flow_new));
+		rig_set_group(K_WORKERS, 0, 0);
+	}
+}
+
 /* The traffic counts: the client's packets as they came, from the IP header on. */
 static inline void case_traffic(void **state)
 {
@@ -355,6 +386,7 @@ static inline void case_jumbo(void **state)
 		cmocka_unit_test(case_padding), cmocka_unit_test(case_passed),                     \
 		cmocka_unit_test(case_unknown_nexthop), cmocka_unit_test(case_ports),              \
 		cmocka_unit_test(case_mtu), cmocka_unit_test(case_hop_limit),                      \
-		cmocka_unit_test(case_traffic), cmocka_unit_test(case_jumbo)
+		cmocka_unit_test(case_empty_group), cmocka_unit_test(case_traffic),                \
+		cmocka_unit_test(case_jumbo)
 
 #endif

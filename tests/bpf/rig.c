@@ -68,10 +68,17 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 	const struct {
 		const char *map;
 		uint32_t entries;
-	} sizes[] = {
-		{"vips", RIG_VIPS},	    {"services", RIG_SERVICES}, {"maglev", RIG_SERVICES},
-		{"backends", RIG_BACKENDS}, {"traffic", RIG_BACKENDS},	{"nexthops", RIG_NEXTHOPS},
-		{"flows", flow_buckets},    {"flows6", flow_buckets},	{"tuples", tuple_buckets}};
+	} sizes[] = {{"vips", RIG_VIPS},
+		     {"services", RIG_SERVICES},
+		     {"maglev", RIG_SERVICES},
+		     {"backends", RIG_BACKENDS},
+		     {"traffic", RIG_BACKENDS},
+		     {"nexthops", RIG_NEXTHOPS},
+		     {"groups", 2},
+		     {"steering", RIG_SERVICES},
+		     {"flows", flow_buckets},
+		     {"flows6", flow_buckets},
+		     {"tuples", tuple_buckets}};
 	const char *build = getenv("BUILD");
 	char path[512];
 	cpu_set_t one;
@@ -181,6 +188,16 @@ void rig_set_settings(void)
 	must(bpf_map_update_elem(fd_of("settings"), &zero, &rig.settings, 0), "settings");
 }
 
+void rig_set_group(uint32_t service, int empty, uint64_t grace)
+{
+	struct tundish_group g = {.empty_since = empty};
+	struct tundish_steering s = {.group = grace != 0, .grace = grace};
+	uint32_t one = 1;
+
+	must(bpf_map_update_elem(fd_of("groups"), &one, &g, 0), "groups");
+	must(bpf_map_update_elem(fd_of("steering"), &service, &s, 0), "steering");
+}
+
 void rig_counters(struct tundish_counters *ret)
 {
 	struct tundish_counters each[RIG_CPUS];
@@ -237,6 +254,11 @@ uint8_t *rig_snapshot(size_t *ret_length)
 
 		if (!strcmp(name, "trace") || strchr(name, '.'))
 			continue;
+		switch ((int)bpf_map__type(m)) { /* sockets, and what has no keys */
+		case BPF_MAP_TYPE_SOCKMAP:
+		case BPF_MAP_TYPE_SK_STORAGE:
+		case BPF_MAP_TYPE_RINGBUF: continue;
+		}
 		value = per_cpu ? ((bpf_map__value_size(m) + 7) & ~7u) * (size_t)cpus
 				: bpf_map__value_size(m);
 		while (!bpf_map_get_next_key(bpf_map__fd(m), last, next)) {

@@ -12,6 +12,7 @@
 #include <tundish/flow.h>
 #include <tundish/maps.h>
 #include <tundish/trace.h>
+#include <tundish/workers.h>
 
 #include "bpf/packet.h"
 
@@ -51,6 +52,8 @@ void rig_set_vip(const struct tundish_addr *a, const struct tundish_vip *v);
 void rig_set_nexthop(uint32_t i, const struct tundish_nexthop *h);
 void rig_set_service(uint32_t i, const struct tundish_service *s);
 void rig_set_settings(void);
+/* Group 1 before a service: empty for as long as can be, or not. `grace` in ns; 0: not steered. */
+void rig_set_group(uint32_t service, int empty, uint64_t grace);
 
 void rig_counters(struct tundish_counters *ret); /* sum over CPUs */
 void rig_clear_counters(void);

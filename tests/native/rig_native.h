@@ -88,6 +88,8 @@ enum {
 	M_TRACE,
 	M_QUERIES,
 	M_FOUND_HOPS,
+	M_STEERING,
+	M_GROUPS,
 	M_COUNT
 };
 
@@ -109,6 +111,8 @@ static struct rig_map rig_maps[M_COUNT] = {
 	A(trace, 1, 0),
 	A(queries, 2, 1),
 	A(found_hops, 2, 1),
+	A(steering, RIG_SERVICES, 0),
+	A(groups, 2, 0),
 #undef A
 };
 
@@ -396,6 +400,16 @@ void rig_set_service(uint32_t i, const struct tundish_service *s)
 void rig_set_settings(void)
 {
 	memcpy(rig_value(M_SETTINGS, 0, 0), &rig.settings, sizeof(rig.settings));
+}
+
+void rig_set_group(uint32_t service, int empty, uint64_t grace)
+{
+	struct tundish_group *g = rig_value(M_GROUPS, 1, 0);
+	struct tundish_steering *s = rig_value(M_STEERING, service, 0);
+
+	g->empty_since = empty;
+	s->group = grace != 0;
+	s->grace = grace;
 }
 
 void rig_counters(struct tundish_counters *ret)

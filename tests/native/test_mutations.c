@@ -91,6 +91,8 @@ static void test_mutations(void **state)
 			rig_now_ns += 1ull << (TUNDISH_TICK_SHIFT - 3 + roll() % 5);
 		if (i % 5000 == 0)
 			give_slots(i & 1024 ? K_OTHER : K_POOL, roll() & 1);
+		if (i % 7000 == 0)
+			rig_set_group(K_WORKERS, roll() % 2, 1ull << 62);
 		any_packet(&p, &dice);
 		while (changes--)
 			mutate(&p);

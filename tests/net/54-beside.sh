@@ -1,23 +1,61 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Another XDP program is on the NIC already: beside it where the kernel allows, else a clear refusal
-# that leaves the other alone.
+# Another XDP program is on the NIC already: one that libxdp loaded stays and runs beside tundish, whoever
+# came first and whoever leaves; beside one that did not come that way there is a clear refusal. The other
+# one is never touched.
 . "$(dirname "$0")/lib.sh"
 one_nic
+vips_on_lo $BACKENDS
+for b in $BACKENDS; do
+	web "$b"
+done
+edge_config dsr
+main() { ip -n edge -j -d link show eth0 | jq -r ".[0].xdp.prog.$1 // empty"; }
+
 bpftool prog load "$BUILD/tests/pass.bpf.o" /sys/fs/bpf/other type xdp
 in_ns edge ip link set dev eth0 xdpdrv pinned /sys/fs/bpf/other || fatal 'attaching another program' # `ip -n` hides bpffs
-other=$(ip -n edge -j -d link show eth0 | jq '.[0].xdp.prog.id')
-edge_config dsr
+other=$(main id)
 daemon edge
 if ready edge; then
-	ok 'the daemon serves beside it'
+	not_ok 'refused beside a program that libxdp did not load'
+	stop edge
 else
 	check 'one sentence names the interface and what to do' grep -qE 'eth0.*(program|XDP)' "$T/tundishd-edge.log"
-	is 'the other program is where it was' "$(ip -n edge -j -d link show eth0 | jq '.[0].xdp.prog.id')" "$other"
-	if bpftool prog load "$BUILD/tests/trampoline.bpf.o" /sys/fs/bpf/trampoline >/dev/null 2>&1; then
-		not_ok 'beside another program: this kernel allows the dispatcher'
-	else
-		skip 'beside another program' 'the kernel refuses BPF trampolines, which the dispatcher needs'
-	fi
+	is 'the other program is where it was' "$(main id)" "$other"
 fi
+in_ns edge ip link set dev eth0 xdp off
+
+if ! bpftool prog load "$BUILD/tests/trampoline.bpf.o" /sys/fs/bpf/trampoline >/dev/null 2>&1; then
+	skip 'beside another program' 'the kernel refuses BPF trampolines, which the dispatcher needs'
+	exit 0
+fi
+add_other() { in_ns edge xdp-loader load -m native eth0 "$BUILD/tests/pass.bpf.o"; }
+# Both ask the kernel: what is in the dispatcher, by the names that its programs were loaded with.
+listed() { in_ns edge xdp-loader status eth0 | awk '/=>/ {print $3}' | sort | xargs; }
+drop_other() {
+	in_ns edge xdp-loader unload eth0 -i "$(in_ns edge xdp-loader status eth0 | awk '/=>/ && $3 == "pass" {print $4}')"
+}
+serves() { [ "$(get $VIP 12 | grep -c '^b')" = 12 ]; }
+
+check 'the other one, by libxdp' add_other
+start edge
+check 'beside it: serves' eventually 10 serves
+is 'both are there' "$(listed)" 'pass tundish_xdp'
+is 'in the dispatcher' "$(main name)" xdp_dispatcher
+is 'natively' "$(mode_of eth0)" native
+spread 'beside another program' $VIP 10.0.0.100
+hold $VIP 40
+stop edge KILL
+start edge
+is 'a restart adopts it where it is' "$(listed)" 'pass tundish_xdp'
+steady 'open connections stay through a restart'
+check 'the other one leaves' drop_other
+is 'tundish remains' "$(listed)" tundish_xdp
+steady 'open connections stay when the other one leaves'
+check 'the other one comes back' add_other
+is 'both are there again' "$(listed)" 'pass tundish_xdp'
+steady 'open connections stay when the other one comes'
+stop edge
+check 'unload' t unload
+is 'unload leaves the other one' "$(listed)" pass

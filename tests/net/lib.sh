@@ -21,6 +21,7 @@ BUILD=${BUILD:-build}
 case $BUILD in /*) ;; *) BUILD=$TOP/$BUILD ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 PYTHON=/usr/bin/python3
+TUNDISH_TEST_SLOW=${TUNDISH_TEST_SLOW:-1} # how many times longer every wait may take, here and in client.py
 T=/run/tdt # scratch
 
 if [ -z "${TDT_INSIDE-}" ]; then
@@ -103,7 +104,7 @@ between() {
 # eventually SECONDS COMMAND...: polls until the command succeeds. The sleep is the
 # poll's interval, not a wait for the condition.
 eventually() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * TUNDISH_TEST_SLOW * 1000000))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "${EPOCHREALTIME/./}" -lt $end ] || return 1
@@ -253,6 +254,7 @@ web() {
 			access_log off;
 			keepalive_timeout 600;
 			keepalive_requests 1000000;
+			keepalive_time 1d;
 			client_max_body_size 64m;
 			client_body_temp_path $dir/body;
 			proxy_temp_path $dir/proxy;
@@ -423,7 +425,7 @@ hold() {
 }
 _hold_reply() {
 	local line
-	while read -r -t 30 line <&"$HOLD_OUT"; do
+	while read -r -t $((30 * TUNDISH_TEST_SLOW)) line <&"$HOLD_OUT"; do
 		[ "$line" = . ] && return 0
 		echo "$line"
 	done
@@ -511,4 +513,180 @@ backend_field() { # BACKEND FIELD [SERVICE]
 counter() { # NAME, of /metrics or the map: the data path's own count
 	bpftool -j map dump pinned /sys/fs/bpf/"${NS:-edge}"/counters |
 		jq "[.[].formatted.values[].value.$1] | add"
+}
+
+# ---- worker groups ----------------------------------------------------------------------
+# `app` on $VIP and $VIP6, port 80, in front of all listeners on [::]:8080; servers are
+# $BUILD/bench/server (workers NAME0, NAME1, ...), clients $BUILD/bench/connections.
+LISTEN='[::]:8080'
+
+# group_host: the client, with seventeen addresses, and the edge; no backends.
+group_host() {
+	local i
+	BACKENDS=
+	one_nic
+	for i in {0..15}; do
+		add_address client eth0 10.0.0.$((151 + i))/24
+		# Without a preference, or others would no longer come from the client's first one.
+		ip -n client addr add "$(printf 'fd00:0::%x/64' $((0x151 + i)))" dev eth0 nodad preferred_lft 0
+	done
+}
+
+# app_config [KEYS of workers, [LINES of services]]
+app_config() {
+	config edge <<-YAML
+		interfaces: [{name: eth0, attach: native}]
+		services:
+		  - name: app
+		    vips: [$VIP, "$VIP6"]
+		    ports: [80]
+		    delivery: workers
+		    workers: {listen: "$LISTEN"${1:+, $1}}
+		${2-}
+	YAML
+}
+
+# serve NAME [ARGUMENTS]: a server on the edge; returns when all its workers listen.
+# Its output is $T/NAME.out, its workers' processes are `worker_pid NAME 0`, ...
+serve() {
+	local name=$1
+	shift
+	rm -f "$T/$name.pids"
+	# shellcheck disable=SC2086 # several words
+	(exec nsenter --net=/run/netns/"${SERVE_NS:-edge}" ${PRIORITY-} "$BUILD/bench/server" --name "$name" \
+		--pids "$T/$name.pids" "$@" ${ADDRESSES-$LISTEN} >"$T/$name.out" 2>"$T/$name.log") &
+	PID[$name]=$!
+	eventually 10 test -s "$T/$name.pids" || fatal "server $name does not start"
+}
+# end_server NAME [SIGNAL]: and waits until it has gone.
+end_server() {
+	kill -"${2:-TERM}" "${PID[$1]}"
+	wait "${PID[$1]}" 2>/dev/null
+}
+worker_pid() { sed -n $(($2 + 1))p "$T/$1.pids"; } # NAME NUMBER
+
+# flood ADDRESS RATE COUNT [ARGUMENTS]: so many connections per second, and waits for their
+# end. Sets RESULT, of which `result FIELD...` prints fields.
+flood() {
+	flood_start flood "$@"
+	flood_wait flood
+}
+# flood_start NAME ADDRESS RATE COUNT [ARGUMENTS]: the same, without waiting.
+flood_start() {
+	local name=$1 address=$2 rate=$(($3 / TUNDISH_TEST_SLOW)) count=$4 first=10.0.0.151
+	shift 4
+	case $address in *:*) first=fd00:0::151 ;; esac
+	[ "$rate" -gt 0 ] || rate=1
+	# Not in a subshell of its own, so that the caller can wait for it.
+	# shellcheck disable=SC2086 # several words
+	(exec nsenter --net=/run/netns/client ${PRIORITY-} "$BUILD/bench/connections" "$address" "${PORT:-80}" \
+		--rate $rate --count "$count" --sources $first,16 --tally --timeout $((10000 * TUNDISH_TEST_SLOW)) \
+		"$@" >"$T/$name.json" 2>"$T/$name.log") &
+	PID[$name]=$!
+}
+# flood_goes NAME: connections of it are answered.
+flood_goes() { eventually 10 test -s "$T/$1.json" || fatal "no connection of $1 is answered"; }
+# flood_wait NAME: until all have ended; flood_end NAME: begins no more, then the same.
+flood_wait() {
+	wait "${PID[$1]}"
+	RESULT=$(tail -n 1 "$T/$1.json")
+	case $RESULT in '{'*) ;; *) fatal "no result of $1: $RESULT $(cat "$T/$1.log")" ;; esac
+}
+flood_end() {
+	kill -TERM "${PID[$1]}"
+	flood_wait "$1"
+}
+result() { # FIELD...: one word each
+	local field out=''
+	for field; do
+		out="$out$(echo "$RESULT" | jq -r ".$field // 0") "
+	done
+	echo "${out% }"
+}
+answered_by() { echo "$RESULT" | jq -r "[.tally | to_entries[] | select(.key | test(\"$1\")) | .value] | add // 0"; }
+# all_answered NAME: none of RESULT was lost.
+all_answered() {
+	if [ "$(result lost misplaced)" = '0 0' ] && [ "$(result answered)" != 0 ]; then
+		ok "$1 ($(result answered) connections)"
+	else
+		not_ok "$1 ($RESULT)"
+	fi
+}
+
+# worker_field PID FIELD, of `worker list`; workers PATTERN: how many have such a state.
+worker_field() { t --json worker list | jq -r ".[] | select(.pid == $1) | .$2"; }
+worker_is() { [ "$(worker_field "$1" state)" = "$2" ]; }
+workers() { t --json worker list app | jq "[.[] | select(.state | test(\"${1:-.}\"))] | length"; }
+workers_are() { [ "$(workers "${2:-.}")" = "$1" ]; }
+queued() { t --json worker list "${1:-app}" | jq '[.[].queue_depth] | add // 0'; }
+queued_are() { [ "$(queued)" -ge "$1" ]; }
+# refused_syns SERVICE REASON: full, share, empty; as the data path counts them.
+refused_syns() {
+	local id
+	id=$(bpftool -j map dump pinned /sys/fs/bpf/edge/services |
+		jq ".[].formatted | select(.value.name == \"$1\") | .key")
+	bpftool -j map dump pinned /sys/fs/bpf/edge/steering |
+		jq ".[].formatted | select(.key == ${id:-0}) | .value.refused[{full: 0, share: 1, empty: 2}.$2]"
+}
+
+# group_nginx [WORKERS]: with a master, and listeners of its own for each worker; answers
+# "PID ADDRESS PORT". group_haproxy [THREADS]: master and worker, a listener for each thread.
+group_nginx() {
+	local dir=$T/group-nginx
+	mkdir -p "$dir"
+	cat >"$dir/nginx.conf" <<-CONF
+		daemon off;
+		pid $dir/pid;
+		error_log stderr warn;
+		worker_processes ${1:-4};
+		worker_rlimit_nofile 16384;
+		events { worker_connections 8192; }
+		http {
+			access_log off;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			server {
+				listen $LISTEN reuseport ipv6only=off backlog=4096;
+				location / { return 200 "\$pid \$server_addr \$server_port\n"; }
+			}
+		}
+	CONF
+	# shellcheck disable=SC2086 # several words
+	(exec nsenter --net=/run/netns/edge ${PRIORITY-} nginx -p "$dir" -e stderr -c "$dir/nginx.conf" \
+		>"$T/group-nginx.log" 2>&1) &
+	PID[group_nginx]=$!
+}
+group_haproxy() {
+	cat >"$T/haproxy.cfg" <<-CFG
+		global
+			nbthread ${1:-4}
+			maxconn 8192
+			hard-stop-after 30s
+		defaults
+			mode http
+			timeout connect 5s
+			timeout client 30s
+			timeout server 30s
+		frontend app
+			bind :::${LISTEN##*:} v4v6 shards by-thread backlog 4096
+			http-request return status 200 content-type text/plain lf-string "%pid %[dst] %[dst_port]\n"
+	CFG
+	# shellcheck disable=SC2086 # several words
+	(exec nsenter --net=/run/netns/edge ${PRIORITY-} haproxy -W -db -f "$T/haproxy.cfg" \
+		>"$T/group-haproxy.log" 2>&1) &
+	PID[group_haproxy]=$!
+}
+# children PROCESS; renewed PROCESS FORMER: it has children, and of these none is left.
+children() { pgrep -P "$1" | sort -n | xargs; }
+# The former ones may stay as long as they have connections.
+renewed() {
+	local now child
+	now=$(children "$1")
+	[ -n "$now" ] || return 1
+	for child in $2; do
+		[[ " $now " != *" $child "* ]] || return 1
+	done
 }

@@ -32,7 +32,7 @@
 
 #define MOUNT	  "/sys/fs/bpf"
 #define DIR	  MOUNT "/tdk"
-#define STEPS_MAX 64
+#define STEPS_MAX 128
 #define KILLED	  42
 
 static char skip_reason[160];
@@ -44,6 +44,8 @@ static const struct td_limits_conf limits = {
 	.services = 4,
 	.backends = 16,
 	.vips = 8,
+	.workers = 64,
+	.groups = 2,
 };
 
 /* ---- helpers ---------------------------------------------------------------------- */

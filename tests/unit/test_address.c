@@ -147,12 +147,145 @@ static void test_bad_endpoints(void **state)
 	}
 }
 
+static void test_prefixes(void **state)
+{
+	static const struct {
+		const char *text, *printed;
+		uint8_t length;
+	} rows[] = {
+		{"192.0.2.0/24", "192.0.2.0/24", 120},
+		{"192.0.2.7/24", "192.0.2.7/24", 120},
+		{"192.0.2.7/32", "192.0.2.7", 128},
+		{"192.0.2.7", "192.0.2.7", 128},
+		{"0.0.0.0/0", "0.0.0.0/0", 96},
+		{"2001:DB8::/32", "2001:db8::/32", 32},
+		{"::/0", "::/0", 0},
+		{"2001:db8::1/128", "2001:db8::1", 128},
+	};
+	static const char *const bad[] = {
+		"",
+		"/",
+		"/24",
+		"192.0.2.0/",
+		"192.0.2.0/33",
+		"192.0.2.0/-1",
+		"192.0.2.0/+1",
+		"192.0.2.0/08",
+		"192.0.2.0/ 8",
+		"192.0.2.0/8 ",
+		"192.0.2/24",
+		"192.0.2.0/1/2",
+		"::/129",
+		"::/1000",
+		"::ffff:1.2.3.4/128",
+		"192.0.2.0/0x8",
+		"192.0.2.0/4294967304",
+	};
+	struct td_prefix p = {untouched, 77};
+	char text[TD_PREFIX_TEXT];
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(bad); i++) {
+		assert_int_equal(td_prefix_parse(bad[i], &p), -EINVAL);
+		assert_memory_equal(&p.address, &untouched, sizeof(untouched));
+		assert_int_equal(p.length, 77);
+	}
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		assert_int_equal(td_prefix_parse(rows[i].text, &p), 0);
+		assert_int_equal(p.length, rows[i].length);
+		assert_string_equal(td_prefix_print(&p, text), rows[i].printed);
+	}
+}
+
+static struct td_prefix must_parse(const char *text)
+{
+	struct td_prefix p;
+
+	assert_int_equal(td_prefix_parse(text, &p), 0);
+	return p;
+}
+
+static void test_masks(void **state)
+{
+	static const struct {
+		const char *prefix, *first;
+	} rows[] = {
+		{"255.255.255.255/0", "0.0.0.0"},
+		{"255.255.255.255/1", "128.0.0.0"},
+		{"255.255.255.255/31", "255.255.255.254"},
+		{"10.1.2.3/32", "10.1.2.3"},
+		{"10.1.2.3/24", "10.1.2.0"},
+		{"ffff:ffff:ffff::/33", "ffff:ffff:8000::"},
+		{"ffff:ffff::/32", "ffff:ffff::"},
+		{"ffff:ffff::/31", "ffff:fffe::"},
+		{"::1/127", "::"},
+		{"::1/128", "::1"},
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		struct td_prefix p = must_parse(rows[i].prefix);
+		struct tundish_addr a = td_address_mask(&p.address, p.length);
+		char text[TD_ADDRESS_TEXT];
+
+		assert_string_equal(td_address_print(&a, text), rows[i].first);
+	}
+}
+
+static void test_what_a_prefix_holds(void **state)
+{
+	static const struct {
+		const char *prefix, *address;
+		bool holds;
+	} rows[] = {
+		{"192.0.2.0/24", "192.0.2.255", true},
+		{"192.0.2.0/24", "192.0.3.0", false},
+		{"192.0.2.128/25", "192.0.2.127", false},
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.0", false},
+		{"0.0.0.0/0", "255.1.2.3", true},
+		{"0.0.0.0/0", "2001:db8::1", false},
+		{"::/0", "192.0.2.1", true},
+		{"2001:db8::/33", "2001:db8:7fff::1", true},
+		{"2001:db8::/33", "2001:db8:8000::", false},
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		struct td_prefix p = must_parse(rows[i].prefix);
+		struct td_prefix a = must_parse(rows[i].address);
+
+		if (td_prefix_holds(&p, &a.address) != rows[i].holds)
+			fail_msg("%s and %s", rows[i].prefix, rows[i].address);
+	}
+}
+
+/* A prefix comes right before what it holds. */
+static void test_order_of_prefixes(void **state)
+{
+	static const char *const order[] = {"::/96",	    "10.0.0.0/8",     "10.0.0.0/24",
+					    "10.0.0.0",	    "10.0.0.5",	      "10.0.1.0/24",
+					    "10.128.0.0/9", "11.0.0.0/8",     "2001:db8::/32",
+					    "2001:db8::",   "2001:db8:1::/48"};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(order); i++)
+		for (size_t j = 0; j < TD_ARRAY_SIZE(order); j++) {
+			struct td_prefix a = must_parse(order[i]), b = must_parse(order[j]);
+			int r = td_prefix_compare(&a, &b);
+
+			assert_true(i < j ? r < 0 : i > j ? r > 0 : r == 0);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good_addresses), cmocka_unit_test(test_form_of_ipv4),
-		cmocka_unit_test(test_bad_addresses),  cmocka_unit_test(test_good_endpoints),
+		cmocka_unit_test(test_good_addresses),
+		cmocka_unit_test(test_form_of_ipv4),
+		cmocka_unit_test(test_bad_addresses),
+		cmocka_unit_test(test_good_endpoints),
 		cmocka_unit_test(test_bad_endpoints),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_masks),
+		cmocka_unit_test(test_what_a_prefix_holds),
+		cmocka_unit_test(test_order_of_prefixes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,6 +67,12 @@
 	"{\"seq\":" #seq ",\"time\":\"2024-05-06T07:08:09Z\",\"event\":\"" what "\","              \
 	"\"object\":\"web/web1\",\"reason\":\"asked by a command\"}"
 
+#define WORKER(name, state)                                                                        \
+	"{\"service\":\"app\",\"worker\":\"" name "\",\"pid\":77,\"command\":\"nginx\","           \
+	"\"state\":\"" state "\",\"queue_depth\":3,\"queue_limit\":511,"                           \
+	"\"connections_total\":12000,\"connections_share\":0.25,"                                  \
+	"\"accept_wait_seconds\":{\"p50\":0.00025,\"p99\":0.0018}}"
+
 static const struct {
 	const char *request, *answer;
 } canned[] = {
@@ -79,6 +87,14 @@ static const struct {
 	{"POST backends/web/web1/weight", "{\"weight\":7}"},
 	{"POST backends/../..%2f/drain", "{}"},
 	{"GET workers", "[]"},
+	{"GET workers/app", "[" WORKER("w0", "up") "," WORKER("w1", "up") "]"},
+	{"GET workers/none", "[]"},
+	{"POST workers/app/w0/drain", WORKER("w0", "drain")},
+	{"POST workers/app/w1/drain", "{\"state\":\"drained\",\"reason\":\"its queue is empty\"}"},
+	{"POST workers/app/w0/undrain", "{}"},
+	{"POST workers/app/adopt", "{\"reason\":\"2 listeners of nginx\"}"},
+	{"GET services/app",
+	 "{\"service\":\"app\",\"workers\":{\"listen\":[\"127.0.0.1:0\"],\"size\":8}}"},
 	{"GET flows", "[" FLOW "]"},
 	{"GET flows/count", "{\"flows\":3,\"flows6\":4}"},
 	{"GET tuples", "[" TUPLE "]"},
@@ -103,6 +119,7 @@ struct fixture {
 	unsigned int n_events;
 	bool unload_fails;
 	unsigned int asked_after_unload; /* it ends at the fourth request */
+	const char *const *workers;	 /* what GET workers/app says, one after the other */
 };
 
 static void note_request(struct fixture *f, const struct td_request *r, char *line, size_t size)
@@ -151,6 +168,9 @@ static void handler(void *context, const struct td_request *r, struct td_reply *
 	} else if (f->text) {
 		reply->text = strdup(f->text);
 		reply->status = f->status;
+	} else if (f->workers && strcmp(line, "GET workers/app") == 0) {
+		reply->json = json_loads(*f->workers, 0, NULL);
+		f->workers += f->workers[1] != NULL;
 	} else if (f->json) {
 		reply->json = json_loads(f->json, JSON_DECODE_ANY, NULL);
 	} else if (strcmp(line, "GET config") == 0) {
@@ -472,8 +492,6 @@ static void test_other_lists(void **state)
 		      "198.51.100.7  192.0.2.10    80  tcp     10.0k   9999\n");
 	assert_string_equal(f->requests, "GET tuples top=5\n");
 	assert_json(f, "tuple list --json", "[" TUPLE "]");
-	assert_output(f, "worker list", "SERVICE  WORKER  PID  COMMAND  STATE  QUEUE  TOTAL\n");
-	assert_json(f, "worker list --json", "[]");
 	assert_output(f, "flow count", "flows  3\nflows6  4\n");
 	assert_json(f, "flow count --json", "{\"flows\":3,\"flows6\":4}");
 	assert_output(
@@ -762,6 +780,116 @@ static void test_unload_after_a_daemon_that_failed(void **state)
 	run_done(&r);
 }
 
+static void test_worker_list(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_output(
+		f, "worker list",
+		"SERVICE  WORKER  PID  COMMAND  STATE  QUEUE  CONNECTIONS  SHARE  WAIT p99\n");
+	assert_json(f, "worker list --json", "[]");
+	assert_output(
+		f, "worker list app",
+		"SERVICE  WORKER  PID  COMMAND  STATE  QUEUE  CONNECTIONS  SHARE  WAIT p99\n"
+		"app      w0       77  nginx    up     3/511        12.0k    25%     1.8ms\n"
+		"app      w1       77  nginx    up     3/511        12.0k    25%     1.8ms\n");
+	assert_json(f, "worker list app --json", "[" WORKER("w0", "up") "," WORKER("w1", "up") "]");
+	assert_fails(f, "worker list nope", 4, "no such thing: GET workers/nope");
+}
+
+static void test_worker_acts(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_output(f, "worker drain app w0", "app/w0 state drain\n");
+	assert_string_equal(f->requests, "POST workers/app/w0/drain\n");
+	assert_output(f, "worker drain app w1", "app/w1 state drained: its queue is empty\n");
+	assert_json(f, "worker drain app w0 --json", WORKER("w0", "drain"));
+	assert_output(f, "worker enable app w0", "app/w0 state up\n");
+	assert_string_equal(f->requests, "POST workers/app/w0/undrain\n");
+	assert_fails(f, "worker drain app w7", 4, "no such thing");
+
+	assert_output(f, "worker drain app all",
+		      "app/w0 state drain\napp/w1 state drained: its queue is empty\n");
+	assert_string_equal(f->requests, "GET workers/app\nPOST workers/app/w0/drain\n"
+					 "POST workers/app/w1/drain\n");
+	assert_fails(f, "worker drain none all", 4, "\"none\" has no workers");
+
+	assert_output(f, "worker adopt app 77", "app adopted process 77: 2 listeners of nginx\n");
+	assert_string_equal(f->body, "{\"pid\": 77}");
+	assert_fails(f, "worker adopt nope 77", 4, "no such thing");
+}
+
+static void test_worker_drain_waits(void **state)
+{
+	static const char *const drains[] = {"[" WORKER("w0", "drain") "]",
+					     "[" WORKER("w0", "drain") "]",
+					     "[" WORKER("w0", "drained") "]", NULL};
+	static const char *const goes[] = {"[" WORKER("w0", "drain") "]", "[]", NULL};
+	static const char *const successor[] = {
+		"[" WORKER("w0", "drain") "]",
+		"[{\"service\":\"app\",\"worker\":\"w0\",\"pid\":78,\"state\":\"up\"}]", NULL};
+	static const char *const enabled[] = {"[" WORKER("w0", "drain") "]",
+					      "[" WORKER("w0", "stalled") "]", NULL};
+	static const char *const all[] = {"[" WORKER("w0", "up") "," WORKER("w1", "up") "]",
+					  "[" WORKER("w0", "drain") "," WORKER("w1", "drained") "]",
+					  "[" WORKER("w0", "drained") "]", NULL};
+	struct fixture *f = *state;
+	struct run r;
+
+	f->workers = drains;
+	assert_output(f, "worker drain app w0 --wait", "app/w0 state drained\n");
+	assert_string_equal(f->requests, "POST workers/app/w0/drain\nGET workers/app\n"
+					 "GET workers/app\nGET workers/app\n");
+	f->workers = drains;
+	assert_json(f, "worker drain app w0 --wait --json", WORKER("w0", "drained"));
+	f->workers = goes;
+	assert_output(f, "worker drain app w0 --wait", "app/w0 state gone\n");
+	f->workers = successor; /* its name is another's by now */
+	assert_output(f, "worker drain app w0 --wait", "app/w0 state gone\n");
+	f->workers = enabled;
+	assert_fails(f, "worker drain app w0 --wait", 1, "enabled again while it drained");
+	f->workers = all;
+	assert_output(f, "worker drain app all --wait",
+		      "app/w0 state drained\napp/w1 state drained: its queue is empty\n");
+	f->workers = all;
+	r = tundish(f, "worker drain app all --json");
+	assert_int_equal(r.exit_code, 0);
+	assert_has(r.text[1], "[\n  {\n    \"service\": \"app\"");
+	run_done(&r);
+}
+
+/* What it asks and refuses; test_cli_exec.c has the rest. */
+static void test_exec(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(name);
+	char json[256];
+	int fd;
+
+	assert_fails(f, "exec app -- true", 1, "\"127.0.0.1:0\" is no ADDRESS:PORT");
+	assert_fails(f, "exec web -- true", 1, "\"web\" has no workers.listen");
+	assert_fails(f, "exec nope -- true", 4, "no such thing: GET services/nope");
+	assert_fails(f, "exec app --workers 0 -- true", 2, "--workers: 0 is not from 1 to 1024");
+	assert_fails(f, "exec app --workers 9 -- true", 1, "takes 8 workers, and 9 on each of 1");
+
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (void *)&name, sizeof(name)), 0);
+	assert_int_equal(getsockname(fd, (void *)&name, &length), 0);
+	close(fd);
+	snprintf(json, sizeof(json),
+		 "{\"service\":\"app\",\"workers\":{\"listen\":[\"127.0.0.1:%u\"],\"size\":64}}",
+		 ntohs(name.sin_port));
+	f->json = json;
+	assert_output(f, "exec app --workers 3 -- printenv LISTEN_FDS LISTEN_FDNAMES",
+		      "3\napp:app:app\n");
+	assert_string_equal(f->requests, "GET services/app\n");
+	/* options after "--" are the command's */
+	assert_output(f, "exec app -- echo --workers --json -h --", "--workers --json -h --\n");
+}
+
 /* ---- refusals --------------------------------------------------------------------- */
 
 static void test_usage_errors(void **state)
@@ -799,6 +927,16 @@ static void test_usage_errors(void **state)
 		{"--control= status", "needs a value"},
 		{"trace 1.2.3.4", "DST:PORT is missing"},
 		{"config check", "FILE is missing"},
+		{"worker drain app", "WORKER is missing"},
+		{"worker adopt app", "PID is missing"},
+		{"worker adopt app nginx", "PID: \"nginx\" is no number"},
+		{"exec", "SERVICE is missing"},
+		{"exec app", "COMMAND is missing; usage: tundish exec SERVICE [--workers N] "
+			     "[--stop-timeout SECONDS] -- COMMAND [ARGUMENTS]"},
+		{"exec app --", "COMMAND is missing"},
+		{"exec -- true", "SERVICE is missing"},
+		{"exec app true", "nothing more is expected at \"true\""},
+		{"exec app --workers four -- true", "--workers: \"four\" is no number"},
 		{"help nonsense", "no object \"nonsense\""},
 	};
 	struct fixture *f = *state;
@@ -812,14 +950,7 @@ static void test_usage_errors(void **state)
 static void test_later_versions(void **state)
 {
 	static const char *const later[] = {
-		"worker drain web w1",
-		"worker adopt web 77",
-		"exec web --workers 4 -- nginx -g x",
-		"port list --top 5",
-		"timewait",
-		"doctor",
-		"capture tcp port 80",
-		"top",
+		"port list --top 5", "timewait", "doctor", "capture tcp port 80", "top",
 	};
 	struct fixture *f = *state;
 
@@ -865,6 +996,9 @@ static void test_no_daemon(void **state)
 		"config apply /dev/null",
 		"config check /dev/null",
 		"events",
+		"worker drain app w0 --wait",
+		"worker adopt app 77",
+		"exec app -- true",
 	};
 	struct fixture *f = *state;
 	struct run r;
@@ -912,6 +1046,7 @@ static void test_help_and_manual(void **state)
 		"backend weight SERVICE BACKEND N",
 		"worker list [SERVICE]",
 		"worker drain SERVICE WORKER",
+		"worker enable SERVICE WORKER",
 		"worker adopt SERVICE PID",
 		"exec SERVICE",
 		"flow list",
@@ -989,6 +1124,10 @@ static void test_completion(void **state)
 	assert_completes(f, "config check", "FILE\n", "drain\n");
 	assert_completes(f, "flow list", "--client-port\n", "drain\n");
 	assert_completes(f, "no such", NULL, "\n");
+	assert_completes(f, "worker drain app", "WORKER\n", "SERVICE\n");
+	assert_completes(f, "exec app", "--stop-timeout\n", "COMMAND\n");
+	assert_completes(f, "exec app --", "COMMAND\n", "--");
+	assert_completes(f, "exec app -- nginx", "COMMAND\n", "--");
 }
 
 int main(void)
@@ -1005,6 +1144,10 @@ int main(void)
 		T(test_hostile_strings),
 		T(test_trace),
 		T(test_backend_acts),
+		T(test_worker_list),
+		T(test_worker_acts),
+		T(test_worker_drain_waits),
+		T(test_exec),
 		T(test_config),
 		T(test_events),
 		T(test_unload),

@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "config/text.h"
+#include "config/value.h"
 #include "core/address.h"
+#include "tundish/workers.h"
 
 static void must_refuse(const char *text, size_t length, int code, const char *message)
 {
@@ -183,7 +185,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c->interfaces[0].attach, TD_ATTACH_AUTO);
 	assert_int_equal(c->services[0].protocol, 6);
 	assert_true(c->services[0].own);
-	assert_string_equal(c->services[0].listen, "");
+	assert_int_equal(c->services[0].workers.n_listen, 0);
+	assert_int_equal(c->services[0].vips[0].prefix, 128);
 	assert_int_equal(c->services[0].backends[0].weight, 100);
 	assert_int_equal(c->services[0].backends[0].state, TUNDISH_BACKEND_UP);
 	assert_int_equal(c->timeouts.syn_ms, 60000);
@@ -195,6 +198,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c->limits.services, 64);
 	assert_int_equal(c->limits.backends, 4096);
 	assert_int_equal(c->limits.vips, 1024);
+	assert_int_equal(c->limits.workers, 1024);
+	assert_int_equal(c->limits.groups, 16);
 	assert_string_equal(c->metrics_listen, "127.0.0.1:9799");
 	td_config_free(c);
 }
@@ -202,6 +207,7 @@ static void test_defaults(void **state)
 static void test_example(void **state)
 {
 	char *text = read_text("scripts/tundish.yaml.example", NULL), vip[TD_ADDRESS_TEXT];
+	char listen[TD_LISTEN_TEXT];
 	struct td_config *c = must_parse(text);
 	const struct td_service_conf *web = &c->services[0], *app = &c->services[2];
 
@@ -220,12 +226,60 @@ static void test_example(void **state)
 	assert_int_equal(web->backends[2].state, TUNDISH_BACKEND_DRAIN);
 	assert_int_equal(c->services[1].backends[1].weight, 50);
 	assert_int_equal(app->delivery, TUNDISH_DELIVERY_WORKERS);
-	assert_string_equal(app->listen, "[::]:8080");
+	assert_int_equal(app->workers.n_listen, 1);
+	assert_string_equal(td_listen_print(app->workers.listen, listen), "[::]:8080");
 	assert_int_equal(c->services[4].ports[0].first, 0);
 	assert_int_equal(c->services[4].ports[0].last, 65535);
 	assert_false(c->services[4].own);
 	td_config_free(c);
 	free(text);
+}
+
+/* Listeners in their own order, defaults of a group, milliseconds, prefixes. */
+static void test_workers(void **state)
+{
+	struct td_config *c = must_parse(
+		"interfaces: []\n"
+		"services:\n"
+		"- {name: a, vips: [198.51.100.0/24, '2001:db8::/64', 192.0.2.1/32], ports: 80,"
+		" delivery: workers, workers: {listen: ['0.0.0.0:81', '[::]:80', '0.0.0.0:80']}}\n"
+		"- {name: b, vips: [192.0.2.9], ports: 80, delivery: workers, workers:"
+		" {listen: '10.0.0.1:9', steering: hash, share: 37%, refuse: reset, stall: 1500ms,"
+		" restart_grace: 250ms, size: 3}}\n");
+	static const char *const order[] = {"[::]:80", "0.0.0.0:80", "0.0.0.0:81"};
+	const struct td_workers_conf *w = &c->services[0].workers;
+	const struct td_vip_conf *v = c->services[0].vips;
+	char text[TD_LISTEN_TEXT], *all;
+
+	assert_int_equal(w->n_listen, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_string_equal(td_listen_print(&w->listen[i], text), order[i]);
+	assert_int_equal(w->listen[0].at.column, 132);
+	assert_int_equal(w->steering, TUNDISH_STEERING_LEAST_QUEUE);
+	assert_int_equal(w->refuse, TUNDISH_REFUSE_DROP);
+	assert_int_equal(w->share, 100);
+	assert_int_equal(w->stall_ms, 50);
+	assert_int_equal(w->restart_grace_ms, 3000);
+	assert_int_equal(w->size, 64);
+	assert_int_equal(v[0].prefix, 96 + 24);
+	assert_int_equal(v[1].prefix, 64);
+	assert_int_equal(v[2].prefix, 128);
+
+	w = &c->services[1].workers;
+	assert_int_equal(w->steering, TUNDISH_STEERING_HASH);
+	assert_int_equal(w->refuse, TUNDISH_REFUSE_RESET);
+	assert_int_equal(w->share, 37);
+	assert_int_equal(w->stall_ms, 1500);
+	assert_int_equal(w->restart_grace_ms, 250);
+	assert_int_equal(w->size, 3);
+	all = print(c);
+	assert_non_null(strstr(all, "vips: [198.51.100.0/24, \"2001:db8::/64\", 192.0.2.1]\n"));
+	assert_non_null(strstr(all,
+			       "workers: {listen: [\"10.0.0.1:9\"], steering: hash, share: 37%, "
+			       "refuse: reset, stall: 1500ms, restart_grace: 250ms, size: 3}"));
+	free(all);
+	must_round_trip(c);
+	td_config_free(c);
 }
 
 static void test_places(void **state)
@@ -259,12 +313,14 @@ static void test_equal_tells_apart(void **state)
 		"services:\n"
 		"- {name: web, vips: [192.0.2.1], ports: [80], delivery: workers, own: true}\n"
 		"- {name: lis, vips: [192.0.2.4], ports: [90], delivery: workers,"
-		" workers: {listen: '0.0.0.0:90'}}\n"
+		" workers: {listen: ['0.0.0.0:90'], steering: hash, share: 11%, refuse: reset,"
+		" stall: 22ms, restart_grace: 33s, size: 44}}\n"
+		"- {name: net, vips: [198.51.100.0/24], ports: [90], delivery: workers}\n"
 		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
 		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
 		"timeouts: {syn: 61s, established: 62s, closing: 63s}\n"
 		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
-		" services: 11, backends: 12, vips: 13}\n"
+		" services: 11, backends: 12, vips: 13, workers: 214, groups: 15}\n"
 		"metrics: {listen: '127.0.0.1:9'}\n";
 	static const char *const changes[][2] = {
 		{"eth0", "eth1"},
@@ -279,6 +335,16 @@ static void test_equal_tells_apart(void **state)
 		{"81-85", "82-85"},
 		{"own: true", "own: false"},
 		{"0.0.0.0:90", "[::]:90"},
+		{"0.0.0.0:90", "0.0.0.0:91"},
+		{"'0.0.0.0:90'", "'0.0.0.0:90', '0.0.0.0:91'"},
+		{"['0.0.0.0:90'], steering: hash", "['0.0.0.0:90'], steering: least-queue"},
+		{"share: 11%", "share: 12%"},
+		{"refuse: reset", "refuse: drop"},
+		{"22ms", "23ms"},
+		{"33s", "34s"},
+		{"size: 44", "size: 45"},
+		{"198.51.100.0/24", "198.51.100.0/25"},
+		{"198.51.100.0/24", "198.51.100.0"},
 		{"dsr", "ipip"},
 		{"name: b", "name: c"},
 		{"10.0.0.1", "10.0.0.2"},
@@ -294,6 +360,8 @@ static void test_equal_tells_apart(void **state)
 		{"services: 11", "services: 14"},
 		{"backends: 12", "backends: 14"},
 		{"vips: 13", "vips: 14"},
+		{"workers: 214", "workers: 215"},
+		{"groups: 15", "groups: 16"},
 		{"127.0.0.1:9", "off"},
 		{"- {name: web,", "- {name: more, vips: 192.0.2.7, ports: 1, delivery: workers}\n"
 				  "- {name: web,"},
@@ -332,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_quoting),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_workers),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_equal_tells_apart),
 	};

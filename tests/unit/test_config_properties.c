@@ -22,6 +22,9 @@ static uint32_t random_below(uint32_t n)
 
 /* ---- claims ------------------------------------------------------------------- */
 
+/* The VIP of most tests here. */
+static const struct td_prefix one = {{{0, 0, TUNDISH_BE32(0xffff), TUNDISH_BE32(0xc0000201)}}, 128};
+
 struct model {
 	struct {
 		uint32_t first, last;
@@ -86,7 +89,7 @@ static void test_claims_property(void **state)
 		fclose(out);
 
 		if (td_config_parse("t", text, length, &c, &error) == 0) {
-			int n = td_ports_flatten(c, &c->services[0].vips[0].address, ranges);
+			int n = td_ports_flatten(c, &one, ranges);
 
 			assert_true(model_is_good(&m));
 			assert_true(n > 0 && n <= (int)TUNDISH_RANGES_MAX);
@@ -136,7 +139,7 @@ static void test_ranges_of_a_vip(void **state)
 
 	/* 32 holes, of which the first two are one with the port between them. */
 	assert_int_equal(parse_holes(32, &c, &error), 0);
-	assert_int_equal(td_ports_flatten(c, &c->services[0].vips[0].address, ranges), 63);
+	assert_int_equal(td_ports_flatten(c, &one, ranges), 63);
 	td_config_free(c);
 	c = NULL;
 	assert_int_equal(parse_holes(33, &c, &error), -EINVAL);
@@ -367,6 +370,15 @@ static void test_manual(void **state)
 			char *found;
 
 			snprintf(wanted, sizeof(wanted), "%u to %u", row->min, row->max);
+			found = strstr(at, wanted);
+			if (!found || found > end)
+				fail_msg("the manual's entry of %s does not say \"%s\"", path,
+					 wanted);
+		}
+		if (row->type == TD_TYPE_PERCENT) {
+			char *found;
+
+			snprintf(wanted, sizeof(wanted), "%u%% to %u%%", row->min, row->max);
 			found = strstr(at, wanted);
 			if (!found || found > end)
 				fail_msg("the manual's entry of %s does not say \"%s\"", path,

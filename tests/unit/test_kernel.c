@@ -98,7 +98,8 @@ static void adopt_keeps_state_and_loads_nothing(void **state)
 	NEED_ROOT();
 	k = open_kernel(false);
 	trace_id = program_id(k->trace_fd);
-	assert_int_equal(td_kernel_put_vip(k, &address, &vip), 0);
+	assert_int_equal(td_kernel_put_vip(k, &(struct td_prefix){address, TD_PREFIX_ALL}, &vip),
+			 0);
 	before = *td_kernel_settings(k);
 	k = td_kernel_close(k);
 	assert_null(k);
@@ -179,7 +180,8 @@ static void killed_at_each_step_of_an_upgrade(void **state)
 	NEED_ROOT();
 	k = open_kernel(false);
 	attach(k, "tdk0", TD_ATTACH_NATIVE);
-	assert_int_equal(td_kernel_put_vip(k, &address, &vip), 0);
+	assert_int_equal(td_kernel_put_vip(k, &(struct td_prefix){address, TD_PREFIX_ALL}, &vip),
+			 0);
 	map_id = k->map_id[TD_MAP_vips];
 	td_kernel_close(k);
 
@@ -396,11 +398,14 @@ static void state_is_read_back_in_order(void **state)
 		const struct tundish_addr address = {{0, 0, 0, TUNDISH_BE32(i)}};
 		const struct tundish_vip vip = {.id = i};
 
-		assert_int_equal(td_kernel_put_vip(k, &address, &vip), 0);
+		assert_int_equal(
+			td_kernel_put_vip(k, &(struct td_prefix){address, TD_PREFIX_ALL}, &vip), 0);
 	}
-	assert_int_equal(
-		td_kernel_delete_vip(k, &(struct tundish_addr){{0, 0, 0, TUNDISH_BE32(4)}}), 0);
-	assert_int_equal(td_kernel_delete_vip(k, &(struct tundish_addr){{1}}), -ENOENT);
+	assert_int_equal(td_kernel_delete_vip(k, &(struct td_prefix){{{0, 0, 0, TUNDISH_BE32(4)}},
+								     TD_PREFIX_ALL}),
+			 0);
+	assert_int_equal(td_kernel_delete_vip(k, &(struct td_prefix){{{1}}, TD_PREFIX_ALL}),
+			 -ENOENT);
 
 	assert_int_equal(td_kernel_read_state(k, &st), 0);
 	assert_int_equal(st.n_services, 1);

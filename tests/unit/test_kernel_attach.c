@@ -224,7 +224,7 @@ static void child_with_net_admin(void)
 	CHILD(!a.dispatcher);
 	keep_only(1ull << CAP_NET_ADMIN);
 	CHILD(td_kernel_attach(k, &further, &a, &e) == 0 && a.mode == TD_MODE_NATIVE);
-	CHILD(td_kernel_put_vip(k, &address, &vip) == 0);
+	CHILD(td_kernel_put_vip(k, &(struct td_prefix){address, TD_PREFIX_ALL}, &vip) == 0);
 	CHILD(td_kernel_trace(k, frame, sizeof(frame), 0, &t, &e) == 0);
 	CHILD(td_kernel_attachments(k, &list, &n) == 0 && n == 2);
 	CHILD(td_kernel_detach(k, "tdk2", &e) == 0);

@@ -519,21 +519,29 @@ static void test_addresses(void **state)
 
 /* ---- owning VIPs ---------------------------------------------------------------- */
 
+static struct td_prefix prefix(const char *text)
+{
+	struct td_prefix p;
+
+	assert_int_equal(td_prefix_parse(text, &p), 0);
+	return p;
+}
+
 static int own(const char *vip4, const char *vip6, const char *former4, const char *former6,
 	       char **ret_changes, struct td_error *e)
 {
-	struct tundish_addr vips[2], former[2];
+	struct td_prefix vips[2], former[2];
 	unsigned int interfaces[] = {0, t.e0, t.e1, 4711}; /* two that are gone */
 	size_t n = 0, n_former = 0;
 
 	if (vip4)
-		vips[n++] = addr(vip4);
+		vips[n++] = prefix(vip4);
 	if (vip6)
-		vips[n++] = addr(vip6);
+		vips[n++] = prefix(vip6);
 	if (former4)
-		former[n_former++] = addr(former4);
+		former[n_former++] = prefix(former4);
 	if (former6)
-		former[n_former++] = addr(former6);
+		former[n_former++] = prefix(former6);
 	return td_net_own_vips(t.edge, vips, n, former, n_former, interfaces,
 			       TD_ARRAY_SIZE(interfaces), ret_changes, e);
 }
@@ -669,6 +677,60 @@ static void test_own_nowhere(void **state)
 	assert_string_equal(changes, "");
 }
 
+#define P4 "198.51.100.0/24"
+#define P6 "2001:db8:3::/64"
+
+/* A prefix is a local route, taken from any address in it and given back. */
+static void test_own_prefixes(void **state)
+{
+	need_nets();
+	ip(HOST, "route add " P4 " dev h0\nroute add " P6 " via 2001:db8:90::1\n");
+	own_gives(P4, P6, NULL, NULL, "added " P4 " to lo\nadded " P6 " to lo\n");
+	assert_int_equal(
+		run(EDGE, "ip route show table local proto 116 | grep -q '^local " P4 " dev lo '"),
+		0);
+	assert_int_equal(run(HOST, "ping -c 1 -W 2 198.51.100.77 >/dev/null"), 0);
+	assert_int_equal(run(HOST, "ping -c 1 -W 2 2001:db8:3::77 >/dev/null"), 0);
+	own_gives(P4, P6, P4, P6, "");
+	own_gives(NULL, NULL, NULL, NULL, ""); /* another instance's, for all we know */
+	own_gives("198.51.100.0/25", NULL, P4, P6,
+		  "added 198.51.100.0/25 to lo\nremoved " P4 " from lo\nremoved " P6 " from lo\n");
+	own_gives(NULL, NULL, "198.51.100.0/25", NULL, "removed 198.51.100.0/25 from lo\n");
+	own_gives(NULL, NULL, "198.51.100.0/25", NULL, "");
+}
+
+static void test_own_prefixes_leave_others_alone(void **state)
+{
+	_cleanup_free_ char *changes = NULL;
+	struct td_error e = {0};
+
+	need_nets();
+	ip(EDGE, "link set lo down\n");
+	assert_int_equal(own(P4, P6, NULL, NULL, &changes, &e), -ENETDOWN); /* IPv4 does not mind */
+	assert_string_equal(changes, "added " P4 " to lo\n");
+	assert_non_null(
+		strstr(e.text, "VIP " P6 " has no interface to stand on, since lo is down"));
+	own_gives(NULL, NULL, P4, P6, "removed " P4 " from lo\n");
+	ip(EDGE, "link set lo up\nroute add local " P4 " dev lo\nroute add local " P6 " dev lo\n");
+	own_gives(P4, P6, NULL, NULL, "");
+	own_gives(NULL, NULL, P4, P6, "");
+	assert_int_equal(run(EDGE, "ip route show table local | grep -q '^local " P4 "'"), 0);
+	assert_int_equal(run(EDGE, "ip -6 route show table local | grep -q '^local " P6 "'"), 0);
+	own_gives("198.51.100.7", NULL, NULL, NULL, "");
+}
+
+/* An address of its own is there before the prefix around it goes. */
+static void test_own_address_in_a_prefix(void **state)
+{
+	need_nets();
+	own_gives(P4, NULL, NULL, NULL, "added " P4 " to lo\n");
+	own_gives(P4, "198.51.100.7", P4, NULL, "added 198.51.100.7/32 to e0\n");
+	own_gives("198.51.100.7", NULL, P4, "198.51.100.7", "removed " P4 " from lo\n");
+	own_gives(P4, "198.51.100.7", NULL, NULL, "added " P4 " to lo\n");
+	own_gives(NULL, NULL, P4, "198.51.100.7",
+		  "removed 198.51.100.7/32 from e0\nremoved " P4 " from lo\n");
+}
+
 static void test_announced(void **state)
 {
 	struct tundish_addr v4 = addr(V4), v6 = addr(V6);
@@ -732,6 +794,9 @@ int main(void)
 		IN_NETS(test_own_moves),
 		IN_NETS(test_own_without_ipv6),
 		IN_NETS(test_own_nowhere),
+		IN_NETS(test_own_prefixes),
+		IN_NETS(test_own_prefixes_leave_others_alone),
+		IN_NETS(test_own_address_in_a_prefix),
 		IN_NETS(test_announced),
 	};
 

@@ -16,6 +16,7 @@
 #include "core/address.h"
 #include "net/announce.h"
 #include "net/events.h"
+#include "net/own.h"
 
 #define E0_MAC "\x02\x00\x00\x00\x00\x10"
 #define H0_MAC "\x02\x00\x00\x00\x00\x02"
@@ -229,6 +230,70 @@ static void test_peer_is_not_this_host(void **state)
 	}
 }
 
+struct route {
+	uint8_t family, length, table, protocol, type;
+	const char *to;
+	uint32_t table_attribute; /* 0: none */
+};
+
+static int parse_route(const struct route *x, struct td_prefix *ret)
+{
+	struct td_request q;
+	struct rtmsg *m = td_request_init(&q, RTM_NEWROUTE, 0, sizeof(*m));
+	struct tundish_addr a;
+
+	m->rtm_family = x->family;
+	m->rtm_dst_len = x->length;
+	m->rtm_table = x->table;
+	m->rtm_protocol = x->protocol;
+	m->rtm_type = x->type;
+	if (x->to) {
+		a = addr(x->to);
+		td_request_put_addr(&q, RTA_DST, &a);
+	}
+	if (x->table_attribute)
+		mnl_attr_put_u32(&q.header, RTA_TABLE, x->table_attribute);
+	return td_own_route_parse(&q.header, ret);
+}
+
+/* Only what is ours beyond doubt may be taken away. */
+static void test_own_routes_are_known(void **state)
+{
+	const struct route good = {AF_INET,   24,	  RT_TABLE_LOCAL, TD_NET_PROTO,
+				   RTN_LOCAL, "10.0.0.0", RT_TABLE_LOCAL};
+	struct route others[] = {good, good, good, good, good, good, good, good};
+	struct td_prefix p = {.length = 77};
+	struct td_request q;
+	struct route six = good;
+
+	others[0].table = others[0].table_attribute = RT_TABLE_MAIN;
+	others[1].protocol = RTPROT_KERNEL;
+	others[2].type = RTN_UNICAST;
+	others[3].to = NULL;
+	others[4].length = 33;
+	others[5].family = AF_MPLS;
+	others[6].to = "2001:db8::"; /* not of the family */
+	others[7].table_attribute = 1255;
+	for (size_t i = 0; i < TD_ARRAY_SIZE(others); i++)
+		assert_int_equal(parse_route(&others[i], &p), 0);
+	td_request_init(&q, RTM_DELROUTE, 0, sizeof(struct rtmsg));
+	assert_int_equal(td_own_route_parse(&q.header, &p), -EBADMSG);
+	td_request_init(&q, RTM_NEWROUTE, 0, sizeof(struct rtmsg) - 4);
+	assert_int_equal(td_own_route_parse(&q.header, &p), -EBADMSG);
+	assert_int_equal(p.length, 77);
+
+	assert_int_equal(parse_route(&good, &p), 1);
+	assert_addr(&p.address, "10.0.0.0");
+	assert_int_equal(p.length, 96 + 24);
+	six.family = AF_INET6;
+	six.length = 64;
+	six.to = "2001:db8::";
+	six.table_attribute = 0;
+	assert_int_equal(parse_route(&six, &p), 1);
+	assert_addr(&p.address, "2001:db8::");
+	assert_int_equal(p.length, 64);
+}
+
 static void test_neighbour_events_are_filtered(void **state)
 {
 	struct td_neigh g = {.ifindex = 3,
@@ -266,6 +331,7 @@ int main(void)
 		cmocka_unit_test(test_other_kinds_are_no_vlan),
 		cmocka_unit_test(test_cut_messages),
 		cmocka_unit_test(test_peer_is_not_this_host),
+		cmocka_unit_test(test_own_routes_are_known),
 		cmocka_unit_test(test_neighbour_events_are_filtered),
 	};
 

@@ -55,33 +55,28 @@ static struct td_state read_model(void)
 	return s;
 }
 
-static int by_address(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct tundish_addr));
-}
-
 static void put_vip(const struct td_vip_state *v)
 {
 	size_t i = 0;
 
-	while (i < model.n_vips && !tundish_addr_equal(&model.vips[i].address, &v->address))
+	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
 		i++;
 	assert_in_range(i, 0, N_VIPS - 1);
 	model.vips[i] = *v;
 	if (i == model.n_vips)
 		model.n_vips++;
-	qsort(model.vips, model.n_vips, sizeof(*model.vips), by_address);
+	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
 }
 
-static void delete_vip(const struct tundish_addr *a)
+static void delete_vip(const struct td_vip_state *v)
 {
 	size_t i = 0;
 
-	while (i < model.n_vips && !tundish_addr_equal(&model.vips[i].address, a))
+	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
 		i++;
 	assert_in_range(i, 0, model.n_vips - 1);
 	model.vips[i] = model.vips[--model.n_vips];
-	qsort(model.vips, model.n_vips, sizeof(*model.vips), by_address);
+	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
 }
 
 static void set_row(const struct td_plan *p, uint32_t service, bool torn)
@@ -134,7 +129,7 @@ static void apply_step(const struct td_plan *p, const struct td_state *installed
 		set_row(p, s->id, false);
 		break;
 	case TD_STEP_VIP_PUT: put_vip(&p->target.vips[s->index]); break;
-	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index].address); break;
+	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index]); break;
 	}
 }
 
@@ -147,9 +142,11 @@ static void check_data_path(void)
 		const struct tundish_vip *v = &model.vips[i].value;
 		uint32_t end = 0;
 
-		assert_in_range(v->id, 1, TUNDISH_VIPS_MAX - 1);
-		assert_false(ids[v->id]);
-		ids[v->id] = true;
+		assert_in_range(v->id, 1, TUNDISH_VIPS_MAX - 1 - v->mask);
+		for (uint32_t k = 0; k <= v->mask; k++) {
+			assert_false(ids[v->id + k]);
+			ids[v->id + k] = true;
+		}
 		assert_in_range(v->n_ranges, 0, TUNDISH_RANGES_MAX);
 		for (int j = 0; j < v->n_ranges; j++) {
 			uint32_t service = v->ranges[j].service;
@@ -285,6 +282,7 @@ static void add_service(struct test_config *t, const char *name, uint32_t vip, u
 	t->c.services = t->services;
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	t->vips[i][0].address = v4(vip);
+	t->vips[i][0].prefix = TD_PREFIX_ALL;
 	t->ports[i][0] = (struct td_port_conf){.first = port, .last = port};
 	s->vips = t->vips[i];
 	s->n_vips = 1;
@@ -578,7 +576,7 @@ static void test_vips_keep_their_numbers(void **state)
 	struct td_config empty = {0};
 	uint32_t first, second;
 
-	t->vips[0][1].address = v4(0xc000020b);
+	t->vips[0][1] = (struct td_vip_conf){v4(0xc000020b), TD_PREFIX_ALL, {0, 0}};
 	t->services[0].n_vips = 2;
 	go(&t->c);
 	first = model.vips[0].value.id;
@@ -588,13 +586,13 @@ static void test_vips_keep_their_numbers(void **state)
 	go(&t->c);
 	assert_int_equal(model.vips[0].value.id, second);
 	/* Another one does not get the number of the one that went. */
-	t->vips[0][1].address = v4(0xc000020c);
+	t->vips[0][1] = (struct td_vip_conf){v4(0xc000020c), TD_PREFIX_ALL, {0, 0}};
 	t->services[0].n_vips = 2;
 	go(&t->c);
 	assert_int_equal(model.vips[0].value.id, second);
 	assert_int_not_equal(model.vips[1].value.id, first);
 	go(&empty);
-	t->vips[0][1].address = v4(0xc000020a);
+	t->vips[0][1] = (struct td_vip_conf){v4(0xc000020a), TD_PREFIX_ALL, {0, 0}};
 	go(&t->c);
 	assert_int_equal(model.vips[0].value.id, first);
 }
@@ -679,12 +677,298 @@ static void test_freed_numbers_are_given_again(void **state)
 	assert_ptr_equal(entry("fresh"), &model.backends[3]);
 }
 
+/* ---- prefixes ----------------------------------------------------------------- */
+
+static const struct td_vip_state *installed_vip(uint32_t host, unsigned int length)
+{
+	struct td_prefix p = {v4(host), (uint8_t)(length + TD_PREFIX_V4)};
+	struct td_state s = {.vips = model.vips, .n_vips = model.n_vips};
+
+	return td_state_prefix(&s, &p);
+}
+
+static void set_vip(struct test_config *t, size_t service, size_t i, uint32_t host,
+		    unsigned int length)
+{
+	t->vips[service][i] =
+		(struct td_vip_conf){v4(host), (uint8_t)(length + TD_PREFIX_V4), {0, 0}};
+	t->services[service].n_vips = TD_MAX(t->services[service].n_vips, i + 1);
+}
+
+static void test_prefixes_have_a_number_for_each_address(void **state)
+{
+	struct test_config *t = web(1);
+	uint32_t wide, narrow, shared;
+
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	set_vip(t, 0, 1, 0xc6336400, 24);
+	set_vip(t, 0, 2, 0x0a000000, 20);
+	set_vip(t, 0, 3, 0x0a010000, 19);
+	go(&t->c);
+	assert_int_equal(model.n_vips, 4);
+	assert_int_equal(installed_vip(0xc000020a, 32)->value.mask, 0);
+	assert_int_equal(installed_vip(0xc6336400, 24)->value.mask, 255);
+	assert_int_equal(installed_vip(0x0a000000, 20)->value.mask, 4095);
+	assert_int_equal(installed_vip(0x0a010000, 19)->value.mask, 0);
+	narrow = installed_vip(0xc6336400, 24)->value.id;
+	wide = installed_vip(0x0a000000, 20)->value.id;
+	shared = installed_vip(0x0a010000, 19)->value.id;
+
+	/* Another in the place of one; the others keep theirs. */
+	set_vip(t, 0, 0, 0xc6336500, 24);
+	go(&t->c);
+	assert_int_equal(installed_vip(0xc6336400, 24)->value.id, narrow);
+	assert_int_equal(installed_vip(0x0a000000, 20)->value.id, wide);
+	assert_int_equal(installed_vip(0x0a010000, 19)->value.id, shared);
+	assert_null(installed_vip(0xc000020a, 32));
+
+	/* The same address with another length is another VIP. */
+	set_vip(t, 0, 1, 0xc6336400, 25);
+	go(&t->c);
+	assert_null(installed_vip(0xc6336400, 24));
+	assert_int_equal(installed_vip(0xc6336400, 25)->value.mask, 127);
+	assert_int_equal(installed_vip(0x0a000000, 20)->value.id, wide);
+}
+
+static void test_numbers_run_out_in_a_sentence(void **state)
+{
+	struct test_config *t = web(1);
+	struct td_state before;
+	struct td_plan p = {0};
+	struct td_error e = {0};
+
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	for (uint32_t i = 0; i < 3; i++)
+		set_vip(t, 0, i, 0x0a000000 + i * 4096, 20);
+	go(&t->c);
+	set_vip(t, 0, 3, 0x0a100000, 20);
+	before = read_model();
+	assert_int_equal(td_plan_make(&before, &t->c, NULL, 0, &limits, &p, &e), -ENOSPC);
+	assert_string_equal(e.text, "no 4096 numbers in a row are left for VIP 10.16.0.0/20, of "
+				    "16383 by which flows name theirs: take fewer prefixes, or one "
+				    "of more than 4096 addresses, which needs one number");
+	assert_null(p.steps);
+	/* Those of one that leaves are taken where there are no others. */
+	t->services[0].n_vips = 3;
+	set_vip(t, 0, 0, 0x0a100000, 20);
+	assert_int_equal(td_plan_make(&before, &t->c, NULL, 0, &limits, &p, &e), 0);
+	td_plan_done(&p);
+	td_state_done(&before);
+	/* One that needs no row is taken beside them. */
+	set_vip(t, 0, 0, 0x0a000000, 20);
+	set_vip(t, 0, 3, 0x0a200000, 19);
+	go(&t->c);
+}
+
+/* Short rows that came first lie in the way of a long one, also behind its first number. */
+static void test_rows_do_not_overlap(void **state)
+{
+	struct test_config *t = web(1);
+
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	for (uint32_t i = 0; i < 4; i++)
+		set_vip(t, 0, i, 0x0a000000 + 128 * i, 25);
+	go(&t->c);
+	for (size_t i = 0; i < 3; i++) /* all but one go, the last in the row */
+		t->vips[0][i] = t->vips[0][3];
+	t->services[0].n_vips = 1;
+	go(&t->c);
+	set_vip(t, 0, 1, 0x0a100000, 20);
+	set_vip(t, 0, 2, 0x0a200000, 23);
+	go(&t->c);
+	t->vips[0][0] = t->vips[0][1];
+	t->services[0].n_vips = 1;
+	go(&t->c);
+	for (uint32_t i = 1; i < 4; i++)
+		set_vip(t, 0, i, 0x0a000000 + 1024 * i, 22);
+	go(&t->c);
+}
+
+/* Carries the plan out, from a state in which the data path is not right. */
+static void repair(const struct td_config *c)
+{
+	struct td_state installed;
+	struct td_plan p = make_plan(c, &installed);
+
+	for (size_t i = 0; i < p.n_steps; i++)
+		apply_step(&p, &installed, &p.steps[i]);
+	assert_true(p.n_steps > 0);
+	td_plan_done(&p);
+	td_state_done(&installed);
+	check_settled();
+}
+
+static void test_numbers_of_a_damaged_state(void **state)
+{
+	struct test_config *t = web(1);
+
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	set_vip(t, 0, 0, 0xc6336400, 24);
+	set_vip(t, 0, 1, 0xc6336500, 24);
+	go(&t->c);
+	model.vips[1].value.id = model.vips[0].value.id + 7; /* two have these */
+	repair(&t->c);
+	model.vips[0].value.id = UINT32_MAX;
+	model.vips[1].value.mask = UINT32_MAX;
+	repair(&t->c);
+	model.vips[0].value.id = TUNDISH_VIPS_MAX - 255; /* one too far */
+	repair(&t->c);
+}
+
+static void check_vip(const struct td_vip_state *v, uint16_t flags, const char *expected)
+{
+	char text[1024] = "";
+
+	assert_non_null(v);
+	assert_int_equal(v->value.flags, flags);
+	for (int i = 0; i < v->value.n_ranges; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u-%u:%u",
+			 i ? " " : "", v->value.ranges[i].first, v->value.ranges[i].last,
+			 v->value.ranges[i].service);
+	assert_string_equal(text, expected);
+}
+
+/* The data path asks the first that it finds and no further. */
+static void test_what_lies_in_a_prefix_has_its_ports_too(void **state)
+{
+	static struct tundish_addr own[2];
+	struct test_config *t = web(1); /* 1: dsr or ipip on port 80 of an address */
+
+	own[0] = v4(0xc633640b);
+	own[1] = v4(0x0a000009);
+	endpoints = own;
+	n_endpoints = 2;
+	set_vip(t, 0, 0, 0xc6336480, 32);
+	add_service(t, "wide", 0, 443, TUNDISH_DELIVERY_WORKERS, 0);
+	set_vip(t, 1, 0, 0xc6336400, 24);
+	t->ports[1][1] = (struct td_port_conf){.first = 80, .last = 90};
+	t->services[1].n_ports = 2;
+	add_service(t, "narrow", 0, 85, TUNDISH_DELIVERY_WORKERS, 0);
+	set_vip(t, 2, 0, 0xc6336480, 25);
+	go(&t->c);
+	check_vip(installed_vip(0xc6336400, 24), TUNDISH_VIP_SERVICE, "80-90:2 443-443:2");
+	check_vip(installed_vip(0xc6336480, 25), TUNDISH_VIP_SERVICE,
+		  "80-84:2 85-85:3 86-90:2 443-443:2");
+	check_vip(installed_vip(0xc6336480, 32), TUNDISH_VIP_SERVICE | TUNDISH_VIP_FORWARDS,
+		  "80-80:1 81-84:2 85-85:3 86-90:2 443-443:2");
+	check_vip(installed_vip(0xc633640b, 32), TUNDISH_VIP_SERVICE | TUNDISH_VIP_ENDPOINT,
+		  "80-90:2 443-443:2");
+	check_vip(installed_vip(0x0a000009, 32), TUNDISH_VIP_ENDPOINT, "");
+
+	/* An address with any port hides the prefix; when it goes the prefix is there. */
+	t->ports[0][0] = (struct td_port_conf){.first = 0, .last = 65535};
+	go(&t->c);
+	check_vip(installed_vip(0xc6336480, 32), TUNDISH_VIP_SERVICE | TUNDISH_VIP_FORWARDS,
+		  "0-65535:1");
+	t->c.n_services = 1;
+	t->services[0] = t->services[1];
+	go(&t->c);
+	check_vip(installed_vip(0xc6336400, 24), TUNDISH_VIP_SERVICE, "80-90:2 443-443:2");
+	assert_null(installed_vip(0xc6336480, 32));
+}
+
+static uint32_t seed = 1;
+
+static uint32_t random_below(uint32_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 17;
+	seed ^= seed << 5;
+	return seed % n;
+}
+
+/* Who gets a port, as the data path finds it: the exact address, else the longest prefix. */
+static uint32_t owner_in(const struct td_state *s, uint32_t host, uint16_t port)
+{
+	const struct td_vip_state *best = NULL;
+	struct tundish_addr a = v4(host);
+
+	for (size_t i = 0; i < s->n_vips; i++) {
+		struct td_prefix p = {s->vips[i].address, s->vips[i].prefix};
+
+		if (td_prefix_holds(&p, &a) && (!best || p.length > best->prefix))
+			best = &s->vips[i];
+	}
+	for (int i = 0; best && i < best->value.n_ranges; i++)
+		if (port >= best->value.ranges[i].first && port <= best->value.ranges[i].last)
+			return best->value.ranges[i].service;
+	return 0;
+}
+
+/* And as the configuration means it. */
+static uint32_t owner_meant(const struct test_config *t, uint32_t host, uint16_t port)
+{
+	struct tundish_addr a = v4(host);
+	unsigned int length = 0, width = 0;
+	uint32_t owner = 0;
+
+	for (uint32_t i = 0; i < t->c.n_services; i++)
+		for (size_t v = 0; v < t->services[i].n_vips; v++) {
+			struct td_prefix p = {t->vips[i][v].address, t->vips[i][v].prefix};
+			unsigned int n = t->ports[i][0].last - t->ports[i][0].first + 1u;
+
+			if (!td_prefix_holds(&p, &a) || port < t->ports[i][0].first ||
+			    port > t->ports[i][0].last || p.length < length ||
+			    (p.length == length && n > width))
+				continue;
+			length = p.length;
+			width = n;
+			owner = i + 1;
+		}
+	return owner;
+}
+
+static void test_more_specific_vips_win_property(void **state)
+{
+	unsigned int owned = 0;
+
+	for (int round = 0; round < 300; round++) {
+		struct test_config *t = web(0);
+		struct tundish_addr own = v4(0x0a000000 + random_below(64));
+		struct td_state none = {0};
+		struct td_plan p = {0};
+		uint32_t n = 1 + random_below(8);
+
+		t->c.n_services = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "s%u", i);
+			add_service(t, name, 0, 1, TUNDISH_DELIVERY_WORKERS, 0);
+			/* Of no two the same, and one in the other. */
+			t->ports[i][0].first = (uint16_t)(1 + random_below(3));
+			t->ports[i][0].last = (uint16_t)(t->ports[i][0].first + 2 * i);
+			if (random_below(2))
+				t->ports[i][0] = (struct td_port_conf){.first = (uint16_t)(20 - i),
+								       .last = (uint16_t)(20 + i)};
+			for (size_t v = 0; v < 1 + random_below(4); v++) {
+				unsigned int length = 26 + random_below(7);
+
+				set_vip(t, i, v,
+					0x0a000000 + (random_below(64) & (~0u << (32 - length))),
+					length);
+			}
+		}
+		if (td_plan_make(&none, &t->c, &own, 1, &limits, &p, NULL) < 0)
+			continue; /* more VIPs than the table holds */
+		for (uint32_t host = 0x0a000000; host < 0x0a000040; host++)
+			for (uint16_t port = 0; port < 48; port++) {
+				uint32_t meant = owner_meant(t, host, port);
+
+				assert_int_equal(owner_in(&p.target, host, port), meant);
+				owned += !!meant;
+			}
+		td_plan_done(&p);
+	}
+	assert_true(owned > 10000);
+}
+
 /* ---- ports ------------------------------------------------------------------ */
 
 static void check_ranges(const struct td_config *c, const char *expected)
 {
 	struct tundish_port_range ranges[TUNDISH_RANGES_MAX];
-	struct tundish_addr vip = v4(0xc000020a);
+	struct td_prefix vip = {v4(0xc000020a), TD_PREFIX_ALL};
 	char text[1024] = "";
 	int n = td_ports_flatten(c, &vip, ranges);
 
@@ -723,7 +1007,7 @@ static void test_too_many_ranges_are_refused(void **state)
 {
 	static struct td_port_conf ports[TUNDISH_RANGES_MAX + 1];
 	struct tundish_port_range ranges[TUNDISH_RANGES_MAX];
-	struct tundish_addr vip = v4(0xc000020a);
+	struct td_prefix vip = {v4(0xc000020a), TD_PREFIX_ALL};
 	struct test_config *t = web(1);
 
 	for (size_t i = 0; i <= TUNDISH_RANGES_MAX; i++)
@@ -756,6 +1040,12 @@ int main(void)
 		cmocka_unit_test_setup(test_full_tables_are_refused_in_a_sentence, setup),
 		cmocka_unit_test_setup(test_a_full_table_of_vips_can_still_change, setup),
 		cmocka_unit_test_setup(test_freed_numbers_are_given_again, setup),
+		cmocka_unit_test_setup(test_prefixes_have_a_number_for_each_address, setup),
+		cmocka_unit_test_setup(test_numbers_run_out_in_a_sentence, setup),
+		cmocka_unit_test_setup(test_rows_do_not_overlap, setup),
+		cmocka_unit_test_setup(test_numbers_of_a_damaged_state, setup),
+		cmocka_unit_test_setup(test_what_lies_in_a_prefix_has_its_ports_too, setup),
+		cmocka_unit_test_setup(test_more_specific_vips_win_property, setup),
 		cmocka_unit_test_setup(test_the_more_specific_port_wins, setup),
 		cmocka_unit_test_setup(test_neighbours_of_one_service_are_joined, setup),
 		cmocka_unit_test_setup(test_too_many_ranges_are_refused, setup),

@@ -15,6 +15,8 @@
  *   table.c      JSON as aligned columns
  *   text.c       numbers for people, strings made harmless
  *   verb_*.c     what a verb does beyond one list
+ *   exec.c       `exec`: the sockets of a group, for a server that is started with them
+ *   supervise.c  and the server's instances
  */
 #ifndef TD_CLI_H
 #define TD_CLI_H
@@ -51,20 +53,23 @@ enum cli_format {
 	CLI_COUNT,   /* 1.2M */
 	CLI_BYTES,   /* 1.2 MiB */
 	CLI_SECONDS, /* 3m20s */
+	CLI_LATENCY, /* seconds, shown as 1.8ms */
+	CLI_PERCENT, /* 0.25 is shown as 25% */
 	CLI_YES,     /* true: yes, false: no */
 };
 
 /* A row of zeroes ends a list of columns. */
 struct cli_column {
 	const char *title;
-	const char *key;
+	const char *key; /* "a.b": key b of the object a */
 	enum cli_format format;
 	const char *of; /* another key: shown as "value/of" */
 };
 
 struct cli_option {
 	const char *name;  /* "top", written --top */
-	const char *value; /* what is shown for it; NULL: a switch. "N" and "PORT" are numbers */
+	const char *value; /* what is shown for it; NULL: a switch. "N", "PID", "SECONDS" and
+			    * "PORT" are numbers, as among arguments */
 	const char *help;
 };
 
@@ -103,6 +108,8 @@ struct cli {
 	const struct cli_verb *verb;
 	const char *argument[CLI_ARGUMENTS_MAX];
 	size_t n_arguments;
+	char *const *rest; /* what stood after "--", where the verb takes a command; ends with
+			    * argv's NULL */
 	const char *option[CLI_OPTIONS_MAX]; /* by their place in the verb's row; "" for a switch */
 };
 
@@ -187,6 +194,7 @@ void cli_put_escaped(FILE *f, const char *text, enum cli_keep keep);
 const char *cli_count(double value, char *buffer, size_t size);
 const char *cli_bytes(double value, char *buffer, size_t size);
 const char *cli_seconds(double value, char *buffer, size_t size);
+const char *cli_latency(double seconds, char *buffer, size_t size);
 
 /* ---- output ------------------------------------------------------------------------ */
 
@@ -195,6 +203,8 @@ void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *ro
 /* One object, a line for each column. */
 void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *object);
 void cli_print_json(FILE *f, const json_t *j);
+/* Ends a line of stdout: with the answer's reason, where it has one. */
+void cli_print_reason(const json_t *answer);
 
 /* ---- verbs --------------------------------------------------------------------------- */
 
@@ -204,6 +214,9 @@ int cli_run_count(const struct cli *c);
 int cli_run_status(const struct cli *c);
 int cli_run_backend_state(const struct cli *c); /* drain, enable, disable */
 int cli_run_backend_weight(const struct cli *c);
+int cli_run_worker_state(const struct cli *c); /* drain, enable */
+int cli_run_worker_adopt(const struct cli *c);
+int cli_run_exec(const struct cli *c);
 int cli_run_trace(const struct cli *c);
 int cli_run_config_change(const struct cli *c); /* check, diff, apply */
 int cli_run_config_show(const struct cli *c);

@@ -54,7 +54,9 @@ static const struct cli_column worker_columns[] = {
 	{"COMMAND", "command", CLI_TEXT, NULL},
 	{"STATE", "state", CLI_TEXT, NULL},
 	{"QUEUE", "queue_depth", CLI_NUMBER, "queue_limit"},
-	{"TOTAL", "connections_total", CLI_COUNT, NULL},
+	{"CONNECTIONS", "connections_total", CLI_COUNT, NULL},
+	{"SHARE", "connections_share", CLI_PERCENT, NULL},
+	{"WAIT p99", "accept_wait_seconds.p99", CLI_LATENCY, NULL},
 	{0},
 };
 
@@ -131,18 +133,31 @@ static const struct cli_verb backend_verbs[] = {
 static const struct cli_verb worker_verbs[] = {
 	{.name = "list",
 	 .arguments = {"[SERVICE]"},
-	 .help = "listeners of this host and their queues (empty in this version)",
+	 .help = "listeners of this host behind services, and their queues",
 	 .run = cli_run_list,
 	 .path = "workers",
 	 .columns = worker_columns},
-	{.name = "drain", .arguments = {"SERVICE", "WORKER"}, .help = "no new connections"},
-	{.name = "adopt", .arguments = {"SERVICE", "PID"}, .help = "takes a process's listener in"},
+	{.name = "drain",
+	 .arguments = {"SERVICE", "WORKER"},
+	 .options = {{"wait", NULL, "return when its queue is empty, or it is gone"}},
+	 .help = "no new connections; those that wait in its queue are served. WORKER may be all",
+	 .run = cli_run_worker_state},
+	{.name = "enable",
+	 .arguments = {"SERVICE", "WORKER"},
+	 .help = "takes new connections again. WORKER may be all",
+	 .run = cli_run_worker_state},
+	{.name = "adopt",
+	 .arguments = {"SERVICE", "PID"},
+	 .help = "takes the listeners of a process into the service's group",
+	 .run = cli_run_worker_adopt},
 };
 
 static const struct cli_verb exec_verbs[] = {
 	{.arguments = {"SERVICE"},
-	 .options = {{"workers", "N", "how many to start"}},
+	 .options = {{"workers", "N", "listeners on each address. Default is one for each CPU"},
+		     {"stop-timeout", "SECONDS", "kill what has not ended by then. Default is 30"}},
 	 .help = "runs a server with its group's sockets (socket activation)",
+	 .run = cli_run_exec,
 	 .rest = true},
 };
 

@@ -120,6 +120,10 @@ int cli_complete(int argc, char *const argv[])
 		for (size_t i = 0; i < object->n_verbs; i++)
 			puts(object->verbs[i].name);
 	} else {
+		if (c.rest) { /* what follows is another program's */
+			puts("COMMAND");
+			return CLI_DONE;
+		}
 		if (c.n_arguments < CLI_ARGUMENTS_MAX && verb->arguments[c.n_arguments])
 			puts(verb->arguments[c.n_arguments]);
 		for (const struct cli_option *o = verb->options; o->name; o++)

@@ -122,7 +122,7 @@ void cli_usage(const struct cli_object *object, const struct cli_verb *verb, cha
 	for (const struct cli_option *o = verb->options; o->name; o++)
 		append(buffer, size, o->value ? " [--%s %s]" : " [--%s]", o->name, o->value);
 	if (verb->rest)
-		append(buffer, size, " -- COMMAND");
+		append(buffer, size, " -- COMMAND [ARGUMENTS]");
 }
 
 static int check_number(const char *where, const char *kind, const char *value,
@@ -131,7 +131,8 @@ static int check_number(const char *where, const char *kind, const char *value,
 	unsigned long max = strcmp(kind, "PORT") == 0 ? 65535 : UINT32_MAX;
 	char *end;
 
-	if (strcmp(kind, "PORT") != 0 && strcmp(kind, "N") != 0)
+	if (strcmp(kind, "PORT") != 0 && strcmp(kind, "N") != 0 && strcmp(kind, "PID") != 0 &&
+	    strcmp(kind, "SECONDS") != 0)
 		return 0;
 	errno = 0;
 	if (value[0] < '0' || value[0] > '9' || strtoul(value, &end, 10) > max || *end || errno)
@@ -337,6 +338,10 @@ static int check_complete(struct parser *p)
 		return td_fail(p->error, EINVAL, "%s is missing; usage: %s",
 			       c->verb->arguments[c->n_arguments], list);
 	}
+	if (c->verb->run && c->verb->rest && (!c->rest || p->next == p->argc)) {
+		cli_usage(c->object, c->verb, list, sizeof(list));
+		return td_fail(p->error, EINVAL, "COMMAND is missing; usage: %s", list);
+	}
 	return 0;
 }
 
@@ -356,6 +361,10 @@ int cli_parse(int argc, char *const argv[], struct cli *ret, struct td_error *er
 		}
 		if (options && strcmp(word, "--") == 0) {
 			options = false;
+			if (c.verb && c.verb->rest) {
+				c.rest = argv + p.next;
+				break;
+			}
 		} else if (options && strncmp(word, "--", 2) == 0) {
 			r = parse_option(&p, word + 2);
 		} else if (options && strcmp(word, "-h") == 0) {

@@ -10,7 +10,7 @@
 static bool is_right(const struct cli_column *c)
 {
 	return c->format == CLI_NUMBER || c->format == CLI_COUNT || c->format == CLI_BYTES ||
-	       c->format == CLI_SECONDS;
+	       c->format == CLI_SECONDS || c->format == CLI_LATENCY || c->format == CLI_PERCENT;
 }
 
 static void cell_value(struct cli_buffer *b, enum cli_format format, const json_t *value)
@@ -40,6 +40,12 @@ static void cell_value(struct cli_buffer *b, enum cli_format format, const json_
 		case CLI_SECONDS:
 			cli_seconds(json_number_value(value), number, sizeof(number));
 			break;
+		case CLI_LATENCY:
+			cli_latency(json_number_value(value), number, sizeof(number));
+			break;
+		case CLI_PERCENT:
+			snprintf(number, sizeof(number), "%.0f%%", json_number_value(value) * 100);
+			break;
 		default:
 			if (json_is_integer(value))
 				snprintf(number, sizeof(number), "%lld",
@@ -53,13 +59,24 @@ static void cell_value(struct cli_buffer *b, enum cli_format format, const json_
 	cli_buffer_add(b, number, strlen(number));
 }
 
+static const json_t *value_of(const json_t *row, const char *key)
+{
+	const char *dot = strchr(key, '.');
+	char first[64];
+
+	if (!dot)
+		return json_object_get(row, key);
+	snprintf(first, sizeof(first), "%.*s", (int)(dot - key), key);
+	return json_object_get(json_object_get(row, first), dot + 1);
+}
+
 void cli_cell(struct cli_buffer *b, const struct cli_column *column, const json_t *row)
 {
 	b->length = 0;
-	cell_value(b, column->format, json_object_get(row, column->key));
+	cell_value(b, column->format, value_of(row, column->key));
 	if (column->of) {
 		cli_buffer_add(b, "/", 1);
-		cell_value(b, column->format, json_object_get(row, column->of));
+		cell_value(b, column->format, value_of(row, column->of));
 	}
 	if (b->length == 0)
 		cli_buffer_add(b, "-", 1);

@@ -120,6 +120,13 @@ const char *cli_bytes(double value, char *buffer, size_t size)
 	return scaled(value, 1024, units, TD_ARRAY_SIZE(units), buffer, size);
 }
 
+const char *cli_latency(double seconds, char *buffer, size_t size)
+{
+	static const char *const units[] = {"us", "ms", "s"};
+
+	return scaled(TD_MAX(seconds, 0) * 1e6, 1000, units, TD_ARRAY_SIZE(units), buffer, size);
+}
+
 const char *cli_seconds(double value, char *buffer, size_t size)
 {
 	unsigned long s = value > 0 ? (unsigned long)value : 0;

@@ -5,7 +5,7 @@
  */
 #include "cli/cli.h"
 
-static void print_reason(const json_t *answer)
+void cli_print_reason(const json_t *answer)
 {
 	const char *reason = json_string_value(json_object_get(answer, "reason"));
 
@@ -44,7 +44,7 @@ static int act(const struct cli *c, const char *body, const char *key, const cha
 		fputc('/', stdout);
 		cli_put_escaped(stdout, c->argument[1], CLI_KEEP_NONE);
 		printf(" %s %s", key, cell.data);
-		print_reason(answer);
+		cli_print_reason(answer);
 		cli_buffer_done(&cell);
 	}
 	json_decref(answer);

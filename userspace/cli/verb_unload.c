@@ -54,7 +54,7 @@ static bool daemon_goes(const struct cli *c, int steps)
 
 /* The addresses that a daemon added carry its mark (net/net.h), and go with the
  * services that they were added for. */
-static int take_vips_away(const struct tundish_addr *vips, size_t n, struct td_error *error)
+static int take_vips_away(const struct td_prefix *vips, size_t n, struct td_error *error)
 {
 	struct td_net *net = NULL;
 	int r = td_net_open(&net, error);
@@ -70,7 +70,7 @@ static int take_vips_away(const struct tundish_addr *vips, size_t n, struct td_e
 /* @none: what it means that nothing is there. */
 static int unload_here(const struct cli *c, const char *pin, int none)
 {
-	_cleanup_free_ struct tundish_addr *vips = NULL;
+	_cleanup_free_ struct td_prefix *vips = NULL;
 	struct td_error error = {0};
 	size_t n = 0;
 	int r;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Checks over several values: names and addresses given twice, what a delivery
- * needs and cannot have, and more objects than the tables hold.
+ * needs and cannot have, and more objects than the tables hold. Those of groups
+ * of listeners stand in check_workers.c, those of ports in claims.c.
  *
  * Files may hold a hundred thousand backends, so what is given twice is found
  * by sorting, and the places of errors are looked up only once there is one.
@@ -10,6 +11,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 #include "core/address.h"
+#include "core/ports.h"
 
 /* ---- things given twice ------------------------------------------------------ */
 
@@ -136,46 +138,22 @@ static int check_backends_not_vips(struct td_document *d, const struct td_servic
 	return 0;
 }
 
-/*
- * `workers.listen` names listeners that packets reach by themselves in this
- * version: those on any address or on the service's only VIP, and on a port of
- * the service. Its other ports go to the listeners that the host has on them.
- */
-static int check_listen(struct td_document *d, const struct td_service_conf *s,
-			const yaml_node_t *node)
+/* The data path's other ways know single addresses alone. */
+static int check_prefixes(struct td_document *d, const struct td_service_conf *s, const char *name)
 {
-	static const struct tundish_addr any6 = {0};
-	struct tundish_addr a, any4 = tundish_addr_v4(0);
-	char vip[TD_ADDRESS_TEXT], ports[TD_PORTS_TEXT];
-	uint16_t port;
+	char text[TD_PREFIX_TEXT];
 
-	if (!*s->listen || td_endpoint_parse(s->listen, &a, &port) < 0)
-		return 0;
 	for (size_t i = 0; i < s->n_vips; i++) {
-		const struct tundish_addr *v = &s->vips[i].address;
+		struct td_prefix p = {s->vips[i].address, s->vips[i].prefix};
 
-		td_address_print(v, vip);
-		if (tundish_addr_is_v4(&a) && !tundish_addr_is_v4(v))
-			return td_document_fail(d, node,
-						"workers: listen %s takes no IPv6, but %s "
-						"is a VIP; write \"[::]:%u\"",
-						s->listen, vip, port);
-		if (!tundish_addr_equal(&a, &any4) && !tundish_addr_equal(&a, &any6) &&
-		    !tundish_addr_equal(&a, v))
-			return td_document_fail(d, node,
-						"workers: listen %s gets nothing for VIP %s, "
-						"and redirection is not in this version; valid: "
-						"\"%s:%u\"",
-						s->listen, vip,
-						tundish_addr_is_v4(&a) ? "0.0.0.0" : "[::]", port);
+		if (p.length < TD_PREFIX_ALL)
+			return td_document_fail_at(
+				d, s->vips[i].at,
+				"VIP %s is a prefix, which only delivery workers "
+				"takes; with delivery %s give single addresses",
+				td_prefix_print(&p, text), name);
 	}
-	for (size_t i = 0; i < s->n_ports; i++)
-		if (s->ports[i].first <= port && port <= s->ports[i].last)
-			return 0;
-	return td_document_fail(d, node,
-				"workers: listen %s is not on a port of the service, and "
-				"redirection is not in this version; valid: port %s",
-				s->listen, td_ports_print(&s->ports[0], ports));
+	return 0;
 }
 
 static int check_delivery(struct td_document *d, const struct td_service_conf *s, size_t number)
@@ -191,7 +169,7 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 				d, td_node_value(d, node, "backends"),
 				"delivery workers has no backends; leave \"backends\" "
 				"out, or choose delivery dsr or ipip");
-		return check_listen(d, s, td_node_value(d, workers, "listen"));
+		return td_check_workers(d, s, workers);
 	}
 	if (workers && !td_node_is_null(workers))
 		return td_document_fail(d, workers,
@@ -201,24 +179,30 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 	if (!s->n_backends)
 		return td_document_fail(d, delivery,
 					"delivery %s needs backends; give at least one", name);
-	return 0;
+	return check_prefixes(d, s, name);
 }
 
 static int check_service(struct td_document *d, const struct td_service_conf *s, size_t number)
 {
 	size_t first, again, mark = td_document_enter(d, "service \"%s\"", s->name);
-	char text[TD_ADDRESS_TEXT];
+	char text[TD_PREFIX_TEXT];
 	int r;
 
-	r = FIND_REPEATED(s->vips, s->n_vips, address, &first, &again);
+	_Static_assert(offsetof(struct td_vip_conf, prefix) == sizeof(s->vips->address) &&
+			       sizeof(s->vips->prefix) == 1,
+		       "a VIP begins with its address and length");
+	r = find_repeated(s->vips, s->n_vips, sizeof(*s->vips), 0, sizeof(s->vips->address) + 1,
+			  &first, &again);
 	if (r < 0)
 		return out_of_memory(d);
-	if (r > 0)
+	if (r > 0) {
+		struct td_prefix p = {s->vips[again].address, s->vips[again].prefix};
+
 		return td_document_fail_at(d, s->vips[again].at,
 					   "VIP %s stands twice, first in line "
 					   "%u",
-					   td_address_print(&s->vips[again].address, text),
-					   s->vips[first].at.line);
+					   td_prefix_print(&p, text), s->vips[first].at.line);
+	}
 	r = check_delivery(d, s, number);
 	if (r == 0)
 		r = check_backends(d, s, number);
@@ -231,59 +215,39 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 
 /* ---- sizes ------------------------------------------------------------------------- */
 
-static int fail_limit(struct td_document *d, struct td_place at, const char *what, uint32_t limit)
+int td_check_fail_limit(struct td_document *d, struct td_place at, const char *what, uint32_t limit)
 {
 	return td_document_fail_at(d, at, "more %s than limits.%s allows, which is %u; raise it",
 				   what, what, limit);
 }
 
-struct vip_use {
-	struct tundish_addr address;
-	size_t order; /* in the file */
-	struct td_place at;
-};
-
-static int by_address_then_order(const void *a, const void *b)
-{
-	const struct vip_use *x = a, *y = b;
-	int r = memcmp(&x->address, &y->address, sizeof(x->address));
-
-	return r ? r : (x->order > y->order) - (x->order < y->order);
-}
-
+/* In the file. */
 static int by_order(const void *a, const void *b)
 {
-	const struct vip_use *x = a, *y = b;
+	const struct td_vip_use *x = a, *y = b;
 
-	return (x->order > y->order) - (x->order < y->order);
+	if (x->service != y->service)
+		return x->service < y->service ? -1 : 1;
+	return (x->index > y->index) - (x->index < y->index);
 }
 
-/* Services may share a VIP, which then counts once. */
+/* Services may share a VIP, which then counts once, where it stands first. */
 static int check_vips_limit(struct td_document *d, const struct td_config *c)
 {
-	_cleanup_free_ struct vip_use *uses = NULL;
+	_cleanup_free_ struct td_vip_use *uses = NULL;
 	size_t n = 0, distinct = 0;
 
-	for (size_t i = 0; i < c->n_services; i++)
-		n += c->services[i].n_vips;
-	if (n <= c->limits.vips)
-		return 0;
-	uses = calloc(n, sizeof(*uses));
-	if (!uses)
+	if (td_vip_uses(c, &uses, &n) < 0)
 		return out_of_memory(d);
-	n = 0;
-	for (size_t i = 0; i < c->n_services; i++)
-		for (size_t j = 0; j < c->services[i].n_vips; j++, n++)
-			uses[n] = (struct vip_use){c->services[i].vips[j].address, n,
-						   c->services[i].vips[j].at};
-	qsort(uses, n, sizeof(*uses), by_address_then_order);
 	for (size_t i = 0; i < n; i++)
-		if (!i || !tundish_addr_equal(&uses[i].address, &uses[distinct - 1].address))
+		if (!i || td_prefix_compare(&uses[i].vip, &uses[distinct - 1].vip))
 			uses[distinct++] = uses[i];
 	if (distinct <= c->limits.vips)
 		return 0;
 	qsort(uses, distinct, sizeof(*uses), by_order);
-	return fail_limit(d, uses[c->limits.vips].at, "vips", c->limits.vips);
+	return td_check_fail_limit(
+		d, c->services[uses[c->limits.vips].service].vips[uses[c->limits.vips].index].at,
+		"vips", c->limits.vips);
 }
 
 static int check_limits(struct td_document *d, const struct td_config *c)
@@ -291,8 +255,8 @@ static int check_limits(struct td_document *d, const struct td_config *c)
 	size_t backends = 0;
 
 	if (c->n_services > c->limits.services)
-		return fail_limit(d, c->services[c->limits.services].at, "services",
-				  c->limits.services);
+		return td_check_fail_limit(d, c->services[c->limits.services].at, "services",
+					   c->limits.services);
 	for (size_t i = 0; i < c->n_services; i++) {
 		const struct td_service_conf *s = &c->services[i];
 		size_t before = backends;
@@ -301,7 +265,7 @@ static int check_limits(struct td_document *d, const struct td_config *c)
 		backends += s->delivery == TUNDISH_DELIVERY_WORKERS ? 1 : s->n_backends;
 		if (backends <= c->limits.backends)
 			continue;
-		return fail_limit(
+		return td_check_fail_limit(
 			d, s->n_backends ? s->backends[c->limits.backends - before].at : s->at,
 			"backends", c->limits.backends);
 	}
@@ -336,5 +300,7 @@ int td_check(struct td_document *d, const struct td_config *c)
 			return r;
 	}
 	r = check_limits(d, c);
+	if (r == 0)
+		r = td_check_groups(d, c);
 	return r < 0 ? r : td_check_claims(d, c);
 }

@@ -13,8 +13,20 @@
 /* Everything; 0, -EINVAL with the sentence, or -ENOMEM. */
 int td_check(struct td_document *d, const struct td_config *c);
 
+/* A service with delivery workers; @node: what stands under its `workers`, or NULL. */
+int td_check_workers(struct td_document *d, const struct td_service_conf *s,
+		     const yaml_node_t *node);
+
+/* The groups of all services: apart from one another, of one size each, no more of
+ * them and of their listeners than the tables hold. */
+int td_check_groups(struct td_document *d, const struct td_config *c);
+
+/* "more VIPs than limits.vips allows ..." */
+int td_check_fail_limit(struct td_document *d, struct td_place at, const char *what,
+			uint32_t limit);
+
 /* What services claim on each VIP: no two the same, none partly over another,
- * no more than a VIP's entry holds. */
+ * and with the prefixes around it no more than a VIP's entry holds. */
 int td_check_claims(struct td_document *d, const struct td_config *c);
 
 #endif

@@ -2,35 +2,31 @@
 /*
  * Claims on ports: the more specific wins, equal ones are refused.
  *
- * On each VIP the services' claims must be nested or apart, like brackets; then
- * "more specific" means "inside", and every port has one owner. Sorted by their
- * beginnings, wider ones first, they are swept once with a stack of those that
- * are open; the sweep also counts the disjoint ranges that are left, with
- * neighbours of one service joined, as core/ports.c makes them later.
+ * On each VIP, an address or a prefix, the services' claims must be nested or
+ * apart, like brackets; then "more specific" means "inside", and every port has
+ * one owner. Sorted by their beginnings, wider ones first, they are swept once
+ * with a stack of those that are open; the sweep also counts the disjoint ranges
+ * that are left, with neighbours of one service joined, as core/ports.c makes
+ * them later. VIPs with prefixes around them are handed to that itself, once each
+ * is good by itself.
  *
  * Sorting is by VIP first, so the cost is that of sorting all claims, however
  * many services share a VIP.
  */
 #include "config/check.h"
 #include "config/value.h"
-#include "core/address.h"
+#include "core/ports.h"
 
 struct claim {
 	uint32_t first, last;
 	size_t service, port; /* indices in the configuration */
 };
 
-/* A service on a VIP. */
-struct use {
-	struct tundish_addr address;
-	size_t service, vip;
-};
-
 struct sweep {
 	struct td_document *d;
 	const struct td_config *c;
-	const struct use *use; /* the last service's on this VIP; for the error */
-	struct claim *open;    /* the stack */
+	const struct td_vip_use *use; /* the last service's on this VIP; for the error */
+	struct claim *open;	      /* the stack */
 	size_t n_open;
 	uint32_t position; /* the first port without an owner yet */
 	size_t n_ranges, last_service;
@@ -50,14 +46,6 @@ static int by_first_then_wider(const void *a, const void *b)
 	return (x->port > y->port) - (x->port < y->port);
 }
 
-static int by_address_then_service(const void *a, const void *b)
-{
-	const struct use *x = a, *y = b;
-	int r = memcmp(&x->address, &y->address, sizeof(x->address));
-
-	return r ? r : (x->service > y->service) - (x->service < y->service);
-}
-
 /* Told at the claim that comes later in the file. */
 static int fail_conflict(const struct sweep *s, struct claim a, struct claim b)
 {
@@ -67,9 +55,9 @@ static int fail_conflict(const struct sweep *s, struct claim a, struct claim b)
 	const struct td_service_conf *late_service = &s->c->services[late->service];
 	const struct td_port_conf *old_port = &old_service->ports[old->port];
 	const struct td_port_conf *late_port = &late_service->ports[late->port];
-	char vip[TD_ADDRESS_TEXT], old_text[TD_PORTS_TEXT], late_text[TD_PORTS_TEXT];
+	char vip[TD_PREFIX_TEXT], old_text[TD_PORTS_TEXT], late_text[TD_PORTS_TEXT];
 
-	td_address_print(&s->use->address, vip);
+	td_prefix_print(&s->use->vip, vip);
 	td_ports_print(old_port, old_text);
 	td_ports_print(late_port, late_text);
 	td_document_enter(s->d, "service \"%s\"", late_service->name);
@@ -118,6 +106,27 @@ static void close_until(struct sweep *s, uint32_t first)
 	}
 }
 
+/* @n: how many there are; 0 where the count comes from prefixes around it too. */
+static int fail_too_many(struct td_document *d, const struct td_config *c,
+			 const struct td_vip_use *use, size_t n)
+{
+	const struct td_service_conf *service = &c->services[use->service];
+	struct td_place at = service->vips[use->index].at;
+	char vip[TD_PREFIX_TEXT];
+
+	td_prefix_print(&use->vip, vip);
+	td_document_enter(d, "service \"%s\"", service->name);
+	if (n)
+		return td_document_fail_at(d, at,
+					   "the services on VIP %s divide its ports into %zu "
+					   "ranges, over %u; use fewer or wider ones",
+					   vip, n, TUNDISH_RANGES_MAX);
+	return td_document_fail_at(d, at,
+				   "the services on VIP %s and on the prefixes around it divide "
+				   "its ports into more than %u ranges; use fewer or wider ones",
+				   vip, TUNDISH_RANGES_MAX);
+}
+
 static int sweep_vip(struct sweep *s, struct claim *claims, size_t n)
 {
 	qsort(claims, n, sizeof(*claims), by_first_then_wider);
@@ -136,23 +145,13 @@ static int sweep_vip(struct sweep *s, struct claim *claims, size_t n)
 	}
 	close_until(s, UINT32_MAX);
 
-	if (s->n_ranges > TUNDISH_RANGES_MAX) {
-		const struct td_service_conf *service = &s->c->services[s->use->service];
-		char vip[TD_ADDRESS_TEXT];
-
-		td_document_enter(s->d, "service \"%s\"", service->name);
-		return td_document_fail_at(
-			s->d, service->vips[s->use->vip].at,
-			"the services on VIP %s divide its ports into %zu ranges, "
-			"over %u; use fewer or wider ones",
-			td_address_print(&s->use->address, vip), s->n_ranges, TUNDISH_RANGES_MAX);
-	}
-	return 0;
+	return s->n_ranges > TUNDISH_RANGES_MAX ? fail_too_many(s->d, s->c, s->use, s->n_ranges)
+						: 0;
 }
 
 /* All services that share a VIP. */
-static int check_vip(struct td_document *d, const struct td_config *c, const struct use *uses,
-		     size_t n_uses)
+static int check_vip(struct td_document *d, const struct td_config *c,
+		     const struct td_vip_use *uses, size_t n_uses)
 {
 	_cleanup_free_ struct claim *claims = NULL, *open = NULL;
 	struct sweep s = {.d = d, .c = c, .use = &uses[n_uses - 1]};
@@ -176,32 +175,40 @@ static int check_vip(struct td_document *d, const struct td_config *c, const str
 	return sweep_vip(&s, claims, n);
 }
 
+/* Claims on a VIP and on one around it are never in conflict, for the more specific
+ * VIP wins; but what is left of the wider one's adds to the ranges. */
+static int check_around(struct td_document *d, const struct td_config *c,
+			const struct td_vip_use *uses, struct td_vip_walk *walk)
+{
+	struct tundish_port_range ranges[TUNDISH_RANGES_MAX];
+	int r = td_vip_walk(walk, &uses->vip, ranges);
+
+	if (r == -ENOSPC)
+		return fail_too_many(d, c, uses, 0);
+	return r < 0 ? td_fail(d->error, ENOMEM, "out of memory") : 0;
+}
+
 /* All services have one protocol in this version, so it does not part them. */
 int td_check_claims(struct td_document *d, const struct td_config *c)
 {
-	_cleanup_free_ struct use *uses = NULL;
+	_cleanup_free_ struct td_vip_use *uses = NULL;
+	struct td_vip_walk walk = {.config = c};
+	bool prefixes = false;
 	size_t n = 0, end;
+	int r = 0;
 
-	for (size_t i = 0; i < c->n_services; i++)
-		n += c->services[i].n_vips;
-	uses = calloc(n + 1, sizeof(*uses));
-	if (!uses)
+	if (td_vip_uses(c, &uses, &n) < 0)
 		return td_fail(d->error, ENOMEM, "out of memory");
-	n = 0;
-	for (size_t i = 0; i < c->n_services; i++)
-		for (size_t j = 0; j < c->services[i].n_vips; j++)
-			uses[n++] = (struct use){c->services[i].vips[j].address, i, j};
-	qsort(uses, n, sizeof(*uses), by_address_then_service);
-
-	for (size_t i = 0; i < n; i = end) {
-		int r;
-
+	walk.uses = uses;
+	walk.n_uses = n;
+	for (size_t i = 0; i < n && !r; i = end) {
 		for (end = i + 1; end < n; end++)
-			if (!tundish_addr_equal(&uses[i].address, &uses[end].address))
+			if (td_prefix_compare(&uses[i].vip, &uses[end].vip))
 				break;
+		prefixes |= uses[i].vip.length < TD_PREFIX_ALL;
 		r = check_vip(d, c, uses + i, end - i);
-		if (r < 0)
-			return r;
+		if (r == 0 && prefixes)
+			r = check_around(d, c, uses + i, &walk);
 	}
-	return 0;
+	return r;
 }

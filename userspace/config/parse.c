@@ -147,6 +147,7 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 {
 	struct td_vip_conf *vip = element;
 	struct td_port_conf *port = element;
+	struct td_listen_conf *listen = element;
 	const char *text = td_node_text(item);
 	struct td_error error = {0};
 	int r;
@@ -156,12 +157,28 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 					row->key, td_node_kind(item));
 	if (row->type == TD_TYPE_VIPS) {
 		vip->at = td_node_place(item);
-		r = td_value_read_vip(text, &vip->address, &error);
-	} else {
+		r = td_value_read_vip(text, vip, &error);
+	} else if (row->type == TD_TYPE_PORTS) {
 		port->at = td_node_place(item);
 		r = td_value_read_port(text, port, &error);
+	} else {
+		listen->at = td_node_place(item);
+		r = td_value_read_listen(text, listen, &error);
 	}
 	return r < 0 ? td_document_fail(d, item, "%s", error.text) : 0;
+}
+
+/* In the order of the configuration; what stands twice, in that of the file. */
+static int by_listen(const void *a, const void *b)
+{
+	const struct td_listen_conf *x = a, *y = b;
+	int r = memcmp(&x->address, &y->address, sizeof(x->address));
+
+	if (r || x->port != y->port)
+		return r ? r : (x->port > y->port) - (x->port < y->port);
+	if (x->at.line != y->at.line)
+		return x->at.line < y->at.line ? -1 : 1;
+	return (x->at.column > y->at.column) - (x->at.column < y->at.column);
 }
 
 /* A list of values; one value may stand for a list of one. */
@@ -194,6 +211,8 @@ static int parse_list(struct td_document *d, const yaml_node_t *node, const stru
 			return r;
 		*n = i + 1;
 	}
+	if (row->type == TD_TYPE_LISTENS)
+		qsort(*array, count, row->size, by_listen);
 	return 0;
 }
 
@@ -203,9 +222,6 @@ static int parse_value(struct td_document *d, const yaml_node_t *node, const str
 	const char *text = td_node_text(node);
 	struct td_error error = {0};
 
-	if (node->type == YAML_SEQUENCE_NODE && row->list_later)
-		return td_document_fail(d, node, "%s as a list is not in this version; valid: %s",
-					row->key, row->list_later);
 	if (node->type != YAML_SCALAR_NODE)
 		return td_document_fail(d, node, "\"%s\" has to be one value, not %s", row->key,
 					td_node_kind(node));
@@ -225,7 +241,8 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 	switch (row->type) {
 	case TD_TYPE_OBJECTS: return parse_objects(d, node, row, object);
 	case TD_TYPE_VIPS:
-	case TD_TYPE_PORTS: return parse_list(d, node, row, object);
+	case TD_TYPE_PORTS:
+	case TD_TYPE_LISTENS: return parse_list(d, node, row, object);
 	case TD_TYPE_MAPPING:
 		if (td_node_is_null(node))
 			return 0;

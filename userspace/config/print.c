@@ -41,18 +41,33 @@ static void print_address(FILE *out, const struct tundish_addr *a)
 	fprintf(out, "%s%s%s", quote, td_address_print(a, text), quote);
 }
 
+static void print_vip(FILE *out, const struct td_vip_conf *v)
+{
+	const char *quote = tundish_addr_is_v4(&v->address) ? "" : "\"";
+	struct td_prefix p = {v->address, v->prefix};
+	char text[TD_PREFIX_TEXT];
+
+	fprintf(out, "%s%s%s", quote, td_prefix_print(&p, text), quote);
+}
+
 static void print_list(FILE *out, const struct td_row *row, const void *object)
 {
 	const void *array = *(void *const *)((const char *)object + row->offset);
 	size_t n = *(const size_t *)((const char *)object + row->n_offset);
-	char text[TD_PORTS_TEXT];
+	char text[TD_PORTS_TEXT], listen[TD_LISTEN_TEXT];
 
 	fputc('[', out);
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			fputs(", ", out);
 		if (row->type == TD_TYPE_VIPS) {
-			print_address(out, &((const struct td_vip_conf *)array)[i].address);
+			print_vip(out, &((const struct td_vip_conf *)array)[i]);
+			continue;
+		}
+		if (row->type == TD_TYPE_LISTENS) {
+			fprintf(out, "\"%s\"",
+				td_listen_print(&((const struct td_listen_conf *)array)[i],
+						listen));
 			continue;
 		}
 		td_ports_print(&((const struct td_port_conf *)array)[i], text);
@@ -79,9 +94,11 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 
 	switch (row->type) {
 	case TD_TYPE_VIPS:
-	case TD_TYPE_PORTS: print_list(out, row, object); break;
+	case TD_TYPE_PORTS:
+	case TD_TYPE_LISTENS: print_list(out, row, object); break;
 	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
 	case TD_TYPE_NUMBER: fprintf(out, "%u", td_value_number(row, object)); break;
+	case TD_TYPE_PERCENT: fprintf(out, "%u%%", td_value_number(row, object)); break;
 	case TD_TYPE_DURATION:
 		fputs(td_duration_print(td_value_number(row, object), duration), out);
 		break;
@@ -97,7 +114,7 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 }
 
 /* Whether there is nothing to write: an optional list without members, an
- * optional endpoint that was not given, a mapping that keeps nothing else. */
+ * optional endpoint that was not given, `workers` without a group. */
 static bool is_absent(const struct td_row *row, const void *object)
 {
 	const char *field = (const char *)object + row->offset;
@@ -108,11 +125,8 @@ static bool is_absent(const struct td_row *row, const void *object)
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ENDPOINT: return !*field && !row->choices;
 	case TD_TYPE_MAPPING:
-		for (size_t i = 0; i < td_schema_rows; i++)
-			if (td_schema[i].scope == row->opens && td_schema[i].size &&
-			    !is_absent(&td_schema[i], field))
-				return false;
-		return true;
+		return row->opens == TD_SCOPE_WORKERS &&
+		       !((const struct td_workers_conf *)(const void *)field)->n_listen;
 	default: return false;
 	}
 }

@@ -8,6 +8,7 @@
  */
 #include <netinet/in.h>
 #include <tundish/flow.h>
+#include <tundish/workers.h>
 
 #include "config/schema.h"
 #include "config/value.h"
@@ -55,8 +56,14 @@ static const struct td_choice state_choices[] = {
 };
 
 static const struct td_choice steering_choices[] = {
-	{"hash", 0, false},
-	{"least-queue", 0, true},
+	{"least-queue", TUNDISH_STEERING_LEAST_QUEUE, false},
+	{"hash", TUNDISH_STEERING_HASH, false},
+	{0},
+};
+
+static const struct td_choice refuse_choices[] = {
+	{"drop", TUNDISH_REFUSE_DROP, false},
+	{"reset", TUNDISH_REFUSE_RESET, false},
 	{0},
 };
 
@@ -105,7 +112,7 @@ const struct td_row td_schema[] = {
 	 .help = "the service's name"},
 	{TD_SCOPE_SERVICE, "vips", TD_TYPE_VIPS, .required = true,
 	 LIST(td_service_conf, vips, n_vips), .min = 1, .max = TUNDISH_VIPS_MAX - 1,
-	 .help = "virtual addresses that clients connect to"},
+	 .help = "virtual addresses or prefixes that clients connect to"},
 	{TD_SCOPE_SERVICE, "protocol", TD_TYPE_CHOICE, FIELD(td_service_conf, protocol),
 	 .choices = protocol_choices, .standard = "tcp", .help = "transport protocol"},
 	{TD_SCOPE_SERVICE, "ports", TD_TYPE_PORTS, .required = true,
@@ -122,8 +129,8 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_SERVICE, "backends", TD_TYPE_OBJECTS, LIST(td_service_conf, backends, n_backends),
 	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
 	 .help = "servers of a dsr or ipip service"},
-	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, .opens = TD_SCOPE_WORKERS,
-	 .help = "listeners of a workers service"},
+	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, FIELD(td_service_conf, workers),
+	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners of a workers service"},
 	{TD_SCOPE_SERVICE, "sources", TD_TYPE_LATER, .help = "source addresses of fullnat"},
 	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
 
@@ -138,19 +145,35 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_BACKEND, "state", TD_TYPE_CHOICE, FIELD(td_backend_conf, state),
 	 .choices = state_choices, .standard = "up", .help = "what it takes"},
 
-	{TD_SCOPE_WORKERS, "listen", TD_TYPE_ENDPOINT, FIELD(td_service_conf, listen),
-	 .list_later = "one \"ADDRESS:PORT\"", .help = "address and port of the listeners"},
-	{TD_SCOPE_WORKERS, "steering", TD_TYPE_CHOICE, .choices = steering_choices,
-	 .standard = "hash", .help = "which listener gets a new connection"},
+	{TD_SCOPE_WORKERS, "listen", TD_TYPE_LISTENS, LIST(td_workers_conf, listen, n_listen),
+	 .min = 1, .max = TUNDISH_GROUP_LISTENS, .help = "addresses and ports of the listeners"},
+	{TD_SCOPE_WORKERS, "steering", TD_TYPE_CHOICE, FIELD(td_workers_conf, steering),
+	 .choices = steering_choices, .standard = "least-queue",
+	 .help = "which listener gets a new connection"},
+	{TD_SCOPE_WORKERS, "share", TD_TYPE_PERCENT, FIELD(td_workers_conf, share), .min = 1,
+	 .max = 100, .standard = "100%",
+	 .help = "how much of the group's accept queues the service may fill"},
+	{TD_SCOPE_WORKERS, "refuse", TD_TYPE_CHOICE, FIELD(td_workers_conf, refuse),
+	 .choices = refuse_choices, .standard = "drop",
+	 .help = "what a client sees that no listener can take"},
+	{TD_SCOPE_WORKERS, "stall", TD_TYPE_DURATION, FIELD(td_workers_conf, stall_ms), .min = 1,
+	 .max = 60 * SECOND, .standard = "50ms",
+	 .help = "without an accept, while some wait, before a listener gets no more"},
+	{TD_SCOPE_WORKERS, "restart_grace", TD_TYPE_DURATION,
+	 FIELD(td_workers_conf, restart_grace_ms), .max = 60 * SECOND, .standard = "3s",
+	 .help = "how long clients are kept trying while there is no listener"},
+	{TD_SCOPE_WORKERS, "size", TD_TYPE_NUMBER, FIELD(td_workers_conf, size), .min = 1,
+	 .max = TUNDISH_GROUP_SIZE_MAX, .standard = "64", .unit = "listeners",
+	 .help = "most listeners of the group at the same time"},
 
 	{TD_SCOPE_TIMEOUTS, "syn", TD_TYPE_DURATION, FIELD(td_timeouts_conf, syn_ms),
-	 .min = 2 * SECOND, .max = 120 * SECOND, .standard = "60s",
+	 .min = 2 * SECOND, .max = 120 * SECOND, .standard = "60s", .step = SECOND,
 	 .help = "of a connection that is not established yet"},
 	{TD_SCOPE_TIMEOUTS, "established", TD_TYPE_DURATION,
 	 FIELD(td_timeouts_conf, established_ms), .min = 2 * SECOND, .max = 4 * HOUR,
 	 .standard = "1h", .help = "of an established connection whose client is silent"},
 	{TD_SCOPE_TIMEOUTS, "closing", TD_TYPE_DURATION, FIELD(td_timeouts_conf, closing_ms),
-	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "60s",
+	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "60s", .step = SECOND,
 	 .help = "of a connection that its client has closed"},
 
 #define LIMIT(key_, min_, max_, standard_, unit_, help_)                                           \
@@ -165,7 +188,10 @@ const struct td_row td_schema[] = {
 	LIMIT(services, 1, TUNDISH_SERVICES_MAX - 1, "64", "services", "services"),
 	LIMIT(backends, 1, TUNDISH_BACKENDS_MAX - 1, "4096", "backends",
 	      "backends of all services"),
-	LIMIT(vips, 1, TUNDISH_VIPS_MAX - 1, "1024", "addresses", "VIPs of all services"),
+	LIMIT(vips, 1, TUNDISH_VIPS_MAX - 1, "1024", "VIPs", "VIPs of all services, and prefixes"),
+	LIMIT(workers, 1, TUNDISH_WORKERS_MAX, "1024", "listeners",
+	      "listeners of all groups, as many as the groups' sizes come to"),
+	LIMIT(groups, 1, TUNDISH_GROUPS_MAX, "16", "groups", "groups of listeners"),
 #undef LIMIT
 
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),

@@ -27,12 +27,14 @@ enum td_type {
 	TD_TYPE_LATER,	   /* known, but refused in this version */
 	TD_TYPE_MAPPING,   /* the keys of scope `opens` */
 	TD_TYPE_OBJECTS,   /* a list of such mappings */
-	TD_TYPE_VIPS,	   /* a list of addresses; one may stand without a list */
-	TD_TYPE_PORTS,	   /* a list of ports; one may stand without a list */
+	TD_TYPE_VIPS,	   /* a list of addresses and prefixes; one may stand without a list */
+	TD_TYPE_PORTS,	   /* a list of ports; the same */
+	TD_TYPE_LISTENS,   /* a list of "ADDRESS:PORT"; the same */
 	TD_TYPE_NAME,	   /* char[] */
 	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
 	TD_TYPE_CHOICE,	   /* unsigned, of 1 or 4 bytes; 0: checked but not kept */
 	TD_TYPE_NUMBER,	   /* unsigned, of 2 or 4 bytes */
+	TD_TYPE_PERCENT,   /* the same, with a percent sign behind it */
 	TD_TYPE_DURATION,  /* uint32_t, milliseconds */
 	TD_TYPE_ADDRESS,   /* struct tundish_addr */
 	TD_TYPE_ENDPOINT,  /* char[], as written; "" where absent or the first of `choices` */
@@ -62,8 +64,8 @@ struct td_row {
 	uint32_t min, max;		 /* of the number, the milliseconds, or the list's items */
 	const char *standard;		 /* the default, as it would be written; NULL: none */
 	const char *unit;
+	uint32_t step; /* what a duration is rounded up to a multiple of; 0: a millisecond */
 	enum td_reload reload;
-	const char *list_later; /* why a list is refused, where a later version takes one */
 	const char *help;
 };
 

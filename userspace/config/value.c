@@ -3,9 +3,9 @@
  * Readers of single values. Each takes exactly the forms that the manual
  * shows: no signs, no leading zeros, no second spelling, so that what one
  * reader takes for octal or a truth value cannot mean something else here.
+ * Addresses are read in value_address.c.
  */
 #include "config/value.h"
-#include "core/address.h"
 
 const char *td_quote(const char *text, char buffer[TD_QUOTED])
 {
@@ -82,11 +82,34 @@ static int read_number(const struct td_row *row, const char *text, void *object,
 	return 0;
 }
 
+static int read_percent(const struct td_row *row, const char *text, void *object,
+			struct td_error *error)
+{
+	size_t digits = strspn(text, "0123456789");
+	char quoted[TD_QUOTED];
+	uint64_t value;
+
+	if (!read_digits(text, digits, &value) || (text[digits] && strcmp(text + digits, "%")))
+		return td_fail(error, EINVAL, "%s %s is not a share; valid: %u%% to %u%%", row->key,
+			       td_quote(text, quoted), row->min, row->max);
+	if (!text[digits])
+		return td_fail(error, EINVAL, "%s %.24s has no percent sign; write %.24s%%",
+			       row->key, text, text);
+	if (value > row->max)
+		return td_fail(error, EINVAL, "%s %.24s is over %u%%", row->key, text, row->max);
+	if (value < row->min)
+		return td_fail(error, EINVAL, "%s %.24s is under %u%%", row->key, text, row->min);
+	store(row, object, (uint32_t)value);
+	return 0;
+}
+
 const char *td_duration_print(uint32_t ms, char buffer[TD_DURATION_TEXT])
 {
 	uint32_t seconds = ms / 1000;
 
-	if (seconds && seconds % 3600 == 0)
+	if (ms % 1000)
+		snprintf(buffer, TD_DURATION_TEXT, "%ums", ms);
+	else if (seconds && seconds % 3600 == 0)
 		snprintf(buffer, TD_DURATION_TEXT, "%uh", seconds / 3600);
 	else if (seconds && seconds % 60 == 0)
 		snprintf(buffer, TD_DURATION_TEXT, "%um", seconds / 60);
@@ -104,13 +127,16 @@ static int read_duration(const struct td_row *row, const char *text, void *objec
 	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 	char quoted[TD_QUOTED], bound[TD_DURATION_TEXT];
 	size_t digits = strspn(text, "0123456789");
-	uint64_t value, ms = 0;
+	uint64_t value, ms = 0, step = row->step ? row->step : 1;
 
 	if (!digits || !read_digits(text, digits, &value))
 		return td_fail(error, EINVAL,
 			       "%s %s is not a duration; valid: a number with ms, s, "
 			       "m or h, such as %s",
 			       row->key, td_quote(text, quoted), row->standard);
+	if (!text[digits] && !row->step)
+		return td_fail(error, EINVAL, "%s %.24s has no unit; write %.24sms or %.24ss",
+			       row->key, text, text, text);
 	if (!text[digits])
 		return td_fail(error, EINVAL, "%s %.24s has no unit; write %.24ss for seconds",
 			       row->key, text, text);
@@ -121,7 +147,7 @@ static int read_duration(const struct td_row *row, const char *text, void *objec
 		return td_fail(error, EINVAL, "%s %s has an unknown unit; valid: ms, s, m, h",
 			       row->key, td_quote(text, quoted));
 	value = value > UINT32_MAX ? UINT32_MAX : value; /* far beyond any bound, in any unit */
-	ms = (ms * value + 999) / 1000 * 1000;
+	ms = (ms * value + step - 1) / step * step;
 	if (ms > row->max)
 		return td_fail(error, EINVAL, "%s %.24s is over %s", row->key, text,
 			       td_duration_print(row->max, bound));
@@ -204,62 +230,6 @@ static int read_interface(const struct td_row *row, const char *text, void *obje
 	return 0;
 }
 
-/* What keeps an address from being a host's own unicast address, or NULL. */
-static const char *address_flaw(const struct tundish_addr *a)
-{
-	const struct in6_addr *six = (const struct in6_addr *)a;
-	uint32_t four = ntohl(a->word[3]);
-
-	if (!tundish_addr_is_v4(a))
-		return IN6_IS_ADDR_UNSPECIFIED(six) ? "the unspecified address"
-		       : IN6_IS_ADDR_LOOPBACK(six)  ? "a loopback address"
-		       : IN6_IS_ADDR_MULTICAST(six) ? "a multicast address"
-		       : IN6_IS_ADDR_LINKLOCAL(six) ? "a link-local address"
-						    : NULL;
-	return four == INADDR_ANY	  ? "the unspecified address"
-	       : four == INADDR_BROADCAST ? "the broadcast address"
-	       : four >> 24 == 127	  ? "a loopback address"
-	       : IN_MULTICAST(four)	  ? "a multicast address"
-	       : four >> 16 == 0xa9fe	  ? "a link-local address"
-					  : NULL;
-}
-
-static int read_address(const char *key, const char *text, struct tundish_addr *ret,
-			struct td_error *error)
-{
-	char quoted[TD_QUOTED], v4[TD_ADDRESS_TEXT];
-	struct tundish_addr a;
-	const char *flaw;
-
-	if (td_address_parse(text, &a) < 0) {
-		if (inet_pton(AF_INET6, text, &a) == 1)
-			return td_fail(error, EINVAL, "%s %s is an IPv4-mapped address; write %s",
-				       key, td_quote(text, quoted), td_address_print(&a, v4));
-		return td_fail(error, EINVAL,
-			       "%s %s is not an address; valid: one such as 192.0.2.10 "
-			       "or \"2001:db8::10\"",
-			       key, td_quote(text, quoted));
-	}
-	flaw = address_flaw(&a);
-	if (flaw)
-		return td_fail(error, EINVAL, "%s %s is %s; give a unicast address", key,
-			       td_quote(text, quoted), flaw);
-	*ret = a;
-	return 0;
-}
-
-int td_value_read_vip(const char *text, struct tundish_addr *ret, struct td_error *error)
-{
-	char quoted[TD_QUOTED];
-
-	if (strchr(text, '/'))
-		return td_fail(error, EINVAL,
-			       "VIP %s is a prefix, which is not in this version; "
-			       "valid: single addresses",
-			       td_quote(text, quoted));
-	return read_address("VIP", text, ret, error);
-}
-
 int td_value_read_port(const char *text, struct td_port_conf *ret, struct td_error *error)
 {
 	static const char valid[] = "valid: 1 to 65535, a range such as \"8000-8999\", or any";
@@ -302,28 +272,6 @@ const char *td_ports_print(const struct td_port_conf *ports, char buffer[TD_PORT
 	return buffer;
 }
 
-static int read_endpoint(const struct td_row *row, const char *text, void *object,
-			 struct td_error *error)
-{
-	struct tundish_addr address;
-	char quoted[TD_QUOTED];
-	uint16_t port;
-	bool off = row->choices && !strcmp(text, row->choices->name);
-
-	if (!off &&
-	    (strlen(text) >= row->size || td_endpoint_parse(text, &address, &port) < 0 || !port))
-		return td_fail(error, EINVAL,
-			       "%s %s is not ADDRESS:PORT; valid: one such as "
-			       "\"127.0.0.1:%s\" or \"[::]:%s\"%s%s",
-			       row->key, td_quote(text, quoted), row->choices ? "9799" : "8080",
-			       row->choices ? "9799" : "8080", row->choices ? ", or " : "",
-			       row->choices ? row->choices->name : "");
-	memset((char *)object + row->offset, 0, row->size);
-	if (!off)
-		memcpy((char *)object + row->offset, text, strlen(text));
-	return 0;
-}
-
 int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error)
 {
 	switch (row->type) {
@@ -332,10 +280,9 @@ int td_value_read(const struct td_row *row, const char *text, void *object, stru
 	case TD_TYPE_CHOICE: return read_choice(row, text, object, error);
 	case TD_TYPE_NUMBER: return read_number(row, text, object, error);
 	case TD_TYPE_DURATION: return read_duration(row, text, object, error);
-	case TD_TYPE_ADDRESS:
-		return read_address(row->key, text,
-				    (struct tundish_addr *)((char *)object + row->offset), error);
-	case TD_TYPE_ENDPOINT: return read_endpoint(row, text, object, error);
+	case TD_TYPE_PERCENT: return read_percent(row, text, object, error);
+	case TD_TYPE_ADDRESS: return td_value_read_address(row, text, object, error);
+	case TD_TYPE_ENDPOINT: return td_value_read_endpoint(row, text, object, error);
 	default: return td_fail(error, EINVAL, "%s is not a single value", row->key);
 	}
 }

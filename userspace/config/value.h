@@ -12,22 +12,33 @@
  * sentence that begins with the key; the field is untouched then. */
 int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error);
 
-/* The same for one member of `vips` and `ports`. */
-int td_value_read_vip(const char *text, struct tundish_addr *ret, struct td_error *error);
+/* The same for one member of `vips`, `ports` and `listen`; all but the place. */
+int td_value_read_vip(const char *text, struct td_vip_conf *ret, struct td_error *error);
 int td_value_read_port(const char *text, struct td_port_conf *ret, struct td_error *error);
+int td_value_read_listen(const char *text, struct td_listen_conf *ret, struct td_error *error);
+
+/* Two kinds of td_value_read, of value_address.c. */
+int td_value_read_address(const struct td_row *row, const char *text, void *object,
+			  struct td_error *error);
+int td_value_read_endpoint(const struct td_row *row, const char *text, void *object,
+			   struct td_error *error);
 
 /* Text for an error: in quotes, cut at some forty characters, with everything
  * that is not printable ASCII replaced. */
 #define TD_QUOTED 48
 const char *td_quote(const char *text, char buffer[TD_QUOTED]);
 
-/* "30s", "15m", "2h": the largest unit that divides it. */
+/* "50ms", "30s", "15m", "2h": the largest unit that divides it. */
 #define TD_DURATION_TEXT 16
 const char *td_duration_print(uint32_t ms, char buffer[TD_DURATION_TEXT]);
 
 /* "80", "8000-8999", "any" */
 #define TD_PORTS_TEXT 16
 const char *td_ports_print(const struct td_port_conf *ports, char buffer[TD_PORTS_TEXT]);
+
+/* "[::]:8080", "0.0.0.0:8080" */
+#define TD_LISTEN_TEXT 56
+const char *td_listen_print(const struct td_listen_conf *listen, char buffer[TD_LISTEN_TEXT]);
 
 /* The number in an unsigned field of 1, 2 or 4 bytes. */
 uint32_t td_value_number(const struct td_row *row, const void *object);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Text of addresses, ports and MAC addresses. */
+/* Addresses and prefixes, and their text. */
 #ifndef TD_CORE_ADDRESS_H
 #define TD_CORE_ADDRESS_H
 
@@ -25,5 +25,33 @@ int td_endpoint_parse(const char *text, struct tundish_addr *ret_address, uint16
 
 /* AF_INET or AF_INET6. */
 int td_address_family(const struct tundish_addr *address);
+
+/* An address and how many of its bits count, from the front: 128 for all, and 96
+ * more than the number behind an IPv4 prefix's slash. */
+struct td_prefix {
+	struct tundish_addr address;
+	uint8_t length;
+};
+
+#define TD_PREFIX_ALL  128
+#define TD_PREFIX_V4   96
+#define TD_PREFIX_TEXT (TD_ADDRESS_TEXT + 4)
+
+/* "192.0.2.0/24", or an address alone. Bits behind the length are left as they
+ * are. Returns 0 or -EINVAL, *ret untouched. */
+int td_prefix_parse(const char *text, struct td_prefix *ret);
+
+/* Writes into `buffer` of TD_PREFIX_TEXT bytes and returns it; an address of all
+ * its bits prints without a slash. */
+const char *td_prefix_print(const struct td_prefix *prefix, char *buffer);
+
+/* The address with zeros behind the length. */
+struct tundish_addr td_address_mask(const struct tundish_addr *address, unsigned int length);
+
+bool td_prefix_holds(const struct td_prefix *prefix, const struct tundish_addr *address);
+
+/* Of struct td_prefix, by address, and the wider one first: in this order a prefix
+ * comes before all that lies in it, and nothing else comes between. */
+int td_prefix_compare(const void *a, const void *b);
 
 #endif

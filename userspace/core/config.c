@@ -12,6 +12,7 @@ struct td_config *td_config_free(struct td_config *c)
 		free(c->services[i].vips);
 		free(c->services[i].ports);
 		free(c->services[i].backends);
+		free(c->services[i].workers.listen);
 	}
 	free(c->services);
 	free(c->interfaces);
@@ -25,14 +26,29 @@ static bool backend_equal(const struct td_backend_conf *a, const struct td_backe
 	       a->weight == b->weight && a->state == b->state;
 }
 
+static bool workers_equal(const struct td_workers_conf *a, const struct td_workers_conf *b)
+{
+	if (a->n_listen != b->n_listen)
+		return false;
+	for (size_t i = 0; i < a->n_listen; i++)
+		if (!tundish_addr_equal(&a->listen[i].address, &b->listen[i].address) ||
+		    a->listen[i].port != b->listen[i].port)
+			return false;
+	/* Without a group there is nothing that the rest could be said of. */
+	return !a->n_listen || (a->steering == b->steering && a->refuse == b->refuse &&
+				a->share == b->share && a->stall_ms == b->stall_ms &&
+				a->restart_grace_ms == b->restart_grace_ms && a->size == b->size);
+}
+
 static bool service_equal(const struct td_service_conf *a, const struct td_service_conf *b)
 {
-	if (strcmp(a->name, b->name) || strcmp(a->listen, b->listen) ||
+	if (strcmp(a->name, b->name) || !workers_equal(&a->workers, &b->workers) ||
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
 	    a->n_vips != b->n_vips || a->n_ports != b->n_ports || a->n_backends != b->n_backends)
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
-		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address))
+		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address) ||
+		    a->vips[i].prefix != b->vips[i].prefix)
 			return false;
 	for (size_t i = 0; i < a->n_ports; i++)
 		if (a->ports[i].first != b->ports[i].first || a->ports[i].last != b->ports[i].last)

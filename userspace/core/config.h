@@ -31,7 +31,8 @@ struct td_interface_conf {
 };
 
 struct td_vip_conf {
-	struct tundish_addr address;
+	struct tundish_addr address; /* of a prefix: with the host part zero */
+	uint8_t prefix;		     /* length in the 128-bit form; 128: one address */
 	struct td_place at;
 };
 
@@ -49,6 +50,26 @@ struct td_backend_conf {
 	struct td_place at;
 };
 
+struct td_listen_conf {
+	struct tundish_addr address; /* may be a wildcard: ::ffff:0.0.0.0 or :: */
+	uint16_t port;
+	struct td_place at;
+};
+
+/* `workers:` of a service with delivery workers. Services with the same list
+ * (in any order) stand in front of one group. */
+struct td_workers_conf {
+	struct td_listen_conf *listen; /* ascending by (address, port); none: the listeners are
+					* on the VIP's own address and port, and not steered */
+	size_t n_listen;
+	uint8_t steering;	   /* enum tundish_steering_method */
+	uint8_t refuse;		   /* enum tundish_refuse */
+	uint16_t share;		   /* percent of the group's queues, 1..100 */
+	uint32_t stall_ms;	   /* 50; 1..60000 */
+	uint32_t restart_grace_ms; /* 3000; 0..60000 */
+	uint32_t size;		   /* most workers of the group, 64; 1..256 */
+};
+
 struct td_service_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct td_vip_conf *vips;
@@ -60,7 +81,7 @@ struct td_service_conf {
 	uint8_t protocol; /* IPPROTO_TCP */
 	uint8_t delivery; /* enum tundish_delivery */
 	bool own;	  /* the daemon keeps the VIPs on this host; true unless told not to */
-	char listen[64];  /* workers.listen as it was written, "" where absent */
+	struct td_workers_conf workers;
 	struct td_place at;
 };
 
@@ -79,6 +100,8 @@ struct td_limits_conf {
 	uint32_t services; /* 64 */
 	uint32_t backends; /* 4096 */
 	uint32_t vips;	   /* 1024 */
+	uint32_t workers;  /* listeners of all groups, 1024 */
+	uint32_t groups;   /* 16 */
 };
 
 struct td_config {

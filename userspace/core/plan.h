@@ -29,7 +29,7 @@ enum td_step_kind {
 	TD_STEP_BACKEND_PUT, /* write backends[id] (its counts, next hop and weight untouched) */
 	TD_STEP_ROW_SET,     /* give the slots of maglev[id] to the members of the target that have
 			      * a weight, mark changed ones; weights as said above */
-	TD_STEP_VIP_PUT,     /* replace vips[address] */
+	TD_STEP_VIP_PUT,     /* replace vips[address], or prefixes[] */
 	TD_STEP_VIP_DELETE,
 	TD_STEP_BACKEND_GONE, /* state GONE: none new, until its last flow has ended */
 	TD_STEP_SERVICE_GONE,
@@ -69,13 +69,14 @@ int td_plan_make(const struct td_state *installed, const struct td_config *confi
 		 struct td_error *error);
 
 /*
- * The claims of all services on one VIP, cut into disjoint ascending ranges:
- * a single port wins over a range, a narrower range over a wider one, any port
- * over nothing. @config must have passed its checks (no equal claims).
- * `service` of a range is an index into config->services here.
+ * The claims of all services on one VIP and on the prefixes around it, cut into
+ * disjoint ascending ranges: the more specific VIP wins, on one VIP a single port
+ * over a range, a narrower range over a wider one, any port over nothing.
+ * @config must have passed its checks (no equal claims). `service` of a range is
+ * an index into config->services here.
  * Returns the number of ranges, -ENOSPC over TUNDISH_RANGES_MAX, or -ENOMEM.
  */
-int td_ports_flatten(const struct td_config *config, const struct tundish_addr *vip,
+int td_ports_flatten(const struct td_config *config, const struct td_prefix *vip,
 		     struct tundish_port_range ret[TUNDISH_RANGES_MAX]);
 
 #endif

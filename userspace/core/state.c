@@ -74,22 +74,25 @@ struct td_backend_state *td_state_backend_by_id(const struct td_state *s, uint32
 	return NULL;
 }
 
+int td_vip_state_compare(const void *a, const void *b)
+{
+	const struct td_vip_state *x = a, *y = b;
+	struct td_prefix p = {x->address, x->prefix}, q = {y->address, y->prefix};
+
+	return td_prefix_compare(&p, &q);
+}
+
+struct td_vip_state *td_state_prefix(const struct td_state *s, const struct td_prefix *prefix)
+{
+	struct td_vip_state key = {.address = prefix->address, .prefix = prefix->length};
+
+	return s->n_vips ? bsearch(&key, s->vips, s->n_vips, sizeof(key), td_vip_state_compare)
+			 : NULL;
+}
+
 struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address)
 {
-	size_t low = 0, high = s->n_vips;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int c = memcmp(&s->vips[mid].address, address, sizeof(*address));
-
-		if (!c)
-			return &s->vips[mid];
-		if (c < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return NULL;
+	return td_state_prefix(s, &(struct td_prefix){*address, TD_PREFIX_ALL});
 }
 
 uint16_t td_backend_weight(const struct tundish_backend *b)

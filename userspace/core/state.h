@@ -9,6 +9,7 @@
 
 #include <tundish/maps.h>
 
+#include "core/address.h"
 #include "core/config.h"
 
 struct td_service_state {
@@ -23,10 +24,11 @@ struct td_backend_state {
 
 struct td_vip_state {
 	struct tundish_addr address;
+	uint8_t prefix; /* length in the 128-bit form; 128: one address */
 	struct tundish_vip value;
 };
 
-/* Each array ascends by id (VIPs by address). */
+/* Each array ascends by id, VIPs as td_prefix_compare says. */
 struct td_state {
 	struct td_service_state *services;
 	size_t n_services;
@@ -45,7 +47,12 @@ struct td_service_state *td_state_service_by_id(const struct td_state *s, uint32
 struct td_backend_state *td_state_backend(const struct td_state *s, uint32_t service,
 					  const char *name);
 struct td_backend_state *td_state_backend_by_id(const struct td_state *s, uint32_t id);
+/* The VIP of exactly this address and length; that of the address alone. */
+struct td_vip_state *td_state_prefix(const struct td_state *s, const struct td_prefix *prefix);
 struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address);
+
+/* For qsort, of struct td_vip_state. */
+int td_vip_state_compare(const void *a, const void *b);
 
 /* What is in force: the run-time setting where there is one, else the file's. */
 uint16_t td_backend_weight(const struct tundish_backend *b);

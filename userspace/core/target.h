@@ -8,6 +8,9 @@
 
 #include "core/plan.h"
 
+/* A prefix of at most so many addresses has a number for each. */
+#define TD_VIP_BLOCK 4096u
+
 #define TD_WHY_LEN sizeof(((struct td_step *)0)->why)
 
 enum td_change {

@@ -7,11 +7,13 @@
 #include "core/address.h"
 #include "daemon/daemon.h"
 
+/* Addresses alone: one that merely lies in a prefix of ours is not there because of us. */
 static bool owned(const struct td_config *c, const struct tundish_addr *a)
 {
 	for (size_t i = 0; i < c->n_services; i++)
 		for (size_t j = 0; c->services[i].own && j < c->services[i].n_vips; j++)
-			if (tundish_addr_equal(&c->services[i].vips[j].address, a))
+			if (c->services[i].vips[j].prefix == TD_PREFIX_ALL &&
+			    tundish_addr_equal(&c->services[i].vips[j].address, a))
 				return true;
 	return false;
 }
@@ -34,30 +36,34 @@ int td_endpoints_read(struct td_daemon *d, const struct td_config *config)
 	return 0;
 }
 
-static int collect(const struct td_config *c, struct tundish_addr **list, size_t *n)
+static int add_vip(struct td_prefix **list, size_t *n, const struct td_prefix *p)
 {
-	for (size_t i = 0; c && i < c->n_services; i++)
-		for (size_t j = 0; c->services[i].own && j < c->services[i].n_vips; j++) {
-			const struct tundish_addr *a = &c->services[i].vips[j].address;
-			bool known = false;
-
-			for (size_t k = 0; k < *n && !known; k++)
-				known = tundish_addr_equal(&(*list)[k], a);
-			if (known)
-				continue;
-			if (td_grow(list, *n, sizeof(**list)) < 0)
-				return -ENOMEM;
-			(*list)[(*n)++] = *a;
-		}
+	if (td_grow(list, *n, sizeof(**list)) < 0)
+		return -ENOMEM;
+	(*list)[(*n)++] = *p;
 	return 0;
 }
 
-static void keep_installed(struct tundish_addr *list, size_t *n, const struct td_state *installed)
+/* VIPs of several services stand several times, which td_net_own_vips allows. */
+static int collect(const struct td_config *c, struct td_prefix **list, size_t *n)
+{
+	int r = 0;
+
+	for (size_t i = 0; c && i < c->n_services; i++)
+		for (size_t j = 0; !r && c->services[i].own && j < c->services[i].n_vips; j++) {
+			const struct td_vip_conf *v = &c->services[i].vips[j];
+
+			r = add_vip(list, n, &(struct td_prefix){v->address, v->prefix});
+		}
+	return r;
+}
+
+static void keep_installed(struct td_prefix *list, size_t *n, const struct td_state *installed)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < *n; i++) {
-		const struct td_vip_state *v = td_state_vip(installed, &list[i]);
+		const struct td_vip_state *v = td_state_prefix(installed, &list[i]);
 
 		if (v && v->value.flags & TUNDISH_VIP_SERVICE)
 			list[kept++] = list[i];
@@ -68,20 +74,20 @@ static void keep_installed(struct tundish_addr *list, size_t *n, const struct td
 int td_vips_own(struct td_daemon *d, const struct td_config *config, const struct td_state *former,
 		bool add, struct td_error *error)
 {
-	_cleanup_free_ struct tundish_addr *wanted = NULL, *before = NULL;
+	_cleanup_free_ struct td_prefix *wanted = NULL, *before = NULL;
 	_cleanup_free_ unsigned int *interfaces = NULL;
 	_cleanup_free_ char *changes = NULL;
 	size_t n_wanted = 0, n_before = 0;
 	char *line, *next = NULL;
 	int r;
 
-	if (collect(config, &wanted, &n_wanted) < 0 || collect(d->config, &before, &n_before) < 0)
+	r = collect(config, &wanted, &n_wanted);
+	r = r ?: collect(d->config, &before, &n_before);
+	for (size_t i = 0; !r && former && i < former->n_vips; i++)
+		r = add_vip(&before, &n_before,
+			    &(struct td_prefix){former->vips[i].address, former->vips[i].prefix});
+	if (r < 0)
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
-	for (size_t i = 0; former && i < former->n_vips; i++) {
-		if (td_grow(&before, n_before, sizeof(*before)) < 0)
-			return td_fail(error, ENOMEM, "out of memory while owning VIPs");
-		before[n_before++] = former->vips[i].address;
-	}
 	if (!add)
 		keep_installed(wanted, &n_wanted, former);
 	interfaces = calloc(config->n_interfaces + 1, sizeof(*interfaces));

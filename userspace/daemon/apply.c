@@ -180,11 +180,15 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;
 	case TD_STEP_ROW_SET: return set_row(d, p, s->id, error);
 	case TD_STEP_VIP_PUT:
-		r = td_kernel_put_vip(d->kernel, &t->vips[s->index].address,
-				      &t->vips[s->index].value);
+		r = td_kernel_put_vip(
+			d->kernel,
+			&(struct td_prefix){t->vips[s->index].address, t->vips[s->index].prefix},
+			&t->vips[s->index].value);
 		break;
 	case TD_STEP_VIP_DELETE:
-		r = td_kernel_delete_vip(d->kernel, &installed->vips[s->index].address);
+		r = td_kernel_delete_vip(d->kernel,
+					 &(struct td_prefix){installed->vips[s->index].address,
+							     installed->vips[s->index].prefix});
 		if (r == -ENOENT)
 			r = 0;
 		break;

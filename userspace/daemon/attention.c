@@ -74,6 +74,61 @@ static void services(const struct td_state *s, json_t *list)
 	}
 }
 
+static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
+{
+	const struct tundish_worker *all = td_kernel_workers(d->kernel);
+	const struct tundish_steering *steering = td_kernel_steering(d->kernel);
+
+	if (d->groups_on)
+		td_kernel_measure_queues(d->kernel);
+	for (size_t i = 0; i < s->n_services; i++) {
+		const struct td_service_state *v = &s->services[i];
+		uint32_t id = steering[v->id].group, alive = 0, stalled = 0, full = 0;
+		const struct tundish_group *g;
+		char what[100], why[300];
+
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE || !id)
+			continue;
+		g = &td_kernel_groups(d->kernel)[id];
+		for (uint32_t k = 0; k < g->used; k++) {
+			const struct tundish_worker *w = &all[g->first + k];
+
+			if (!w->cookie)
+				continue;
+			alive++;
+			full += w->queue > w->limit;
+			stalled += w->queue && w->enqueued - w->queue == w->accepted &&
+				   td_now_ns() - w->progress > steering[v->id].stall;
+		}
+		snprintf(what, sizeof(what), "service %.63s", v->value.name);
+		if (!alive) {
+			snprintf(why, sizeof(why),
+				 "nothing listens on %.63s: new connections are refused", g->name);
+			add(list, what, why,
+			    "start its server there, or see `ss -ltnp` for where it listens");
+		}
+		if (full) {
+			snprintf(why, sizeof(why), "the accept queue of %u of %u workers is full",
+				 full, alive);
+			add(list, what, why,
+			    "more workers, or a longer queue (the server's backlog, "
+			    "net.core.somaxconn)");
+		} else if (stalled) {
+			snprintf(why, sizeof(why),
+				 "%u of %u workers have connections waiting and accept none",
+				 stalled, alive);
+			add(list, what, why, "`tundish worker list` names them");
+		}
+	}
+	if (d->groups_trouble[0])
+		add(list, "worker groups", d->groups_trouble,
+		    "start tundishd with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set "
+		    "net.ipv4.tcp_migrate_req=1: connections waiting on a worker that closes are "
+		    "lost");
+	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * RECENT_NS)
+		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
+}
+
 static void interfaces(const struct td_daemon *d, json_t *list)
 {
 	for (size_t i = 0; i < d->n_attachments; i++) {
@@ -100,6 +155,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	interfaces(d, list);
 	services(s, list);
 	backends(d, s, list);
+	groups(d, s, list);
 	if (d->vips_trouble[0])
 		add(list, "virtual IPs", d->vips_trouble,
 		    "see `ip address`; set own: false where another owns them");

@@ -222,6 +222,7 @@ static int add_sources(struct td_daemon *d)
 				    on_control, d);
 	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
 	r = r < 0 ? r : td_rates_open(d);
+	r = r < 0 ? r : td_groups_open(d);
 	return r;
 }
 
@@ -250,6 +251,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 static void close_parts(struct td_daemon *d)
 {
 	d->control = td_control_close(d->control);
+	td_groups_close(d);
 	sd_event_unref(d->event);
 	d->net = td_net_close(d->net);
 	d->kernel = td_kernel_close(d->kernel);

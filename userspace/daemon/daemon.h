@@ -8,6 +8,8 @@
  *   interfaces.c  the program on its interfaces
  *   reload.c      from a configuration to the data path
  *   apply.c       the steps of a plan, carried out
+ *   groups.c      worker groups: into the maps, and who comes and goes
+ *   workers.c     workers as JSON, and the commands on them
  *   nexthop.c     where backends are, kept fresh
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
@@ -83,6 +85,11 @@ struct td_daemon {
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
+	int sink_fd;	/* a listener that takes nothing; -1: none */
+	bool groups_on; /* there are worker groups, and the programs for them */
+	bool workers_changed;
+	char groups_trouble[256], workers_refused[256];
+	uint64_t workers_refused_ns;
 	bool cares_stale;    /* a backend is gone: its neighbour may be nobody's any more */
 	bool attach_missing; /* one of them is there but carries nothing: to be tried again */
 	struct tundish_addr *endpoints;
@@ -109,6 +116,7 @@ struct td_daemon {
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 
 	sd_event_source *nexthop_timer, *control_timer, *address_timer;
+	sd_event_source *processes_timer, *worker_events;
 };
 
 /* ---- time: CLOCK_MONOTONIC, as bpf_ktime_get_ns ------------------------------ */
@@ -150,6 +158,25 @@ void td_step_object(const struct td_state *installed, const struct td_plan *plan
 		    const struct td_step *step, char *buffer, size_t size);
 const char *td_step_kind_name(enum td_step_kind kind);
 
+/* ---- groups.c ------------------------------------------------------------------- */
+struct td_group_want;
+struct td_groups {
+	struct td_group_want *want;
+	size_t n;
+	bool *leaving; /* [groups_max] */
+};
+/* What has to be done about groups; the caller ends *ret with td_groups_done. */
+int td_groups_plan(struct td_daemon *d, const struct td_config *config, struct td_groups *ret,
+		   struct td_error *error);
+void td_groups_done(struct td_groups *g);
+/* Does it. `target` has the ids of the services. */
+int td_groups_put(struct td_daemon *d, const struct td_config *config, const struct td_groups *g,
+		  const struct td_state *target, struct td_error *error);
+int td_groups_open(struct td_daemon *d); /* its timers */
+void td_groups_close(struct td_daemon *d);
+/* "w3": the fourth index of its group. */
+void td_worker_name(const struct td_daemon *d, uint32_t index, char *buffer, size_t size);
+
 /* ---- nexthop.c ------------------------------------------------------------------ */
 int td_nexthops_open(struct td_daemon *d);
 /* Looks one backend up and stores what is found. Returns 0, or why not. */
@@ -186,6 +213,16 @@ void td_handle(void *context, const struct td_request *request, struct td_reply 
 void td_answer_status(struct td_daemon *d, struct td_reply *reply);
 void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply);
 void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply);
+void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply);
+void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
+			      struct td_reply *reply);
+/* The group of a service, or NULL where it has none. */
+json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
+int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);
+void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply);
+void td_metric_head(FILE *out, const char *name, const char *type, const char *help);
+void td_metric_label(FILE *out, const char *value);
+void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
 void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);

@@ -100,7 +100,7 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 	const struct filter *f = l->f;
 	const struct td_backend_state *b;
 	const struct tundish_addr *vip = &l->vip_of[v.live.vip];
-	char client_text[TD_ADDRESS_TEXT], vip_text[TD_ADDRESS_TEXT];
+	char client_text[TD_ADDRESS_TEXT], vip_text[TD_PREFIX_TEXT];
 	bool half_open = tundish_flow_half_open(v), known = vip->word[2] || vip->word[0];
 	uint32_t idle = half_open ? tundish_age(l->tick, v.syn.seen, 7)
 				  : tundish_age(l->tick, v.live.seen, 16);
@@ -208,7 +208,12 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 		return;
 	}
 	for (size_t i = 0; i < s.n_vips; i++)
-		vip_of[s.vips[i].value.id % TUNDISH_VIPS_MAX] = s.vips[i].address;
+		for (uint32_t k = 0; k <= s.vips[i].value.mask; k++) {
+			struct tundish_addr a = s.vips[i].address;
+
+			a.word[3] |= htonl(k);
+			vip_of[(s.vips[i].value.id + k) % TUNDISH_VIPS_MAX] = a;
+		}
 	l.f = &f;
 	l.vip_of = vip_of;
 	l.list = json_array();
@@ -257,7 +262,7 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 	td_sweep_tables_of(d, &t);
 	n = highest(&t, best, top);
 	for (size_t i = 0; i < n; i++) {
-		char client[TD_ADDRESS_TEXT], vip[TD_ADDRESS_TEXT];
+		char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
 
 		json_array_append_new(list,
 				      json_pack("{s:s s:s? s:i s:s s:I s:I}", "client",

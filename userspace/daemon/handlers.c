@@ -28,7 +28,7 @@ static void answer_backends(struct td_daemon *d, const struct td_request *q, str
 
 static void answer_workers(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
-	reply->json = json_array();
+	td_answer_workers(d, q->n_words > 1 ? q->word[1] : NULL, reply);
 }
 
 static void answer_events(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
@@ -81,13 +81,21 @@ static void answer_unload(struct td_daemon *d, const struct td_request *q, struc
 }
 
 static const struct route routes[] = {
-	{"GET", "status", 1, 1, answer_status},	    {"GET", "services", 1, 2, answer_services},
-	{"GET", "backends", 1, 2, answer_backends}, {"POST", "backends", 4, 4, td_answer_command},
-	{"GET", "workers", 1, 2, answer_workers},   {"GET", "flows", 1, 2, td_answer_flows},
-	{"GET", "tuples", 1, 1, td_answer_tuples},  {"GET", "config", 1, 1, td_answer_config},
-	{"POST", "config", 2, 2, td_answer_config}, {"GET", "trace", 1, 1, td_answer_trace},
-	{"GET", "events", 1, 1, answer_events},	    {"GET", "metrics", 1, 1, answer_metrics},
-	{"POST", "reload", 1, 1, answer_reload},    {"POST", "unload", 1, 1, answer_unload},
+	{"GET", "status", 1, 1, answer_status},
+	{"GET", "services", 1, 2, answer_services},
+	{"GET", "backends", 1, 2, answer_backends},
+	{"POST", "backends", 4, 4, td_answer_command},
+	{"GET", "workers", 1, 2, answer_workers},
+	{"POST", "workers", 3, 4, td_answer_worker_command},
+	{"GET", "flows", 1, 2, td_answer_flows},
+	{"GET", "tuples", 1, 1, td_answer_tuples},
+	{"GET", "config", 1, 1, td_answer_config},
+	{"POST", "config", 2, 2, td_answer_config},
+	{"GET", "trace", 1, 1, td_answer_trace},
+	{"GET", "events", 1, 1, answer_events},
+	{"GET", "metrics", 1, 1, answer_metrics},
+	{"POST", "reload", 1, 1, answer_reload},
+	{"POST", "unload", 1, 1, answer_unload},
 };
 
 void td_handle(void *context, const struct td_request *q, struct td_reply *reply)

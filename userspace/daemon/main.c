@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 		{0},
 	};
 	struct td_daemon d = {
+		.sink_fd = -1,
 		.options =
 			{
 				.config = "/etc/tundish/tundish.yaml",

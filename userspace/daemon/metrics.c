@@ -9,7 +9,7 @@
 #define TOP_TUPLES 20
 
 /* A family is called by its metrics' name; a counter's without its `_total`. */
-static void head(FILE *out, const char *name, const char *type, const char *help)
+void td_metric_head(FILE *out, const char *name, const char *type, const char *help)
 {
 	int length = (int)strlen(name);
 
@@ -18,7 +18,7 @@ static void head(FILE *out, const char *name, const char *type, const char *help
 	fprintf(out, "# TYPE %.*s %s\n# HELP %.*s %s\n", length, name, type, length, name, help);
 }
 
-static void label(FILE *out, const char *value)
+void td_metric_label(FILE *out, const char *value)
 {
 	for (; *value; value++) {
 		if (*value == '\\' || *value == '"')
@@ -101,14 +101,14 @@ static void print_targets(FILE *out, const struct series *series, size_t n)
 	};
 
 	for (size_t m = 0; m <= UP; m++) {
-		head(out, metrics[m].name, metrics[m].type, metrics[m].help);
+		td_metric_head(out, metrics[m].name, metrics[m].type, metrics[m].help);
 		for (size_t i = 0; i < n; i++) {
 			if (m == UP && !series[i].listed)
 				continue;
 			fprintf(out, "%s{service=\"", metrics[m].name);
-			label(out, series[i].service);
+			td_metric_label(out, series[i].service);
 			fprintf(out, "\",%s=\"", m == UP ? "backend" : "target");
-			label(out, series[i].backend);
+			td_metric_label(out, series[i].backend);
 			fprintf(out, "\"} %lld\n", (long long)series[i].value[m]);
 		}
 	}
@@ -126,7 +126,7 @@ static void print_counters(FILE *out, const struct tundish_counters *c)
 	};
 	const __u64 *value = (const __u64 *)c;
 
-	head(out, "tundish_drops_total", "counter", "Packets dropped, by reason.");
+	td_metric_head(out, "tundish_drops_total", "counter", "Packets dropped, by reason.");
 	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++)
 		if (rows[i].kind == TUNDISH_KIND_DROP)
 			fprintf(out, "tundish_drops_total{reason=\"%s\"} %llu\n",
@@ -138,7 +138,7 @@ static void print_counters(FILE *out, const struct tundish_counters *c)
 			continue;
 		snprintf(name, sizeof(name), "tundish_%s_total", rows[i].name);
 		snprintf(help, sizeof(help), "%c%s.", rows[i].help[0] & ~0x20, rows[i].help + 1);
-		head(out, name, "counter", help);
+		td_metric_head(out, name, "counter", help);
 		fprintf(out, "%s %llu\n", name, (unsigned long long)value[i]);
 	}
 }
@@ -148,8 +148,8 @@ static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *
 	json_t *list = td_tuples_json(d, s, TOP_TUPLES), *o;
 	size_t i;
 
-	head(out, "tundish_tuple_connections_active", "gauge",
-	     "Connections established and not closed, of the tuples that have most.");
+	td_metric_head(out, "tundish_tuple_connections_active", "gauge",
+		       "Connections established and not closed, of the tuples that have most.");
 	json_array_foreach (list, i, o) {
 		const char *vip = json_string_value(json_object_get(o, "vip"));
 
@@ -177,13 +177,13 @@ static void print_tables(FILE *out, struct td_daemon *d)
 		{"tuples", n->tuples, TUNDISH_CAPACITY_OF(set->tuple_buckets)},
 	};
 
-	head(out, "tundish_table_entries", "gauge",
-	     "Entries in use, as the last sweep counted them.");
+	td_metric_head(out, "tundish_table_entries", "gauge",
+		       "Entries in use, as the last sweep counted them.");
 	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
 		fprintf(out, "tundish_table_entries{table=\"%s\"} %llu\n", tables[i].table,
 			(unsigned long long)tables[i].used);
-	head(out, "tundish_table_capacity_entries", "gauge",
-	     "Entries that the table has room for.");
+	td_metric_head(out, "tundish_table_capacity_entries", "gauge",
+		       "Entries that the table has room for.");
 	for (size_t i = 0; i < TD_ARRAY_SIZE(tables); i++)
 		fprintf(out, "tundish_table_capacity_entries{table=\"%s\"} %llu\n", tables[i].table,
 			(unsigned long long)tables[i].size);
@@ -208,12 +208,13 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 		td_reply_error(reply, 500, 1, "out of memory");
 		return;
 	}
-	head(out, "tundish_build_info", "gauge", "1, with the version that runs.");
+	td_metric_head(out, "tundish_build_info", "gauge", "1, with the version that runs.");
 	fprintf(out, "tundish_build_info{version=\"%s\"} 1\n", TD_VERSION);
 	print_targets(out, series, collect(d, &s, series));
 	print_counters(out, &c);
 	print_tuples(out, d, &s);
 	print_tables(out, d);
+	td_print_worker_metrics(out, d, &s);
 	fputs("# EOF\n", out);
 	fclose(out);
 	reply->text = TD_TAKE_PTR(text);

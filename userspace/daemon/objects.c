@@ -41,8 +41,15 @@ const char *td_service_name(const struct td_state *s, uint32_t id)
 const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer)
 {
 	for (size_t i = 0; i < s->n_vips; i++)
-		if (s->vips[i].value.id == id)
-			return td_address_print(&s->vips[i].address, buffer);
+		if (id - s->vips[i].value.id <= s->vips[i].value.mask) {
+			struct tundish_addr a = s->vips[i].address;
+
+			if (s->vips[i].prefix != TD_PREFIX_ALL && !s->vips[i].value.mask)
+				return td_prefix_print(&(struct td_prefix){a, s->vips[i].prefix},
+						       buffer);
+			a.word[3] |= htonl(id - s->vips[i].value.id);
+			return td_address_print(&a, buffer);
+		}
 	return NULL; /* not in the file any more */
 }
 
@@ -87,7 +94,7 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	uint64_t active = 0, total = 0, packets = 0, bytes = 0;
 	double connections_rate = 0, packets_rate = 0, bytes_rate = 0;
 	unsigned int n = 0, up = 0;
-	json_t *vips = json_array();
+	json_t *vips = json_array(), *workers, *o;
 
 	for (size_t i = 0; i < s->n_backends; i++) {
 		const struct tundish_backend *b = &s->backends[i].value;
@@ -108,22 +115,26 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 		bytes_rate += sample->bytes_rate;
 	}
 	for (size_t i = 0; c && i < c->n_vips; i++) {
-		char text[TD_ADDRESS_TEXT];
+		struct td_prefix p = {c->vips[i].address, c->vips[i].prefix};
+		char text[TD_PREFIX_TEXT];
 
-		json_array_append_new(vips,
-				      json_string(td_address_print(&c->vips[i].address, text)));
+		json_array_append_new(vips, json_string(td_prefix_print(&p, text)));
 	}
-	return json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}",
-			 "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
-			 "tcp", "delivery", td_delivery_name(v->value.delivery), "scheduler",
-			 "maglev", "own", (int)v->value.own, "backends", (int)n, "backends_up",
-			 (int)up, "connections_active", (json_int_t)active, "connections_total",
-			 (json_int_t)total, "packets", (json_int_t)packets, "bytes",
-			 (json_int_t)bytes, "connections_per_second", connections_rate,
-			 "packets_per_second", packets_rate, "bytes_per_second", bytes_rate);
+	workers = td_workers_of_service_json(d, v->id);
+	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}",
+		      "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
+		      "tcp", "delivery", td_delivery_name(v->value.delivery), "scheduler", "maglev",
+		      "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
+		      "connections_active", (json_int_t)active, "connections_total",
+		      (json_int_t)total, "packets", (json_int_t)packets, "bytes", (json_int_t)bytes,
+		      "connections_per_second", connections_rate, "packets_per_second",
+		      packets_rate, "bytes_per_second", bytes_rate);
+	if (workers)
+		json_object_set_new(o, "workers", workers);
+	return o;
 }
 
-static int read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply)
+int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply)
 {
 	int r = td_kernel_read_state(d->kernel, s);
 
@@ -133,7 +144,7 @@ static int read_state(struct td_daemon *d, struct td_state *s, struct td_reply *
 	return r;
 }
 
-static void no_service(const struct td_state *s, const char *name, struct td_reply *reply)
+void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply)
 {
 	char names[200] = "";
 
@@ -150,10 +161,10 @@ void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *
 	_cleanup_(td_state_done) struct td_state s = {0};
 	json_t *list;
 
-	if (read_state(d, &s, reply) < 0)
+	if (td_read_state(d, &s, reply) < 0)
 		return;
 	if (name && !td_state_service(&s, name)) {
-		no_service(&s, name, reply);
+		td_no_service(&s, name, reply);
 		return;
 	}
 	if (name) {
@@ -203,12 +214,12 @@ void td_answer_backends(struct td_daemon *d, const char *service, struct td_repl
 	const struct td_service_state *only = NULL;
 	json_t *list;
 
-	if (read_state(d, &s, reply) < 0)
+	if (td_read_state(d, &s, reply) < 0)
 		return;
 	if (service) {
 		only = td_state_service(&s, service);
 		if (!only) {
-			no_service(&s, service, reply);
+			td_no_service(&s, service, reply);
 			return;
 		}
 	}
@@ -291,11 +302,11 @@ void td_answer_command(struct td_daemon *d, const struct td_request *q, struct t
 	const struct td_service_state *service;
 	struct td_backend_state *b;
 
-	if (read_state(d, &s, reply) < 0)
+	if (td_read_state(d, &s, reply) < 0)
 		return;
 	service = td_state_service(&s, q->word[1]);
 	if (!service) {
-		no_service(&s, q->word[1], reply);
+		td_no_service(&s, q->word[1], reply);
 		return;
 	}
 	b = td_state_backend(&s, service->id, q->word[2]);
@@ -308,7 +319,7 @@ void td_answer_command(struct td_daemon *d, const struct td_request *q, struct t
 		return;
 	}
 	carry_out(d, q, b->id, reply);
-	if (reply->status >= 400 || read_state(d, &after, reply) < 0)
+	if (reply->status >= 400 || td_read_state(d, &after, reply) < 0)
 		return;
 	b = td_state_backend_by_id(&after, b->id);
 	reply->json = b ? backend_json(d, &after, b) : json_object();

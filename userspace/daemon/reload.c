@@ -84,6 +84,7 @@ static void detach_former(struct td_daemon *d, const struct td_config *c)
 static int run(struct td_daemon *d, const struct td_config *c, struct td_error *error)
 {
 	struct td_state installed = {0};
+	struct td_groups groups = {0};
 	struct td_plan plan = {0};
 	struct td_error e = {0};
 	int r;
@@ -96,6 +97,9 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		return td_fail(error, -r, "cannot read the maps in %s: %s", d->options.pin,
 			       strerror(-r));
 	r = td_plan_make(&installed, c, d->endpoints, d->n_endpoints, &d->settings, &plan, error);
+	if (r < 0)
+		goto out;
+	r = td_groups_plan(d, c, &groups, error);
 	if (r < 0)
 		goto out;
 	if (c != d->config) {
@@ -113,6 +117,10 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 	 * a next daemon knows them by. */
 	if (c != d->config && td_vips_own(d, c, &installed, false, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
+	/* Before the VIPs that lead to them. */
+	r = td_groups_put(d, c, &groups, &plan.target, error);
+	if (r < 0)
+		goto out;
 	r = td_apply(d, &installed, &plan, error);
 	if (r < 0)
 		goto out;
@@ -125,6 +133,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		detach_former(d, c);
 	}
 out:
+	td_groups_done(&groups);
 	td_plan_done(&plan);
 	td_state_done(&installed);
 	return r;

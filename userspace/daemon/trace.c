@@ -176,7 +176,40 @@ static void explain(const struct td_state *s, const struct tundish_trace *t, con
 		snprintf(reason, size, "Maglev slot %u belongs to %s", slot, target);
 }
 
-static void answer(const struct td_state *s, const struct tundish_trace *t, struct td_reply *reply)
+/* For a steered service: which worker, asked of the steering program itself. */
+static const char *worker_of(struct td_daemon *d, const struct endpoint *from,
+			     const struct endpoint *to, char *name, size_t size, char *reason,
+			     size_t reason_size)
+{
+	static const char *const refusals[] = {
+#define TUNDISH_X(name, help) help,
+		TUNDISH_REFUSALS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+	const struct tundish_worker *w;
+	uint32_t index, refusal;
+
+	if (td_kernel_trace_worker(d->kernel, &from->address, from->port, &to->address, to->port,
+				   &index, &refusal) < 0)
+		return NULL;
+	if (index < td_kernel_settings(d->kernel)->workers_max) {
+		w = &td_kernel_workers(d->kernel)[index];
+		td_worker_name(d, index, name, size);
+		snprintf(
+			reason, reason_size,
+			"worker %s (process %u, %.16s) has the shortest accept queue, %u of %u, and "
+			"is next in turn",
+			name, w->pid, w->command, w->queue, w->limit + 1);
+		return name;
+	}
+	if (refusal >= TUNDISH_REFUSAL_MAX)
+		return NULL;
+	snprintf(reason, reason_size, "refused: %s", refusals[refusal]);
+	return "";
+}
+
+static void answer(struct td_daemon *d, const struct td_state *s, const struct tundish_trace *t,
+		   const struct endpoint *from, const struct endpoint *to, struct td_reply *reply)
 {
 	static const char *const verdicts[] = {
 		[XDP_ABORTED] = "aborted", [XDP_DROP] = "drop",		[XDP_PASS] = "pass",
@@ -186,7 +219,7 @@ static void answer(const struct td_state *s, const struct tundish_trace *t, stru
 	const char *target = t->backend && b ? b->value.name : NULL;
 	const char *service = t->service ? td_service_name(s, t->service) : NULL;
 	json_t *path = json_array();
-	char line[256];
+	char line[256], name[16];
 
 	for (uint32_t i = 0; i < t->n_steps && i < TUNDISH_TRACE_STEPS_MAX; i++) {
 		describe(s, t->steps[i].step, t->steps[i].argument, line, sizeof(line));
@@ -194,6 +227,20 @@ static void answer(const struct td_state *s, const struct tundish_trace *t, stru
 			json_array_append_new(path, json_string(line));
 	}
 	explain(s, t, target ?: "no backend", line, sizeof(line));
+	if (b && b->value.delivery == TUNDISH_DELIVERY_WORKERS && t->action == XDP_PASS) {
+		struct tundish_steering *st = &td_kernel_steering(d->kernel)[t->service];
+		const char *worker =
+			st->group ? worker_of(d, from, to, name, sizeof(name), line, sizeof(line))
+				  : NULL;
+
+		if (worker) {
+			target = *worker ? worker : NULL;
+			json_array_append_new(path, json_string(line));
+			if (*worker && st->method == TUNDISH_STEERING_HASH)
+				snprintf(line, sizeof(line), "worker %s, by the client's hash",
+					 worker);
+		}
+	}
 	reply->json =
 		json_pack("{s:s? s:s? s:s s:o s:s}", "service", service, "target", target, "reason",
 			  line, "path", path, "verdict",
@@ -248,5 +295,5 @@ void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_
 		td_reply_error(reply, 500, 1, "%s", e.text[0] ? e.text : "the trace failed");
 		return;
 	}
-	answer(&s, &t, reply);
+	answer(d, &s, &t, &from, &to, reply);
 }

@@ -16,6 +16,7 @@
 #include <tundish/counters.h>
 #include <tundish/maps.h>
 #include <tundish/trace.h>
+#include <tundish/workers.h>
 
 #include "core/config.h"
 #include "core/state.h"
@@ -57,7 +58,7 @@ int td_kernel_unload(const char *pin_dir, struct td_error *error);
 /* The VIPs that stand in the pinned map `vips`, for who takes down what a dead
  * daemon left; works without a lock. The caller frees *ret. -ENOENT where none
  * is pinned. */
-int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t *ret_n);
+int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *ret_n);
 
 const struct tundish_settings *td_kernel_settings(const struct td_kernel *k);
 
@@ -99,9 +100,10 @@ int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_
 int td_kernel_read_state(struct td_kernel *k, struct td_state *ret);
 
 int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish_service *value);
-int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address,
+/* Into `vips` or `prefixes`, by the length. */
+int td_kernel_put_vip(struct td_kernel *k, const struct td_prefix *prefix,
 		      const struct tundish_vip *value);
-int td_kernel_delete_vip(struct td_kernel *k, const struct tundish_addr *address);
+int td_kernel_delete_vip(struct td_kernel *k, const struct td_prefix *prefix);
 int td_kernel_put_nexthop(struct td_kernel *k, uint32_t index, const struct tundish_nexthop *value);
 int td_kernel_get_nexthop(struct td_kernel *k, uint32_t index, struct tundish_nexthop *ret);
 
@@ -120,6 +122,75 @@ struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k); /* [tuple_bu
 /* Sums over all CPUs. */
 int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret);
 int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret);
+
+/* ---- worker groups ---------------------------------------------------------- */
+
+/*
+ * Puts the programs around listening sockets in force for this network namespace
+ * (sockops and getpeername on the root of the cgroup tree, sk_lookup on the
+ * namespace), or adopts those that are pinned; replaces those of another build
+ * in place. They outlive the daemon. Errors with a sentence; what was attached
+ * before stays so.
+ */
+int td_kernel_steering_open(struct td_kernel *k, struct td_error *error);
+bool td_kernel_steering_is_open(const struct td_kernel *k);
+
+/* Takes them off. */
+void td_kernel_steering_close(struct td_kernel *k);
+
+struct tundish_group *td_kernel_groups(struct td_kernel *k);	  /* [groups_max] */
+struct tundish_steering *td_kernel_steering(struct td_kernel *k); /* [services_max] */
+struct tundish_worker *td_kernel_workers(struct td_kernel *k);	  /* [workers_max] */
+const struct tundish_waits *td_kernel_worker_waits(struct td_kernel *k);
+const struct tundish_waits *td_kernel_service_waits(struct td_kernel *k);
+
+int td_kernel_put_listen(struct td_kernel *k, const struct tundish_listen *l, uint32_t group);
+int td_kernel_delete_listen(struct td_kernel *k, const struct tundish_listen *l);
+/* All of them; the caller frees both. */
+int td_kernel_listens(struct td_kernel *k, struct tundish_listen **ret, uint32_t **ret_groups,
+		      size_t *ret_n);
+
+/* Takes in listeners that were there before their group, or before the programs. */
+int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error);
+
+/*
+ * Puts a listening socket at a free index of the group by hand. The descriptor
+ * stays the caller's. *ret_index tells where. -ENOSPC no place, -EEXIST it is in
+ * already, -EOPNOTSUPP the kernel does not take it (MPTCP).
+ */
+int td_kernel_adopt_listener(struct td_kernel *k, uint32_t group, int fd,
+			     const struct tundish_worker *about, uint32_t *ret_index);
+
+/* Brings `queue` and `limit` of all workers up to date. */
+int td_kernel_measure_queues(struct td_kernel *k);
+
+/* Whether the socket at this index is still there. */
+bool td_kernel_worker_lives(struct td_kernel *k, uint32_t index);
+/* Takes a socket out of its group. */
+void td_kernel_remove_worker(struct td_kernel *k, uint32_t index);
+
+/* Connections of the socket's SO_REUSEPORT group move to siblings when one closes. */
+int td_kernel_attach_migrate(struct td_kernel *k, int fd);
+
+/* The listener that swallows what is to be dropped in silence. */
+int td_kernel_set_sink(struct td_kernel *k, int fd);
+
+/* Who comes and goes: a descriptor to poll, -1 where steering is not open; and what
+ * there is to read. */
+int td_kernel_worker_events_fd(const struct td_kernel *k);
+int td_kernel_read_worker_events(struct td_kernel *k,
+				 void (*each)(const struct tundish_worker_event *e, void *context),
+				 void *context);
+
+/*
+ * Which worker a SYN would get now: asks the steering program's dry twin.
+ * Ports in host byte order; both addresses of one family. *ret_worker is an index,
+ * or UINT32_MAX where none; *ret_refusal then tells why (enum tundish_refusal), or
+ * is TUNDISH_REFUSAL_MAX where the packet is for no steered service.
+ */
+int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *source,
+			   uint16_t source_port, const struct tundish_addr *destination,
+			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal);
 
 /* ---- asking the program --------------------------------------------------- */
 

@@ -47,6 +47,16 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 	    (r = map_one(k, TD_MAP_flows6, sizeof(struct tundish_flow6_bucket), s->flow6_buckets,
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_tuples, sizeof(struct tundish_tuple_bucket), s->tuple_buckets,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_groups, sizeof(struct tundish_group), s->groups_max, error)) <
+		    0 ||
+	    (r = map_one(k, TD_MAP_steering, sizeof(struct tundish_steering), s->services_max,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_workers, sizeof(struct tundish_worker), s->workers_max, error)) <
+		    0 ||
+	    (r = map_one(k, TD_MAP_worker_waits, sizeof(struct tundish_waits), s->workers_max,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_service_waits, sizeof(struct tundish_waits), s->services_max,
 			 error)) < 0)
 		return r;
 	return 0;
@@ -86,6 +96,31 @@ struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k)
 	return k->mapped[TD_MAP_tuples];
 }
 
+struct tundish_group *td_kernel_groups(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_groups];
+}
+
+struct tundish_steering *td_kernel_steering(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_steering];
+}
+
+struct tundish_worker *td_kernel_workers(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_workers];
+}
+
+const struct tundish_waits *td_kernel_worker_waits(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_worker_waits];
+}
+
+const struct tundish_waits *td_kernel_service_waits(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_service_waits];
+}
+
 /* ---- settings ---------------------------------------------------------------------- */
 
 const struct tundish_settings *td_kernel_settings(const struct td_kernel *k)
@@ -119,15 +154,51 @@ int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish
 	return put(k, TD_MAP_services, &id, value);
 }
 
-int td_kernel_put_vip(struct td_kernel *k, const struct tundish_addr *address,
-		      const struct tundish_vip *value)
+static struct tundish_prefix prefix_key(const struct td_prefix *p)
 {
-	return put(k, TD_MAP_vips, address, value);
+	return (struct tundish_prefix){.length = p->length, .address = p->address};
 }
 
-int td_kernel_delete_vip(struct td_kernel *k, const struct tundish_addr *address)
+/* The data path asks for prefixes only where there are some. */
+static int count_prefixes(struct td_kernel *k, int by)
 {
-	return bpf_map_delete_elem(k->map_fd[TD_MAP_vips], address) < 0 ? -errno : 0;
+	struct tundish_settings s = k->settings;
+	uint32_t zero = 0;
+
+	s.n_prefixes += (uint32_t)by;
+	if (bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &s, BPF_ANY) < 0)
+		return -errno;
+	k->settings = s;
+	return 0;
+}
+
+int td_kernel_put_vip(struct td_kernel *k, const struct td_prefix *prefix,
+		      const struct tundish_vip *value)
+{
+	struct tundish_prefix key = prefix_key(prefix);
+	struct tundish_vip old;
+	int r;
+
+	if (prefix->length == TD_PREFIX_ALL)
+		return put(k, TD_MAP_vips, &key.address, value);
+	/* Counted before it is there: a count that is too high costs a look in vain. */
+	if (bpf_map_lookup_elem(k->map_fd[TD_MAP_prefixes], &key, &old) < 0) {
+		r = count_prefixes(k, 1);
+		if (r < 0)
+			return r;
+	}
+	return put(k, TD_MAP_prefixes, &key, value);
+}
+
+int td_kernel_delete_vip(struct td_kernel *k, const struct td_prefix *prefix)
+{
+	struct tundish_prefix key = prefix_key(prefix);
+
+	if (prefix->length == TD_PREFIX_ALL)
+		return bpf_map_delete_elem(k->map_fd[TD_MAP_vips], &key.address) < 0 ? -errno : 0;
+	if (bpf_map_delete_elem(k->map_fd[TD_MAP_prefixes], &key) < 0)
+		return -errno;
+	return k->settings.n_prefixes ? count_prefixes(k, -1) : 0;
 }
 
 int td_kernel_put_nexthop(struct td_kernel *k, uint32_t index, const struct tundish_nexthop *value)
@@ -255,33 +326,31 @@ static int read_backends(struct td_kernel *k, struct td_state *s)
 	return 0;
 }
 
-static int compare_vips(const void *a, const void *b)
-{
-	return memcmp(&((const struct td_vip_state *)a)->address,
-		      &((const struct td_vip_state *)b)->address, sizeof(struct tundish_addr));
-}
-
 /* An entry deleted meanwhile makes the kernel begin anew, so an address may come
  * twice; the number of steps is bounded and doubles are dropped. */
-static int read_vips(struct td_kernel *k, struct td_state *s)
+static int read_vip_map(struct td_kernel *k, enum td_map m, struct td_state *s)
 {
 	const size_t steps_max = 2 * (size_t)k->settings.vips_max + 16;
-	struct tundish_addr key;
-	const void *from = NULL;
-	size_t n = 0;
+	bool prefixes = m == TD_MAP_prefixes;
+	struct tundish_prefix key, former;
+	bool first = true;
 
 	for (size_t step = 0; step < steps_max; step++) {
+		void *at = prefixes ? (void *)&key : &key.address;
+		void *from = prefixes ? (void *)&former : &former.address;
 		struct td_vip_state e;
 		int r;
 
-		if (bpf_map_get_next_key(k->map_fd[TD_MAP_vips], from, &key) < 0) {
+		if (bpf_map_get_next_key(k->map_fd[m], first ? NULL : from, at) < 0) {
 			if (errno == ENOENT)
 				break;
 			return -errno;
 		}
-		from = &key;
-		e.address = key;
-		if (bpf_map_lookup_elem(k->map_fd[TD_MAP_vips], &key, &e.value) < 0)
+		former = key;
+		first = false;
+		e.address = key.address;
+		e.prefix = prefixes ? (uint8_t)key.length : TD_PREFIX_ALL;
+		if (bpf_map_lookup_elem(k->map_fd[m], at, &e.value) < 0)
 			continue;
 		if (e.value.n_ranges > TUNDISH_RANGES_MAX)
 			e.value.n_ranges = TUNDISH_RANGES_MAX;
@@ -290,10 +359,22 @@ static int read_vips(struct td_kernel *k, struct td_state *s)
 			return r;
 		s->vips[s->n_vips++] = e;
 	}
+	return 0;
+}
+
+static int read_vips(struct td_kernel *k, struct td_state *s)
+{
+	int r = read_vip_map(k, TD_MAP_vips, s);
+	size_t n = 0;
+
+	if (r == 0)
+		r = read_vip_map(k, TD_MAP_prefixes, s);
+	if (r < 0)
+		return r;
 	if (s->n_vips)
-		qsort(s->vips, s->n_vips, sizeof(*s->vips), compare_vips);
+		qsort(s->vips, s->n_vips, sizeof(*s->vips), td_vip_state_compare);
 	for (size_t i = 0; i < s->n_vips; i++)
-		if (n == 0 || compare_vips(&s->vips[n - 1], &s->vips[i]))
+		if (n == 0 || td_vip_state_compare(&s->vips[n - 1], &s->vips[i]))
 			s->vips[n++] = s->vips[i];
 	s->n_vips = n;
 	return 0;

@@ -29,14 +29,20 @@ static struct bpf_map *map_of(struct tundish *o, enum td_map m)
 }
 
 /* FNV-1a (Fowler, Noll, Vo), over words of a byte: told apart, not protected. */
-uint64_t td_object_hash(void)
+static uint64_t fnv(uint64_t h, const unsigned char *bytes, size_t n)
 {
-	size_t n;
-	const unsigned char *bytes = tundish__elf_bytes(&n);
-	uint64_t h = 0xcbf29ce484222325ull;
-
 	for (size_t i = 0; i < n; i++)
 		h = (h ^ bytes[i]) * 0x100000001b3ull;
+	return h;
+}
+
+uint64_t td_object_hash(void)
+{
+	size_t n, n_steering;
+	const unsigned char *bytes = tundish__elf_bytes(&n);
+	const unsigned char *steering = td_steering_bytes(&n_steering);
+	uint64_t h = fnv(fnv(0xcbf29ce484222325ull, bytes, n), steering, n_steering);
+
 	return h ? h : 1; /* 0: no build at all, while programs are being replaced */
 }
 
@@ -64,7 +70,9 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	    (r = check_limit("tuples", limits->tuples, 1u << 29, error)) < 0 ||
 	    (r = check_limit("services", limits->services, TUNDISH_SERVICES_MAX - 1, error)) < 0 ||
 	    (r = check_limit("backends", limits->backends, TUNDISH_BACKENDS_MAX - 1, error)) < 0 ||
-	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0)
+	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0 ||
+	    (r = check_limit("workers", limits->workers, TUNDISH_WORKERS_MAX, error)) < 0 ||
+	    (r = check_limit("groups", limits->groups, TUNDISH_GROUPS_MAX - 1, error)) < 0)
 		return r;
 
 	s.flow_buckets = TUNDISH_BUCKETS_OF(limits->flows);
@@ -73,6 +81,8 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	s.services_max = limits->services + 1; /* index 0 is "none" */
 	s.backends_max = limits->backends + 1;
 	s.vips_max = limits->vips;
+	s.workers_max = limits->workers;
+	s.groups_max = limits->groups + 1;
 	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
 		return td_fail(error, EIO,
 			       "the kernel gives no random numbers for the tables' secret");
@@ -127,6 +137,44 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 	case TD_MAP_trace:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
 					  sizeof(struct tundish_trace), 1};
+	case TD_MAP_prefixes:
+		return (struct map_shape){BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_prefix), sizeof(struct tundish_vip),
+					  s->vips_max};
+	case TD_MAP_listens:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, 0, sizeof(struct tundish_listen),
+					  sizeof(uint32_t), TUNDISH_LISTENS_OF(s->groups_max)};
+	case TD_MAP_groups:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_group), s->groups_max};
+	case TD_MAP_steering:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_steering), s->services_max};
+	case TD_MAP_workers:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_worker), s->workers_max};
+	case TD_MAP_listeners:
+		return (struct map_shape){BPF_MAP_TYPE_SOCKMAP, 0, index, sizeof(uint64_t),
+					  s->workers_max};
+	case TD_MAP_sinks:
+		return (struct map_shape){BPF_MAP_TYPE_SOCKMAP, 0, index, sizeof(uint64_t), 1};
+	case TD_MAP_queues:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_queue), s->workers_max};
+	case TD_MAP_worker_waits:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_waits), s->workers_max};
+	case TD_MAP_service_waits:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_waits), s->services_max};
+	case TD_MAP_origin:
+		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC | BPF_F_CLONE,
+					  sizeof(int), sizeof(struct tundish_origin), 0};
+	case TD_MAP_members:
+		return (struct map_shape){BPF_MAP_TYPE_LRU_HASH, 0, sizeof(uint64_t), index,
+					  TUNDISH_MEMBERS_OF(s->workers_max)};
+	case TD_MAP_worker_events:
+		return (struct map_shape){BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 1 << 16};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

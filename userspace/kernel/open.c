@@ -44,7 +44,9 @@ static struct td_kernel *kernel_new(const char *pin_dir)
 	if (!k)
 		return NULL;
 	snprintf(k->pin_dir, sizeof(k->pin_dir), "%s", pin_dir);
-	k->dir_fd = k->trace_fd = k->alone_fd = -1;
+	k->dir_fd = k->trace_fd = k->alone_fd = k->scan_link_fd = k->depths_link_fd = -1;
+	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
+		k->steering_fd[i] = -1;
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		k->map_fd[i] = -1;
 	k->n_cpus = libbpf_num_possible_cpus();
@@ -249,6 +251,8 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		{"services", is->services_max - 1, wanted->services_max - 1},
 		{"backends", is->backends_max - 1, wanted->backends_max - 1},
 		{"vips", is->vips_max, wanted->vips_max},
+		{"workers", is->workers_max, wanted->workers_max},
+		{"groups", is->groups_max - 1, wanted->groups_max - 1},
 	};
 	char list[256], *note = NULL;
 	size_t n = 0;
@@ -433,6 +437,7 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 	if (!k)
 		return NULL;
 	td_program_close(k);
+	td_steering_forget(k);
 	td_maps_unmap(k);
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&k->map_fd[i]);

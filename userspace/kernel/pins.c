@@ -30,6 +30,18 @@ const char *const td_map_names[TD_MAP_COUNT] = {
 #undef TUNDISH_X
 };
 
+const char *const td_steering_pin_names[TD_STEERING_PIN_COUNT] = {
+#define TUNDISH_X(name, kind) #name,
+	TD_STEERING_PINS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+const char *const td_steering_pin_kinds[TD_STEERING_PIN_COUNT] = {
+#define TUNDISH_X(name, kind) kind,
+	TD_STEERING_PINS(TUNDISH_X)
+#undef TUNDISH_X
+};
+
 void (*td_kernel_step_hook)(const char *step);
 
 static int pin_path(const char *dir, const char *name, const char *suffix, char ret[PATH_MAX])
@@ -201,12 +213,16 @@ void td_bpf_kind(int fd, char *buffer, size_t size)
 	target[n] = '\0';
 	if (!strncmp(target, prefix, sizeof(prefix) - 1))
 		snprintf(buffer, size, "%s", target + sizeof(prefix) - 1);
+	if (!strcmp(buffer, "bpf_link")) /* fresh; "bpf-link" once it is opened from a pin */
+		buffer[3] = '-';
 }
 
 void td_pins_done(struct td_pins *p)
 {
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&p->map_fd[i]);
+	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
+		td_closep(&p->steering_fd[i]);
 	td_closep(&p->trace_fd);
 	td_closep(&p->xdp_fd);
 }
@@ -216,6 +232,8 @@ static void pins_init(struct td_pins *p)
 	*p = (struct td_pins){.trace_fd = -1, .xdp_fd = -1};
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		p->map_fd[i] = -1;
+	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
+		p->steering_fd[i] = -1;
 }
 
 /* The place in `p` for a pin of this name; NULL: no name of ours. */
@@ -225,6 +243,11 @@ static int *pin_place(struct td_pins *p, const char *name, const char **ret_kind
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		if (!strcmp(name, td_map_names[i]))
 			return &p->map_fd[i];
+	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++) {
+		*ret_kind = td_steering_pin_kinds[i];
+		if (!strcmp(name, td_steering_pin_names[i]))
+			return &p->steering_fd[i];
+	}
 	*ret_kind = "bpf-prog";
 	if (!strcmp(name, TD_PIN_TRACE))
 		return &p->trace_fd;
@@ -235,7 +258,9 @@ static int *pin_place(struct td_pins *p, const char *name, const char **ret_kind
 
 static bool is_half_replaced(const char *name)
 {
-	return !strcmp(name, TD_PIN_TRACE NEW) || !strcmp(name, TD_PIN_XDP NEW);
+	return !strcmp(name, TD_PIN_TRACE NEW) || !strcmp(name, TD_PIN_XDP NEW) ||
+	       !strcmp(name, "prog_steer" NEW) || !strcmp(name, "prog_migrate" NEW) ||
+	       !strcmp(name, "prog_scan" NEW) || !strcmp(name, "prog_depths" NEW);
 }
 
 static int read_pin(const char *dir, const char *name, struct td_pins *p, struct td_error *error)
@@ -376,6 +401,30 @@ int td_pins_put(const char *dir, const char *name, int fd)
 		return r;
 	}
 	td_kernel_step(name);
+	return 0;
+}
+
+int td_pins_get(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	int r = pin_path(dir, name, "", path), fd;
+
+	if (r < 0)
+		return r;
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+int td_pins_drop(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	int r = pin_path(dir, name, "", path);
+
+	if (r < 0)
+		return r;
+	if (unlink(path) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	td_kernel_step("pin removed");
 	return 0;
 }
 

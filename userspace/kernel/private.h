@@ -12,6 +12,8 @@
  *   unload.c     everything down, without a daemon
  *   maps.c       typed access
  *   trace.c      the tracing twin
+ *   steering.c   the programs around listeners: loaded, attached, adopted
+ *   groups.c     worker groups: their maps and sockets
  */
 #ifndef TD_KERNEL_PRIVATE_H
 #define TD_KERNEL_PRIVATE_H
@@ -28,6 +30,27 @@ enum td_map {
 };
 
 extern const char *const td_map_names[TD_MAP_COUNT];
+
+/* What is pinned beside the maps for worker groups, once there is one. */
+#define TD_STEERING_PINS(X)                                                                        \
+	X(link_sockops, "bpf-link")                                                                \
+	X(link_steer, "bpf-link")                                                                  \
+	X(link_accept4, "bpf-link")                                                                \
+	X(link_accept6, "bpf-link")                                                                \
+	X(prog_steer, "bpf-prog")                                                                  \
+	X(prog_migrate, "bpf-prog")                                                                \
+	X(prog_scan, "bpf-prog")                                                                   \
+	X(prog_depths, "bpf-prog")
+
+enum td_steering_pin {
+#define TUNDISH_X(name, kind) TD_PIN_##name,
+	TD_STEERING_PINS(TUNDISH_X)
+#undef TUNDISH_X
+		TD_STEERING_PIN_COUNT
+};
+
+extern const char *const td_steering_pin_names[TD_STEERING_PIN_COUNT];
+extern const char *const td_steering_pin_kinds[TD_STEERING_PIN_COUNT];
 
 #define TD_PIN_TRACE "prog_trace"
 #define TD_PIN_XDP   "prog_xdp" /* only where the program is attached alone */
@@ -58,6 +81,7 @@ void td_kernel_forget_reason(void);
 struct td_pins {
 	int map_fd[TD_MAP_COUNT];
 	int trace_fd, xdp_fd;
+	int steering_fd[TD_STEERING_PIN_COUNT];
 	size_t n;	   /* pins of any kind */
 	char foreign[256]; /* a pin that is not of this layout, "" where there is none */
 };
@@ -78,11 +102,15 @@ int td_pins_read(const char *dir, struct td_pins *ret, struct td_error *error);
 /* Pins under `name`, replacing what is there in one step. */
 int td_pins_put(const char *dir, const char *name, int fd);
 
+/* Opens one pin, which is there; a descriptor, or negative errno. */
+int td_pins_get(const char *dir, const char *name);
+int td_pins_drop(const char *dir, const char *name); /* 0 also where there is none */
+
 /* Removes the pin `settings` first, then the other pins: every one, or only
  * those with names of ours. */
 int td_pins_remove(const char *dir, bool every, struct td_error *error);
 
-/* "bpf-map", "bpf-prog", "bpf_link" or "": what a descriptor is. */
+/* "bpf-map", "bpf-prog", "bpf-link" or "": what a descriptor is. */
 void td_bpf_kind(int fd, char *buffer, size_t size);
 
 /* Ids of the maps in `p`; returns how many. */
@@ -179,6 +207,11 @@ struct td_kernel {
 	int alone_fd; /* loaded as an XDP program of its own; -1: not */
 	uint32_t alone_id;
 
+	/* Worker groups; -1 where they are not on. */
+	int steering_fd[TD_STEERING_PIN_COUNT];
+	int scan_link_fd, depths_link_fd;
+	struct ring_buffer *worker_events;
+
 	void *mapped[TD_MAP_COUNT];
 	size_t mapped_bytes[TD_MAP_COUNT];
 	int n_cpus;
@@ -198,6 +231,15 @@ void td_program_keep_alone(struct td_kernel *k);
 /* Loads it so, without libxdp: to take an older one's place, and where libxdp
  * failed. */
 int td_program_load_alone(struct td_kernel *k, struct td_error *error);
+
+/* ---- steering.c ------------------------------------------------------------ */
+
+const unsigned char *td_steering_bytes(size_t *ret_n);
+void td_steering_forget(struct td_kernel *k); /* closes descriptors; what is pinned goes on */
+
+/* ---- groups.c -------------------------------------------------------------- */
+
+int td_worker_events_open(struct td_kernel *k);
 
 /* ---- maps.c ---------------------------------------------------------------- */
 

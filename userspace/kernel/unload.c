@@ -48,8 +48,14 @@ static bool looks_ours(enum td_map m, int fd)
 		return false;
 	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
 		s.vips_max = info.max_entries;
+	s.workers_max = s.groups_max = info.max_entries;
 	if (m == TD_MAP_nexthops)
 		s.backends_max = info.max_entries / 2; /* TUNDISH_NEXTHOPS_OF */
+	if (m == TD_MAP_listens)
+		s.groups_max = info.max_entries / TUNDISH_LISTENS_OF(1);
+	if (m == TD_MAP_members)
+		s.workers_max = (info.max_entries - TUNDISH_MEMBERS_OF(0)) /
+				(TUNDISH_MEMBERS_OF(1) - TUNDISH_MEMBERS_OF(0));
 	return td_object_check_map(m, fd, &s) == 0;
 }
 
@@ -123,13 +129,40 @@ int td_kernel_unload(const char *pin_dir, struct td_error *error)
 	return nothing ? td_fail(error, ENOENT, "nothing is pinned in %s", pin_dir) : 0;
 }
 
-int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t *ret_n)
+static int pinned_of(int fd, bool prefixes, struct td_prefix **all, size_t *n)
 {
-	_cleanup_free_ struct tundish_addr *all = NULL;
-	struct tundish_addr key, *former = NULL;
+	struct tundish_prefix key, former;
 	struct tundish_vip value;
+	bool first = true;
+	int r;
+
+	/* twice as many as fit: entries that go meanwhile may be met again */
+	for (size_t read = 0; read < 2 * TUNDISH_VIPS_MAX; read++) {
+		void *at = prefixes ? (void *)&key : &key.address;
+		void *from = prefixes ? (void *)&former : &former.address;
+
+		if (bpf_map_get_next_key(fd, first ? NULL : from, at) < 0)
+			return 0;
+		former = key;
+		first = false;
+		if (bpf_map_lookup_elem(fd, at, &value) < 0 || !(value.flags & TUNDISH_VIP_SERVICE))
+			continue;
+		r = td_grow(all, *n, sizeof(**all));
+		if (r < 0)
+			return r;
+		(*all)[(*n)++] = (struct td_prefix){
+			.address = key.address,
+			.length = prefixes ? (uint8_t)key.length : TD_PREFIX_ALL,
+		};
+	}
+	return 0;
+}
+
+int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct td_prefix *all = NULL;
 	struct td_pins p;
-	size_t n = 0, read = 0;
+	size_t n = 0;
 	int r;
 
 	td_kernel_prints();
@@ -138,17 +171,11 @@ int td_kernel_pinned_vips(const char *pin_dir, struct tundish_addr **ret, size_t
 		return r;
 	if (p.map_fd[TD_MAP_vips] < 0 || !looks_ours(TD_MAP_vips, p.map_fd[TD_MAP_vips]))
 		r = -ENOENT;
-	/* twice as many as fit: entries that go meanwhile may be met again */
-	while (r >= 0 && read++ < 2 * TUNDISH_VIPS_MAX &&
-	       bpf_map_get_next_key(p.map_fd[TD_MAP_vips], former, &key) == 0) {
-		former = &key;
-		if (bpf_map_lookup_elem(p.map_fd[TD_MAP_vips], &key, &value) < 0 ||
-		    !(value.flags & TUNDISH_VIP_SERVICE))
-			continue;
-		r = td_grow(&all, n, sizeof(*all));
-		if (r == 0)
-			all[n++] = key;
-	}
+	if (r >= 0)
+		r = pinned_of(p.map_fd[TD_MAP_vips], false, &all, &n);
+	if (r >= 0 && p.map_fd[TD_MAP_prefixes] >= 0 &&
+	    looks_ours(TD_MAP_prefixes, p.map_fd[TD_MAP_prefixes]))
+		r = pinned_of(p.map_fd[TD_MAP_prefixes], true, &all, &n);
 	td_pins_done(&p);
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 
 #include <tundish/maps.h>
 
+#include "core/address.h"
 #include "core/config.h"
 
 struct td_net;
@@ -56,7 +57,9 @@ int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n)
  * IPv4: /32 on the first of the interfaces that is up; IPv6: /128, without
  * duplicate address detection, preferred lifetime 0 so that it is never chosen
  * as a source, on each interface, since neighbour discovery answers only
- * there. Interfaces by ifindex.
+ * there. Interfaces by ifindex. A prefix is owned by a local route on lo with
+ * that protocol, for both families, and nothing is announced: what leads it here
+ * is a route of others, or ARP for IPv4 on the link.
  */
 #define TD_NET_PROTO 0x74 /* 't' */
 
@@ -71,10 +74,9 @@ int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n)
  * free. One VIP's failure does not stop the others: the first is returned, and
  * `ret_changes` is set all the same (NULL only without memory).
  */
-int td_net_own_vips(struct td_net *n, const struct tundish_addr *vips, size_t n_vips,
-		    const struct tundish_addr *former, size_t n_former,
-		    const unsigned int *interfaces, size_t n_interfaces, char **ret_changes,
-		    struct td_error *error);
+int td_net_own_vips(struct td_net *n, const struct td_prefix *vips, size_t n_vips,
+		    const struct td_prefix *former, size_t n_former, const unsigned int *interfaces,
+		    size_t n_interfaces, char **ret_changes, struct td_error *error);
 
 /* Around a look-up of everything that is needed: what td_net_nexthop asked the kernel
  * to keep resolved before, and did not ask for again in between, is given back. */

@@ -7,12 +7,15 @@
  * What is ours is known by IFA_PROTO in the kernel, not by any note of ours: it
  * holds after a crash at any point. A removal asks for both, our mark and a
  * place in `former`, so that two daemons on one host leave each other's alone.
+ *
+ * A prefix is owned by a local route (own_route.c) in place of addresses.
  */
 #include "net/announce.h"
 
 #include <linux/if_addr.h>
 
 #include "core/address.h"
+#include "net/own.h"
 
 #define ATTRIBUTE_PROTO 11 /* IFA_PROTO, in linux/if_addr.h from 5.18 on */
 
@@ -31,6 +34,10 @@ struct own {
 	size_t n_have;
 	struct tundish_addr *vips; /* sorted */
 	size_t n_vips;
+	struct td_prefix *prefixes; /* sorted */
+	size_t n_prefixes;
+	struct td_prefix *routes; /* those of prefixes that stand and are ours, sorted */
+	size_t n_routes;
 	unsigned int *place; /* of each IPv4 VIP: ifindex to keep, KEEP_ALL or KEEP_LISTED */
 	FILE *changes;
 	int result;
@@ -223,6 +230,15 @@ static int fail_no_link(const struct tundish_addr *a, struct td_error *e)
 		       td_address_print(a, text));
 }
 
+/* A prefix of ours makes the host accept the address, but may go before it. */
+static bool in_our_prefix(const struct own *o, const struct tundish_addr *a)
+{
+	for (size_t i = 0; i < o->n_routes; i++)
+		if (td_prefix_holds(&o->routes[i], a))
+			return true;
+	return false;
+}
+
 /* Sees to one IPv4 VIP and says where ours may stay. */
 static int own_v4(struct own *o, const struct tundish_addr *a, unsigned int *ret_place,
 		  struct td_error *e)
@@ -245,7 +261,7 @@ static int own_v4(struct own *o, const struct tundish_addr *a, unsigned int *ret
 	}
 	/* A local route (a prefix on lo, for example) makes the host accept and
 	 * answer for it too. One of ours has such a route itself. */
-	if (!theirs && !ours) {
+	if (!theirs && !ours && !in_our_prefix(o, a)) {
 		r = td_route_get(o->n, a, &route);
 		theirs = r >= 0 && route.type == RTN_LOCAL;
 	}
@@ -334,15 +350,110 @@ static void remove_former(struct own *o, const struct tundish_addr *former, size
 	}
 }
 
-static struct tundish_addr *sorted_copy(const struct tundish_addr *list, size_t n)
-{
-	struct tundish_addr *copy = calloc(n + 1, sizeof(*copy));
+/* ---- prefixes ---------------------------------------------------------------- */
 
-	if (copy && n) {
-		memcpy(copy, list, n * sizeof(*copy));
-		qsort(copy, n, sizeof(*copy), td_addr_compare);
+static int add_prefix(struct own *o, const struct td_prefix *p, struct td_error *e)
+{
+	char text[TD_PREFIX_TEXT];
+	int r = td_own_route_change(o->n, true, p);
+
+	if (r == -EEXIST) /* somebody's own local route, which does as well */
+		return 0;
+	td_prefix_print(p, text);
+	if (r == -ENETDOWN)
+		return td_fail(e, ENETDOWN,
+			       "VIP %s has no interface to stand on, since lo is down; bring it up",
+			       text);
+	if (r == -EPERM)
+		return td_fail(e, EPERM,
+			       "adding a local route for VIP %s is not permitted; the daemon needs "
+			       "CAP_NET_ADMIN",
+			       text);
+	if (r < 0)
+		return td_fail(e, -r,
+			       "cannot add a local route for VIP %s: %s; add it yourself and set "
+			       "\"own: false\"",
+			       text, td_net_reason(o->n, r));
+	fprintf(o->changes, "added %s to lo\n", text);
+	return 0;
+}
+
+static bool is_in(const struct td_prefix *list, size_t n, const struct td_prefix *p)
+{
+	return n && bsearch(p, list, n, sizeof(*list), td_prefix_compare);
+}
+
+static int own_prefixes(struct own *o)
+{
+	struct td_error e = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < o->n_prefixes && !is_fatal(r); i++) {
+		if ((i && !td_prefix_compare(&o->prefixes[i], &o->prefixes[i - 1])) ||
+		    is_in(o->routes, o->n_routes, &o->prefixes[i]))
+			continue;
+		r = add_prefix(o, &o->prefixes[i], &e);
+		if (r < 0)
+			failed(o, r, &e);
 	}
-	return copy;
+	return r;
+}
+
+static void remove_former_prefixes(struct own *o, const struct td_prefix *former, size_t n_former)
+{
+	for (size_t i = 0; i < o->n_routes; i++) {
+		const struct td_prefix *p = &o->routes[i];
+		char text[TD_PREFIX_TEXT];
+		struct td_error e = {0};
+		int r;
+
+		if (!is_in(former, n_former, p) || is_in(o->prefixes, o->n_prefixes, p))
+			continue;
+		r = td_own_route_change(o->n, false, p);
+		if (r == -ESRCH) /* gone already */
+			continue;
+		td_prefix_print(p, text);
+		if (r == 0) {
+			fprintf(o->changes, "removed %s from lo\n", text);
+			continue;
+		}
+		td_fail(&e, -r, "cannot remove the local route for VIP %s: %s", text,
+			td_net_reason(o->n, r));
+		failed(o, r, &e);
+		if (is_fatal(r))
+			return;
+	}
+}
+
+/* ---- all --------------------------------------------------------------------- */
+
+/* What is asked for, as sorted addresses and sorted prefixes. */
+struct vips {
+	struct tundish_addr *addresses;
+	struct td_prefix *prefixes;
+	size_t n_addresses, n_prefixes;
+};
+
+static void vips_done(struct vips *v)
+{
+	free(v->addresses);
+	free(v->prefixes);
+}
+
+static int sort_out(const struct td_prefix *list, size_t n, struct vips *v)
+{
+	v->addresses = calloc(n + 1, sizeof(*v->addresses));
+	v->prefixes = calloc(n + 1, sizeof(*v->prefixes));
+	if (!v->addresses || !v->prefixes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].length < TD_PREFIX_ALL)
+			v->prefixes[v->n_prefixes++] = list[i];
+		else
+			v->addresses[v->n_addresses++] = list[i].address;
+	qsort(v->addresses, v->n_addresses, sizeof(*v->addresses), td_addr_compare);
+	qsort(v->prefixes, v->n_prefixes, sizeof(*v->prefixes), td_prefix_compare);
+	return 0;
 }
 
 static int read_links(struct own *o, struct td_error *e)
@@ -361,7 +472,7 @@ static int read_links(struct own *o, struct td_error *e)
 	return 0;
 }
 
-static void work(struct own *o, const struct tundish_addr *former, size_t n_former)
+static void work(struct own *o, const struct vips *former)
 {
 	struct td_error e = {0};
 	int r;
@@ -377,6 +488,12 @@ static void work(struct own *o, const struct tundish_addr *former, size_t n_form
 		failed(o, r, &e);
 		return;
 	}
+	r = o->n_prefixes || former->n_prefixes ? td_own_routes(o->n, &o->routes, &o->n_routes) : 0;
+	if (r < 0) {
+		td_fail(&e, -r, "cannot read this host's local routes: %s", td_net_reason(o->n, r));
+		failed(o, r, &e);
+		return;
+	}
 	for (size_t i = 0; i < o->n_vips; i++) {
 		if (i && tundish_addr_equal(&o->vips[i], &o->vips[i - 1])) {
 			o->place[i] = o->place[i - 1]; /* several services on one VIP */
@@ -387,16 +504,17 @@ static void work(struct own *o, const struct tundish_addr *former, size_t n_form
 		if (r < 0 && is_fatal(failed(o, r, &e)))
 			return;
 	}
-	remove_former(o, former, n_former);
+	if (is_fatal(own_prefixes(o)))
+		return;
+	remove_former(o, former->addresses, former->n_addresses);
+	remove_former_prefixes(o, former->prefixes, former->n_prefixes);
 }
 
-int td_net_own_vips(struct td_net *n, const struct tundish_addr *vips, size_t n_vips,
-		    const struct tundish_addr *former, size_t n_former,
-		    const unsigned int *interfaces, size_t n_interfaces, char **ret_changes,
-		    struct td_error *error)
+int td_net_own_vips(struct td_net *n, const struct td_prefix *vips, size_t n_vips,
+		    const struct td_prefix *former, size_t n_former, const unsigned int *interfaces,
+		    size_t n_interfaces, char **ret_changes, struct td_error *error)
 {
-	_cleanup_free_ struct tundish_addr *wanted = sorted_copy(vips, n_vips);
-	_cleanup_free_ struct tundish_addr *old = sorted_copy(former, n_former);
+	_cleanup_(vips_done) struct vips wanted = {0}, old = {0};
 	_cleanup_free_ struct own_link *links = calloc(n_interfaces + 1, sizeof(*links));
 	_cleanup_free_ unsigned int *place = calloc(n_vips + 1, sizeof(*place));
 	_cleanup_free_ char *text = NULL;
@@ -406,8 +524,6 @@ int td_net_own_vips(struct td_net *n, const struct tundish_addr *vips, size_t n_
 		.interfaces = interfaces,
 		.n_interfaces = n_interfaces,
 		.links = links,
-		.vips = wanted,
-		.n_vips = n_vips,
 		.place = place,
 		.error = error,
 	};
@@ -415,13 +531,19 @@ int td_net_own_vips(struct td_net *n, const struct tundish_addr *vips, size_t n_
 	if (ret_changes)
 		*ret_changes = NULL;
 	o.changes = open_memstream(&text, &length);
-	if (!wanted || !old || !links || !place || !o.changes) {
+	if (sort_out(vips, n_vips, &wanted) < 0 || sort_out(former, n_former, &old) < 0 || !links ||
+	    !place || !o.changes) {
 		if (o.changes)
 			fclose(o.changes);
 		return td_fail(error, ENOMEM, "not enough memory to see to the VIPs");
 	}
-	work(&o, old, n_former);
+	o.vips = wanted.addresses;
+	o.n_vips = wanted.n_addresses;
+	o.prefixes = wanted.prefixes;
+	o.n_prefixes = wanted.n_prefixes;
+	work(&o, &old);
 	free(o.have);
+	free(o.routes);
 	if (fclose(o.changes) == 0 && ret_changes)
 		*ret_changes = TD_TAKE_PTR(text);
 	return o.result;

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The few fields of the kernel's own structures that are read; libbpf finds
+ * their places on the kernel that runs.
+ */
+#ifndef TUNDISH_KERNEL_H
+#define TUNDISH_KERNEL_H
+
+#include <linux/types.h>
+
+#include <bpf/bpf_core_read.h>
+
+#define AS_THE_KERNEL_HAS_IT __attribute__((preserve_access_index))
+
+#define TCP_LISTEN_STATE 10 /* include/net/tcp_states.h */
+
+#ifndef AF_INET
+#define AF_INET 2
+#endif
+
+struct sock_common {
+	__be32 skc_rcv_saddr;
+	struct {
+		union {
+			__u8 u6_addr8[16];
+			__be32 u6_addr32[4];
+		} in6_u;
+	} skc_v6_rcv_saddr;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	unsigned char skc_ipv6only : 1;
+} AS_THE_KERNEL_HAS_IT;
+
+struct inode {
+	unsigned long i_ino;
+} AS_THE_KERNEL_HAS_IT;
+
+struct file {
+	struct inode *f_inode;
+} AS_THE_KERNEL_HAS_IT;
+
+struct socket {
+	struct file *file;
+} AS_THE_KERNEL_HAS_IT;
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct sock {
+	struct sock_common __sk_common;
+	struct socket *sk_socket;
+	kuid_t sk_uid;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
+} AS_THE_KERNEL_HAS_IT;
+
+struct inet_sock {
+	struct sock sk;
+} AS_THE_KERNEL_HAS_IT;
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+} AS_THE_KERNEL_HAS_IT;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+} AS_THE_KERNEL_HAS_IT;
+
+struct ns_common {
+	unsigned int inum;
+} AS_THE_KERNEL_HAS_IT;
+
+struct pid_namespace {
+	struct ns_common ns;
+} AS_THE_KERNEL_HAS_IT;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} AS_THE_KERNEL_HAS_IT;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} AS_THE_KERNEL_HAS_IT;
+
+struct task_struct {
+	int tgid;
+	char comm[16];
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+} AS_THE_KERNEL_HAS_IT;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} AS_THE_KERNEL_HAS_IT;
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+	__u32 uid;
+} AS_THE_KERNEL_HAS_IT;
+
+struct bpf_map;
+
+struct bpf_iter__sockmap {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	struct sock *sk;
+} AS_THE_KERNEL_HAS_IT;
+
+#endif

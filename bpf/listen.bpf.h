@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How listeners come into their group: inside listen(2), by a sockops program on
+ * the root cgroup, whatever program it is and with no daemon about; those that
+ * were there before, by an iterator over all TCP sockets of the namespace.
+ *
+ * The same sockops program counts a connection when it comes into a worker's
+ * queue, and sees a listener's end.
+ */
+#ifndef TUNDISH_LISTEN_BPF_H
+#define TUNDISH_LISTEN_BPF_H
+
+#include "group.bpf.h"
+
+/* The namespace that is served: the root cgroup has the sockets of all. */
+const volatile __u64 netns_cookie = 0;
+
+static __always_inline __u32 group_of(const struct tundish_listen *key)
+{
+	__u32 *group = bpf_map_lookup_elem(&listens, key);
+
+	return group ? *group : 0;
+}
+
+static __always_inline struct tundish_addr sockops_address(struct bpf_sock_ops *ctx)
+{
+	struct tundish_addr a;
+
+	if (ctx->family == AF_INET)
+		return tundish_addr_v4(READ_ONCE(ctx->local_ip4));
+	a.word[0] = ctx->local_ip6[0];
+	a.word[1] = ctx->local_ip6[1];
+	a.word[2] = ctx->local_ip6[2];
+	a.word[3] = ctx->local_ip6[3];
+	return a;
+}
+
+static __always_inline int listens_now(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tundish_worker about = {};
+	struct tundish_listen key = {};
+	struct tundish_origin *o;
+	struct tundish_group *g;
+	struct tcp_sock *tp;
+	__u32 group, i;
+	__u64 cookie;
+	long r = 0;
+
+	if (!sk || bpf_get_netns_cookie(ctx) != netns_cookie)
+		return 1;
+	key.address = sockops_address(ctx);
+	key.port = ctx->local_port;
+	group = group_of(&key);
+	if (!group)
+		return 1;
+	g = bpf_map_lookup_elem(&groups, &group);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!g || !tp)
+		return 1;
+	cookie = bpf_get_socket_cookie(ctx);
+	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
+	describe_caller(&about);
+	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
+		struct tundish_worker *w;
+		__u32 index = g->first + i;
+
+		if (i >= g->size)
+			break;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (!w)
+			break;
+		if (w->cookie == cookie)
+			return 1; /* listen(2) again, for another limit */
+		if (w->cookie)
+			continue;
+		r = bpf_sock_map_update(ctx, &listeners, &index, BPF_NOEXIST);
+		if (r == -17 /* EEXIST */)
+			continue;
+		if (r)
+			break;
+		o = bpf_sk_storage_get(&origin, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		if (o) {
+			o->cookie = cookie;
+			o->worker = index;
+			o->since = 0;
+			o->service = 0;
+		}
+		bpf_sock_ops_cb_flags_set(ctx,
+					  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		worker_take(w, index, group, g, cookie, &about);
+		return 1;
+	}
+	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
+	     &about);
+	return 1;
+}
+
+static __always_inline int connection_waits(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tundish_steering *s = NULL;
+	struct tundish_addr address;
+	struct tundish_origin *o;
+	struct tundish_worker *w;
+	__u32 service, index;
+
+	if (!sk)
+		return 1;
+	o = bpf_sk_storage_get(&origin, sk, NULL, 0);
+	if (!o)
+		return 1;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_STATE_CB_FLAG);
+	address = sockops_address(ctx);
+	service = steered_service(&address, ctx->local_port);
+	if (service)
+		s = bpf_map_lookup_elem(&steering, &service);
+	if (s)
+		__sync_fetch_and_add(&s->connections, 1);
+	o->service = service;
+	index = o->worker;
+	w = bpf_map_lookup_elem(&workers, &index);
+	if (w && w->cookie == o->cookie)
+		queue_push(index, w, service, s);
+	WRITE_ONCE(o->since, bpf_ktime_get_ns());
+	return 1;
+}
+
+SEC("sockops")
+int tundish_sockops(struct bpf_sock_ops *ctx)
+{
+	struct tundish_origin *o;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_LISTEN_CB: return listens_now(ctx);
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: return connection_waits(ctx);
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[0] != TCP_LISTEN_STATE || !ctx->sk)
+			return 1;
+		o = bpf_sk_storage_get(&origin, ctx->sk, NULL, 0);
+		/* A connection in the making has its listener's flags too. */
+		if (o && bpf_get_socket_cookie(ctx) == o->cookie)
+			worker_leave(o);
+	}
+	return 1;
+}
+
+/* ---- those that were there before ------------------------------------------------- */
+
+SEC("iter/tcp")
+int tundish_scan(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tundish_worker about = {};
+	struct tundish_listen key = {};
+	struct tundish_origin *o;
+	struct tundish_group *g;
+	struct tcp_sock *tp;
+	__u32 group, i, known;
+	__u32 *member;
+	__u64 cookie;
+	long r = 0;
+
+	if (!common || common->skc_state != TCP_LISTEN_STATE)
+		return 0;
+	if (common->skc_family == AF_INET) {
+		key.address = tundish_addr_v4(common->skc_rcv_saddr);
+	} else {
+		key.address.word[0] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		key.address.word[1] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		key.address.word[2] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		key.address.word[3] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	}
+	key.port = common->skc_num;
+	group = group_of(&key);
+	if (!group)
+		return 0;
+	g = bpf_map_lookup_elem(&groups, &group);
+	tp = bpf_skc_to_tcp_sock(common);
+	if (!g || !tp)
+		return 0;
+	cookie = bpf_get_socket_cookie(tp);
+	member = bpf_map_lookup_elem(&members, &cookie);
+	if (member) {
+		struct tundish_worker *w;
+
+		known = *member;
+		w = bpf_map_lookup_elem(&workers, &known);
+		if (w && w->cookie == cookie)
+			return 0;
+	}
+	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
+	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
+		struct tundish_worker *w;
+		__u32 index = g->first + i;
+
+		if (i >= g->size)
+			break;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (!w)
+			break;
+		if (w->cookie)
+			continue;
+		r = bpf_map_update_elem(&listeners, &index, tp, BPF_NOEXIST);
+		if (r == -17 /* EEXIST */)
+			continue;
+		if (r)
+			break;
+		o = bpf_sk_storage_get(&origin, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		if (o) {
+			o->cookie = cookie;
+			o->worker = index;
+			o->since = 0;
+			o->service = 0;
+		}
+		worker_take(w, index, group, g, cookie, &about);
+		return 0;
+	}
+	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
+	     &about);
+	return 0;
+}
+
+/* ---- how long the queues are, for people --------------------------------------------- */
+
+SEC("iter/sockmap")
+int tundish_depths(struct bpf_iter__sockmap *ctx)
+{
+	struct tundish_worker *w;
+	struct sock *sk = ctx->sk;
+	__u32 *key = ctx->key, index, queue;
+	__u64 accepted;
+
+	if (!key || !sk)
+		return 0;
+	index = *key;
+	w = bpf_map_lookup_elem(&workers, &index);
+	if (!w || !w->cookie)
+		return 0;
+	queue = BPF_CORE_READ(sk, sk_ack_backlog);
+	WRITE_ONCE(w->queue, queue);
+	WRITE_ONCE(w->limit, BPF_CORE_READ(sk, sk_max_ack_backlog));
+	accepted = w->enqueued - queue;
+	if (!queue || accepted != w->accepted) {
+		WRITE_ONCE(w->accepted, accepted);
+		WRITE_ONCE(w->progress, bpf_ktime_get_ns());
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A new connection to its worker: sk_lookup, which the kernel asks once per
+ * connection, after it has found no socket of its own for it.
+ *
+ * The search begins at the group's next worker, in turn, and ends at the first
+ * whose queue is empty: with idle workers it is a round of them, which is even,
+ * and costs the same for any number. Where all have connections waiting the
+ * shortest queue is taken, of equal ones the next in turn.
+ *
+ * A worker that has connections waiting and has accepted none for a while comes
+ * after all others; only where all are such does it get more.
+ */
+#ifndef TUNDISH_STEER_BPF_H
+#define TUNDISH_STEER_BPF_H
+
+#include "group.bpf.h"
+
+#define SCAN_MOST 64 /* of a larger group so many are looked at, from the next on */
+
+/* What a look at a worker gives: a rank, the smaller the better. */
+#define RANK_IDLE    0ull
+#define RANK_STALLED (1ull << 32)
+#define RANK_FULL    (1ull << 33)
+#define RANK_NONE    (1ull << 34) /* cannot take it at all */
+
+/* A queue's length and limit, now. */
+CHECKED_ALONE __u64 worker_look(__u32 index, __u64 now, __u64 stall, __u32 dry)
+{
+	__u32 queue = 0, limit = 0;
+	struct tundish_worker *w;
+	struct bpf_sock *sk;
+	struct tcp_sock *tp;
+	__u64 accepted;
+
+	w = bpf_map_lookup_elem(&workers, &index);
+	if (!w)
+		return RANK_NONE;
+	sk = bpf_map_lookup_elem(&listeners, &index);
+	if (!sk) {
+		/* Closed, and nobody said so: found by the iterator. */
+		if (!dry)
+			WRITE_ONCE(w->cookie, 0);
+		return RANK_NONE;
+	}
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp) {
+		queue = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+		limit = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
+	}
+	bpf_sk_release(sk);
+	if (!tp)
+		return RANK_NONE;
+
+	if (dry) {
+		if (queue && w->enqueued - queue == w->accepted && now - w->progress > stall)
+			return queue > limit ? RANK_FULL : RANK_STALLED + queue;
+		return queue > limit ? RANK_FULL : queue;
+	}
+	if (w->queue != queue)
+		WRITE_ONCE(w->queue, queue);
+	if (w->limit != limit)
+		WRITE_ONCE(w->limit, limit);
+	accepted = w->enqueued - queue;
+	if (accepted != w->accepted) {
+		WRITE_ONCE(w->accepted, accepted);
+		WRITE_ONCE(w->progress, now);
+	} else if (!queue) {
+		if (now - w->progress > 1000000)
+			WRITE_ONCE(w->progress, now);
+	} else if ((__s64)(now - w->progress) > (__s64)stall) {
+		return queue > limit ? RANK_FULL : RANK_STALLED + queue;
+	}
+	return queue > limit ? RANK_FULL : queue;
+}
+
+/* Whether the service has its share of the group's queues. Looks at every worker,
+ * so it is asked only when much waits for the service already. */
+static __noinline int share_is_used(struct tundish_steering *s, struct tundish_group *g, __u64 now)
+{
+	__u64 limits = 0, waiting = 0, bound;
+	__u32 i;
+
+	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
+		struct tundish_worker *w;
+		__u32 index = g->first + i, limit;
+
+		if (i >= g->used)
+			break;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (!w || !w->cookie || worker_look(index, now, s->stall, 0) == RANK_NONE)
+			continue;
+		queue_settle(index, w->accepted);
+		limit = w->limit + 1;
+		limits += limit < TUNDISH_QUEUE_RING ? limit : TUNDISH_QUEUE_RING;
+		waiting += w->queue < TUNDISH_QUEUE_RING ? w->queue : TUNDISH_QUEUE_RING;
+	}
+	WRITE_ONCE(g->limit, (__u32)limits);
+	bound = limits * s->share / 100;
+	/* Dynamic thresholds (Choudhury and Hahne, 1996): each may have four times what is
+	 * free, so one alone leaves a fifth, and what two leave is a ninth. */
+	if (g->services > 1 && limits > waiting && (limits - waiting) * 4 < bound)
+		bound = (limits - waiting) * 4;
+	else if (g->services > 1 && limits <= waiting)
+		bound = 0;
+	return s->queued >= bound;
+}
+
+static __always_inline int refuse(struct bpf_sk_lookup *ctx, struct tundish_steering *s, __u32 why,
+				  int silent, const int dry)
+{
+	struct bpf_sock *sink;
+	__u32 zero = 0;
+
+	TRACE(dry, no_worker, why);
+	if (!dry)
+		count_refusal(s, why);
+	if (!silent)
+		return SK_DROP;
+	sink = bpf_map_lookup_elem(&sinks, &zero);
+	if (!sink)
+		return SK_DROP; /* no daemon about: the client hears a reset */
+	bpf_sk_assign(ctx, sink, BPF_SK_LOOKUP_F_NO_REUSEPORT);
+	bpf_sk_release(sink);
+	return SK_PASS;
+}
+
+/* A search: what it asks for, and what it has found so far. */
+struct search {
+	__u64 now, stall;
+	__u64 enough; /* the search ends at a rank no worse than this */
+	__u64 rank;
+	__u32 first, n, at; /* the group's indices; the next one to look at, from `first` */
+	__u32 family;	    /* enum tundish_worker_flag */
+	__u32 index;	    /* of the best */
+	__u32 drained;	    /* one at least takes none because it was told so */
+	__u32 dry;
+};
+
+static long search_step(__u32 i, struct search *f)
+{
+	__u32 index = f->first + f->at;
+	struct tundish_worker *w;
+	__u64 rank;
+
+	f->at = f->at + 1 < f->n ? f->at + 1 : 0;
+	w = bpf_map_lookup_elem(&workers, &index);
+	if (!w || !w->cookie || !(w->flags & f->family))
+		return 0;
+	if (w->flags & TUNDISH_WORKER_DRAIN) {
+		f->drained = 1;
+		return 0;
+	}
+	rank = worker_look(index, f->now, f->stall, f->dry);
+	if (rank >= f->rank)
+		return 0;
+	f->rank = rank;
+	f->index = index;
+	return rank <= f->enough;
+}
+
+static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 index)
+{
+	struct bpf_sock *sk = bpf_map_lookup_elem(&listeners, &index);
+	long r;
+
+	if (!sk)
+		return -1;
+	r = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT);
+	bpf_sk_release(sk);
+	return r ? -1 : 0;
+}
+
+/* Whose turn it is: a number, to be taken modulo the number of workers. */
+static __always_inline __u64 turn(struct bpf_sk_lookup *ctx, struct tundish_group *g,
+				  const struct tundish_steering *s, const int dry)
+{
+	struct tundish_addr client;
+
+	if (s->method != TUNDISH_STEERING_HASH)
+		return dry ? g->next : __sync_fetch_and_add(&g->next, 1);
+	if (ctx->family == AF_INET) {
+		client = tundish_addr_v4(READ_ONCE(ctx->remote_ip4));
+	} else {
+		client.word[0] = ctx->remote_ip6[0];
+		client.word[1] = ctx->remote_ip6[1];
+		client.word[2] = ctx->remote_ip6[2];
+		client.word[3] = ctx->remote_ip6[3];
+	}
+	return tundish_choice_hash(&client, ctx->remote_port, bpf_htons((__u16)ctx->local_port));
+}
+
+static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
+{
+	struct search f = {.rank = RANK_NONE, .dry = dry};
+	__u32 service, attempt, begin;
+	struct tundish_addr address;
+	struct tundish_steering *s;
+	struct tundish_group *g;
+	__u64 start;
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	/* Apart for clang: both families' loads merged would be of a changed pointer. */
+	if (ctx->family == AF_INET) {
+		address = tundish_addr_v4(READ_ONCE(ctx->local_ip4));
+		f.family = TUNDISH_WORKER_V4;
+	} else {
+		address.word[0] = ctx->local_ip6[0];
+		address.word[1] = ctx->local_ip6[1];
+		address.word[2] = ctx->local_ip6[2];
+		address.word[3] = ctx->local_ip6[3];
+		f.family = TUNDISH_WORKER_V6;
+	}
+	service = steered_service(&address, (__u16)ctx->local_port);
+	if (!service)
+		return SK_PASS;
+	s = bpf_map_lookup_elem(&steering, &service);
+	if (!s || !s->group)
+		return SK_PASS;
+	g = bpf_map_lookup_elem(&groups, &s->group);
+	if (!g)
+		return SK_PASS;
+	TRACE(dry, service, service);
+	TRACE(dry, group, s->group);
+	f.now = bpf_ktime_get_ns();
+	f.stall = s->stall;
+	f.enough = s->method == TUNDISH_STEERING_HASH ? RANK_FULL - 1 : RANK_IDLE;
+	f.first = g->first;
+	f.n = READ_ONCE(g->used);
+
+	if (!dry && (g->flags & TUNDISH_GROUP_ACCOUNT) && s->queued * 8 >= g->limit &&
+	    share_is_used(s, g, f.now))
+		return refuse(ctx, s, TUNDISH_REFUSAL_share, s->refuse == TUNDISH_REFUSE_DROP, dry);
+
+	for (attempt = 0; attempt < 2 && f.n; attempt++) {
+		struct tundish_worker *w;
+		__u32 passed;
+
+		start = turn(ctx, g, s, dry) + attempt;
+		f.at = begin = (__u32)(start % f.n);
+		TRACE(dry, search, f.first + begin);
+		bpf_loop(f.n < SCAN_MOST ? f.n : SCAN_MOST, search_step, &f, 0);
+		if (f.rank >= RANK_FULL)
+			break;
+		if (assign(ctx, f.index)) {
+			f.rank = RANK_NONE; /* closed meanwhile */
+			continue;
+		}
+		TRACE(dry, worker, f.index);
+		if (dry)
+			return SK_PASS;
+		passed = (f.index - f.first + f.n - begin) % f.n;
+		if (passed && s->method != TUNDISH_STEERING_HASH)
+			/* Those passed over had their turn. */
+			__sync_val_compare_and_swap(&g->next, start + 1, start + 1 + passed);
+		w = bpf_map_lookup_elem(&workers, &f.index);
+		if (w)
+			__sync_fetch_and_add(&w->assigned, 1);
+		return SK_PASS;
+	}
+	if (f.rank == RANK_FULL) {
+		/* Given to a full one, the kernel drops it and counts a listen overflow. */
+		if (s->refuse == TUNDISH_REFUSE_RESET || assign(ctx, f.index))
+			return refuse(ctx, s, TUNDISH_REFUSAL_full, 0, dry);
+		TRACE(dry, no_worker, TUNDISH_REFUSAL_full);
+		if (!dry)
+			count_refusal(s, TUNDISH_REFUSAL_full);
+		return SK_PASS;
+	}
+	if (f.drained)
+		return refuse(ctx, s, TUNDISH_REFUSAL_empty, 1, dry);
+	if (!dry && !READ_ONCE(g->empty_since))
+		WRITE_ONCE(g->empty_since, f.now);
+	return refuse(ctx, s, TUNDISH_REFUSAL_empty, f.now - READ_ONCE(g->empty_since) < s->grace,
+		      dry);
+}
+
+SEC("sk_lookup")
+int tundish_steer(struct bpf_sk_lookup *ctx)
+{
+	int verdict = steer(ctx, 0);
+
+	forget(verdict); /* where it was spilled the verifier has lost that it is 0 or 1 */
+	return verdict & 1;
+}
+
+/* Run by hand, never attached: tells what the other would do, and changes nothing. */
+SEC("sk_lookup")
+int tundish_steer_dry(struct bpf_sk_lookup *ctx)
+{
+	int verdict = steer(ctx, 1);
+
+	forget(verdict);
+	return verdict & 1;
+}
+
+#endif

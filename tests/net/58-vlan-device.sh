@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# VLAN devices on the NIC: clients come in one VLAN, backends are in another; tundish is attached to
+# the NIC below, ends the one tag and pushes the other.
+# needs: vlan
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+one_nic
+vips_on_lo $BACKENDS
+# Tags shall be in the frames, as XDP sees them of a NIC that does not strip them.
+for ns in client edge $BACKENDS; do
+	in_ns "$ns" ethtool -K eth0 txvlan off rxvlan off >/dev/null 2>&1
+	in_ns switch ethtool -K "$ns-eth0" txvlan off rxvlan off >/dev/null 2>&1
+done
+vlan() { # NAMESPACE ID ADDRESS...
+	ip -n "$1" link add link eth0 name eth0."$2" type vlan id "$2" || fatal "a VLAN device in $1"
+	ip -n "$1" link set eth0."$2" up
+	add_address "$1" eth0."$2" "${@:3}"
+}
+vlan client 100 10.0.100.100/24 fd00:100::100/64
+vlan edge 100 10.0.100.1/24 fd00:100::1/64
+vlan edge 200 10.0.200.1/24
+ip -n client route replace 192.0.2.0/24 via 10.0.100.1
+ip -n client -6 route del 2001:db8::/64
+ip -n client route add 2001:db8::/64 via fd00:100::1
+for b in $BACKENDS; do
+	vlan "$b" 100 10.0.100.1"${b#b}"/24 fd00:100::1"${b#b}"/64 # the answers' way
+	vlan "$b" 200 10.0.200.1"${b#b}"/24
+	web "$b"
+	in_ns "$b" nft add table netdev watch
+	in_ns "$b" nft 'add chain netdev watch arrivals { type filter hook ingress device eth0.200 priority 0; }'
+	for address in "ip daddr $VIP" "ip6 daddr $VIP6"; do
+		# shellcheck disable=SC2086 # an expression
+		in_ns "$b" nft add rule netdev watch arrivals $address 'tcp flags & (syn|ack) == syn counter'
+	done
+done
+arrived() { # SYNs out of VLAN 200, over all backends
+	local b
+	for b in $BACKENDS; do
+		in_ns "$b" nft -j list ruleset | jq '.. | .counter? // empty | .packets'
+	done | awk '{s += $1} END {print s + 0}'
+}
+serve_on() { # INTERFACE ATTACH
+	config edge <<-YAML
+		interfaces: [{name: $1, attach: $2}]
+		services:
+		  - name: web
+		    vips: [$VIP, "$VIP6"]
+		    ports: [80]
+		    delivery: dsr
+		    backends: [{name: b1, address: 10.0.200.11}, {name: b2, address: 10.0.200.12}, {name: b3, address: 10.0.200.13}]
+	YAML
+	start edge
+	_serves() { [ "$(get $VIP 12 | grep -c '^b')" = 12 ]; }
+	eventually 10 _serves || fatal "no service on $VIP through $1 within 10 s"
+}
+
+serve_on eth0 native
+before=$(arrived) tagged=$(counter vlan)
+spread 'IPv4' $VIP 10.0.100.100
+spread 'IPv6' $VIP6 fd00:100::100
+between 'their SYNs came to the backends in VLAN 200' $(($(arrived) - before)) 120 130
+between 'and to the edge with a tag' $(($(counter vlan) - tagged)) 360 4000
+for address in $VIP $VIP6; do
+	check "a ping of $address is answered into the client's VLAN" \
+		in_ns client ping -c 3 -i 0.2 -w $((5 * TUNDISH_TEST_SLOW)) "$address"
+done
+check 'unload' t unload
+stop edge

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# An empty group drops SYNs for `restart_grace`, so that clients come again, and resets after
+# it; with the daemon dead too.
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+group_host
+app_config 'restart_grace: 2s'
+serve s --workers 2
+start edge
+for how in 'with the daemon' 'without'; do
+	[ "$how" = 'with the daemon' ] || stop edge KILL
+	flood $VIP 1000 100
+	all_answered "$how: at first"
+	drops=$(counter drop_no_worker)
+	end_server s
+	flood_start wait $VIP 1000 20
+	_dropped() { [ "$(counter drop_no_worker)" -ge $((drops + 20)) ]; }
+	check "$how: SYNs are dropped" eventually 5 _dropped
+	serve s --workers 2
+	flood_wait wait
+	all_answered "$how: they come again and are served"
+	is "$how: a second later" "$(result slow)" 20
+
+	end_server s
+	flood $VIP 1000 20
+	# The first is dropped, and the one a second later; that after three seconds is reset.
+	is "$how: after the time they are reset" "$(result refused answered timed_out)" '20 0 0'
+	between "$how: not before" "$(result seconds | cut -d. -f1)" 2 $((5 * TUNDISH_TEST_SLOW))
+	flood $VIP6 1000 20
+	is "$how: then at once" "$(result refused seconds | cut -d. -f1)" '20 0'
+	serve s --workers 2
+done
+flood $VIP6 1000 100
+all_answered 'at last'

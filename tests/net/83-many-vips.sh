@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Ten thousand addresses of a prefix in each family, in front of four listeners.
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+group_host
+ip -n client route add 198.18.0.0/18 via 10.0.0.1
+ip -n client route add 2001:db8:1::/64 via fd00::1
+config edge <<YAML
+interfaces: [{name: eth0, attach: native}]
+services:
+  - name: app
+    vips: [198.18.0.0/18, "2001:db8:1::/64", $VIP]
+    ports: ["8000-8099"]
+    delivery: workers
+    workers: {listen: "[::]:8080"}
+  - name: inside
+    vips: [198.18.0.7]
+    ports: [8000]
+    delivery: workers
+    workers: {listen: "[::]:9090"}
+YAML
+serve s --workers 4
+LISTEN='[::]:9090' serve inside --workers 1
+start edge
+PORT=8000 flood 198.18.1.0 4000 10000 --vips 10000 --check
+all_answered 'ten thousand of IPv4'
+is 'all four serve' "$(echo "$RESULT" | jq -r '.tally | keys | join(" ")')" 's0 s1 s2 s3'
+between 'about evenly' "$(echo "$RESULT" | jq '[.tally[]] | max')" 2500 3500
+PORT=8000 flood 2001:db8:1::1 4000 10000 --vips 10000 --check
+all_answered 'ten thousand of IPv6'
+PORT=8000 flood 198.18.2.0 4000 2000 --vips 100 --ports 100 --check
+all_answered 'on a hundred ports'
+PORT=8000 flood 198.18.0.7 2000 200 --check
+is 'one inside belongs to another service' "$(answered_by ^inside) $(result answered)" '200 200'
+PORT=8001 flood 198.18.0.7 2000 200 --check
+is 'its other ports to the prefix' "$(answered_by '^s[0-3]$')" 200
+PORT=8000 flood $VIP 2000 200 --check
+all_answered 'a single VIP beside them'
+PORT=8000 flood 198.18.64.1 1000 4 --timeout $((1000 * TUNDISH_TEST_SLOW))
+is 'beyond the prefix is nothing' "$(result answered)" 0
+t unload >/dev/null
+is 'nothing of it is left on the host' "$(ip -n edge route show table local | grep -c '198\.18\.')" 0
