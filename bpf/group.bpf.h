@@ -75,7 +75,8 @@ CHECKED_ALONE int queue_settle(__u32 index, __u64 until)
 /* ---- coming and going ------------------------------------------------------------ */
 
 static __always_inline void tell(__u32 kind, __u32 group, __u32 index, int error, __u64 cookie,
-				 const struct tundish_worker *about)
+				 const struct tundish_worker *about,
+				 const struct tundish_listen *at, __u32 service)
 {
 	struct tundish_worker_event *e = bpf_ringbuf_reserve(&worker_events, sizeof(*e), 0);
 
@@ -90,6 +91,11 @@ static __always_inline void tell(__u32 kind, __u32 group, __u32 index, int error
 	e->pid = about->pid;
 	e->uid = about->uid;
 	__builtin_memcpy(e->command, about->command, sizeof(e->command));
+	if (at)
+		e->at = *at;
+	else
+		__builtin_memset(&e->at, 0, sizeof(e->at));
+	e->service = service;
 	bpf_ringbuf_submit(e, 0);
 }
 
@@ -177,7 +183,16 @@ static __always_inline void worker_take(struct tundish_worker *w, __u32 index, _
 		was = found;
 	}
 	WRITE_ONCE(g->empty_since, 0);
-	tell(TUNDISH_WORKER_JOINED, group, index, 0, cookie, about);
+	tell(TUNDISH_WORKER_JOINED, group, index, 0, cookie, about, NULL, 0);
+}
+
+/* Which steered service a listener on that very address hears nothing of; 0: none. */
+static __always_inline __u32 shadowed_by(const struct tundish_listen *at)
+{
+	__u32 service = steered_service(&at->address, at->port);
+	struct tundish_steering *s = service ? bpf_map_lookup_elem(&steering, &service) : NULL;
+
+	return s && s->group ? service : 0;
 }
 
 /* The socket is no listener any more. */
@@ -192,7 +207,7 @@ static __always_inline void worker_leave(const struct tundish_origin *o)
 	group = w->group;
 	queue_settle(index, w->enqueued);
 	WRITE_ONCE(w->cookie, 0);
-	tell(TUNDISH_WORKER_LEFT, group, index, 0, o->cookie, w);
+	tell(TUNDISH_WORKER_LEFT, group, index, 0, o->cookie, w, NULL, 0);
 	g = bpf_map_lookup_elem(&groups, &group);
 	if (!g)
 		return;

@@ -43,7 +43,7 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	struct tundish_origin *o;
 	struct tundish_group *g;
 	struct tcp_sock *tp;
-	__u32 group, i;
+	__u32 group, service, i;
 	__u64 cookie;
 	long r = 0;
 
@@ -52,15 +52,20 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	key.address = sockops_address(ctx);
 	key.port = ctx->local_port;
 	group = group_of(&key);
-	if (!group)
+	service = group ? 0 : shadowed_by(&key);
+	if (!group && !service)
 		return 1;
-	g = bpf_map_lookup_elem(&groups, &group);
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!g || !tp)
+	if (!tp)
 		return 1;
 	cookie = bpf_get_socket_cookie(ctx);
 	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
 	describe_caller(&about);
+	g = bpf_map_lookup_elem(&groups, &group);
+	if (!g || !group) {
+		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, &key, service);
+		return 1;
+	}
 	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
 		struct tundish_worker *w;
 		__u32 index = g->first + i;
@@ -92,7 +97,7 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 		return 1;
 	}
 	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
-	     &about);
+	     &about, &key, 0);
 	return 1;
 }
 
@@ -156,7 +161,7 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 	struct tundish_origin *o;
 	struct tundish_group *g;
 	struct tcp_sock *tp;
-	__u32 group, i, known;
+	__u32 group, service, i, known;
 	__u32 *member;
 	__u64 cookie;
 	long r = 0;
@@ -173,13 +178,19 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 	}
 	key.port = common->skc_num;
 	group = group_of(&key);
-	if (!group)
+	service = group ? 0 : shadowed_by(&key);
+	if (!group && !service)
 		return 0;
-	g = bpf_map_lookup_elem(&groups, &group);
 	tp = bpf_skc_to_tcp_sock(common);
-	if (!g || !tp)
+	if (!tp)
 		return 0;
 	cookie = bpf_get_socket_cookie(tp);
+	g = bpf_map_lookup_elem(&groups, &group);
+	if (!g || !group) {
+		describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
+		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, &key, service);
+		return 0;
+	}
 	member = bpf_map_lookup_elem(&members, &cookie);
 	if (member) {
 		struct tundish_worker *w;
@@ -217,7 +228,7 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
-	     &about);
+	     &about, &key, 0);
 	return 0;
 }
 

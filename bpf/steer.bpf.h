@@ -4,8 +4,8 @@
  * connection, after it has found no socket of its own for it.
  *
  * The search begins at the group's next worker, in turn, and ends at the first
- * whose queue is empty: with idle workers it is a round of them, which is even,
- * and costs the same for any number. Where all have connections waiting the
+ * whose queue is empty: with idle workers it is a round of them, each from another
+ * one on, which is even, and costs the same for any number. Where all have connections waiting the
  * shortest queue is taken, of equal ones the next in turn.
  *
  * A worker that has connections waiting and has accepted none for a while comes
@@ -190,14 +190,45 @@ static __always_inline __u64 turn(struct bpf_sk_lookup *ctx, struct tundish_grou
 	return tundish_choice_hash(&client, ctx->remote_port, bpf_htons((__u16)ctx->local_port));
 }
 
+static __always_inline __u64 look_from(struct search *f, __u64 start)
+{
+	__u32 begin = (__u32)(start % f->n);
+
+	f->at = begin;
+	f->rank = RANK_NONE;
+	bpf_loop(f->n < SCAN_MOST ? f->n : SCAN_MOST, search_step, f, 0);
+	return (f->index - f->first + f->n - begin) % f->n;
+}
+
+/* Each round begins elsewhere: clients that come in a rhythm (every second request a
+ * dear one) would otherwise meet the same worker again and again. */
+static __always_inline __u32 round_offset(__u64 round)
+{
+	return (__u32)((round * 0x9e3779b97f4a7c15ull) >> 40);
+}
+
+/* Looks from the ticket's worker on; returns the next ticket. Where all that are left
+ * of its round are passed over, so is the round: to go on with its first ones would
+ * give those that stand behind a gap more than the others. */
+static __always_inline __u64 look_around(struct search *f, __u64 ticket)
+{
+	__u64 round = ticket / f->n, passed;
+	__u32 place = (__u32)(ticket % f->n);
+
+	passed = look_from(f, place + round_offset(round));
+	if (f->rank > RANK_IDLE || passed < f->n - place)
+		return ticket + 1 + passed;
+	passed = look_from(f, round_offset(round + 1));
+	return (round + 1) * f->n + 1 + passed;
+}
+
 static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
 {
 	struct search f = {.rank = RANK_NONE, .dry = dry};
-	__u32 service, attempt, begin;
+	__u32 service, attempt;
 	struct tundish_addr address;
 	struct tundish_steering *s;
 	struct tundish_group *g;
-	__u64 start;
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
@@ -235,12 +266,12 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
 
 	for (attempt = 0; attempt < 2 && f.n; attempt++) {
 		struct tundish_worker *w;
-		__u32 passed;
+		__u64 ticket, after;
 
-		start = turn(ctx, g, s, dry) + attempt;
-		f.at = begin = (__u32)(start % f.n);
-		TRACE(dry, search, f.first + begin);
-		bpf_loop(f.n < SCAN_MOST ? f.n : SCAN_MOST, search_step, &f, 0);
+		ticket = turn(ctx, g, s, dry);
+		after = s->method == TUNDISH_STEERING_HASH ? look_from(&f, ticket)
+							   : look_around(&f, ticket);
+		TRACE(dry, search, (__u32)after);
 		if (f.rank >= RANK_FULL)
 			break;
 		if (assign(ctx, f.index)) {
@@ -250,10 +281,9 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
 		TRACE(dry, worker, f.index);
 		if (dry)
 			return SK_PASS;
-		passed = (f.index - f.first + f.n - begin) % f.n;
-		if (passed && s->method != TUNDISH_STEERING_HASH)
+		if (s->method != TUNDISH_STEERING_HASH && after != ticket + 1)
 			/* Those passed over had their turn. */
-			__sync_val_compare_and_swap(&g->next, start + 1, start + 1 + passed);
+			__sync_val_compare_and_swap(&g->next, ticket + 1, after);
 		w = bpf_map_lookup_elem(&workers, &f.index);
 		if (w)
 			__sync_fetch_and_add(&w->assigned, 1);

@@ -31,7 +31,7 @@
 	X(mtu, "path takes packets of %u bytes")                                                   \
 	X(icmp_error, "ICMP error about a flow on port %u")                                        \
 	X(group, "worker group number %u")                                                         \
-	X(search, "the search begins at worker number %u")                                         \
+	X(search, "the next ticket of the group is %u")                                            \
 	X(worker, "worker number %u has the shortest queue")                                       \
 	X(no_worker, "refused for reason number %u")
 

@@ -164,6 +164,8 @@ enum tundish_worker_event_kind {
 	TUNDISH_WORKER_LEFT = 2,
 	TUNDISH_WORKER_NO_PLACE = 3, /* the group has no index left */
 	TUNDISH_WORKER_REFUSED = 4,  /* the kernel takes no such socket: MPTCP */
+	TUNDISH_WORKER_SHADOWED =
+		5, /* a listener on a VIP itself, whose connections a group gets */
 };
 
 struct tundish_worker_event {
@@ -174,6 +176,8 @@ struct tundish_worker_event {
 	__u64 cookie, inode;
 	__u32 pid, uid;
 	__u8 command[16];
+	struct tundish_listen at; /* where it listens */
+	__u32 service;		  /* SHADOWED: whose connections it does not get */
 };
 
 _Static_assert(sizeof(struct tundish_group) == 192, "group is three cache lines");

@@ -123,7 +123,13 @@ static void answer(int fd, uint32_t k, bool http)
 		stats[k].lost++;
 }
 
-/* Asleep for the first --stall ms of each period, like a program in a long computation. */
+static uint64_t open_connections(uint32_t k)
+{
+	return stats[k].accepted - stats[k].answered - stats[k].lost;
+}
+
+/* Asleep for the first --stall ms of each period, like a program in a long computation;
+ * not while it has connections, for those have been accepted and nobody can help them. */
 static int until_stall_ms(uint32_t k)
 {
 	uint64_t period = o.stall_period_ms * 1000000ull, length = o.stall_ms * 1000000ull, phase;
@@ -131,6 +137,8 @@ static int until_stall_ms(uint32_t k)
 	if (!period || k)
 		return 1000;
 	phase = (now_ns() - started_ns) % period;
+	if (phase < length && open_connections(k))
+		return 1;
 	if (phase < length) {
 		struct timespec t = {(time_t)((length - phase) / 1000000000u),
 				     (long)((length - phase) % 1000000000u)};
@@ -228,7 +236,7 @@ _Noreturn static void work(uint32_t k, const int *listeners, uint32_t n_listener
 			else if (!listener)
 				serve(e[i].data.fd, k);
 		}
-		open = stats[k].accepted - stats[k].answered - stats[k].lost;
+		open = open_connections(k);
 	}
 }
 

@@ -90,12 +90,15 @@ lost() { # NAME
 		"$(at_most "$(result lost)" 0)"
 	[ "$(result lost)" = 0 ] || echo "$1: $RESULT" >&2
 }
-once_more() { eventually 30 "$@" || fail "no restart: $*"; }
+once_more() { # CONDITION: the restart is done; the next one half a second later
+	eventually 30 "$@" || fail "no restart: $*"
+	sleep 0.5
+}
 restarts() { # nginx|haproxy SIGNAL
 	local former i
 	"group_$1" 4
 	eventually 10 workers_are 4 || fail "$1 does not listen"
-	flood_start load $VIP 1000 1000000 --http
+	flood_start load $VIP $RATE 1000000 --http
 	flood_goes load
 	for ((i = 0; i < RESTARTS; i++)); do
 		former=$(children "${PID[group_$1]}")
@@ -114,7 +117,7 @@ restarts haproxy USR2
 	exec app --workers 4 -- "$BUILD/bench/server" --workers 4 --pids "$T/x.pids" >"$T/exec.log" 2>&1) &
 PID[exec]=$!
 eventually 10 test -s "$T/x.pids" || fail "tundish exec: $(tail -n 1 "$T/exec.log")"
-flood_start load $VIP 1000 1000000
+flood_start load $VIP $RATE 1000000
 flood_goes load
 _another() { [ "$(children "${PID[exec]}" | wc -w)" = 1 ] && renewed "${PID[exec]}" "$former"; }
 for ((i = 0; i < RESTARTS; i++)); do
@@ -130,21 +133,23 @@ eventually 10 workers_are 0
 # An overlapping restart of a server that knows nothing of others: the new one, then the end
 # of the former, whose queues its siblings get.
 serve s0 --workers 4
-flood_start load $VIP 1000 1000000
+flood_start load $VIP $RATE 1000000
 flood_goes load
 for ((i = 0; i < RESTARTS; i++)); do
 	serve s$((i + 1)) --workers 4
 	end_server s$i
+	once_more workers_are 4
 done
 flood_end load
 lost overlap
 
-flood_start load $VIP 1000 1000000
+flood_start load $VIP $RATE 1000000
 flood_goes load
 for ((; i < 2 * RESTARTS; i++)); do
 	t worker drain app all --wait >/dev/null || fail 'no drain'
 	end_server s$i
 	serve s$((i + 1)) --workers 4
+	once_more workers_are 4
 done
 flood_end load
 lost drain_and_stop
@@ -152,8 +157,8 @@ end_server s$i
 
 # ---- how even --------------------------------------------------------------------------------
 for n in 1 2 4 16 64; do
-	serve s --workers $n
-	flood $VIP 5000 20000
+	PRIORITY=$REAL_TIME serve s --workers $n # equal, whatever else runs here
+	PRIORITY=$REAL_TIME flood $VIP 5000 20000
 	uneven=$(echo "$RESULT" | jq "(.answered / $n) as \$even | [.tally[] | (. / \$even - 1) * 100 | fabs] | max * 100 | round / 100")
 	row "workers_uneven_of_$n" "$uneven" % '' '' 'at most 5' "$(at_most "$uneven" 5)"
 	end_server s

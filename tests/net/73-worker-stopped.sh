@@ -9,7 +9,7 @@ group_host
 app_config
 serve s --workers 4
 start edge
-flood_start load $VIP 1000 60000
+flood_start load $VIP 730 60000 # in no step with the others
 flood_goes load
 pid=$(worker_pid s 0)
 kill -STOP "$pid"
@@ -20,6 +20,10 @@ flood $VIP 2000 3000
 all_answered 'the others serve meanwhile'
 between 'few of them waited (a busy machine)' "$(result starved)" 0 100
 is 'it got nothing' "$(answered_by '^s0$') $(worker_field "$pid" connections_total)" "0 $before"
+# All at once, so that the others' queues grow beyond its own.
+flood $VIP 1000000 400
+all_answered 'a burst'
+is 'nothing of that either' "$(answered_by '^s0$')" 0
 kill -CONT "$pid"
 check 'it is up again' eventually 5 worker_is "$pid" up
 flood $VIP 2000 3000

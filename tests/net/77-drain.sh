@@ -10,7 +10,7 @@ group_host
 app_config
 serve s --workers 3
 start edge
-flood_start load $VIP 1000 60000
+flood_start load $VIP 730 60000 # in no step with the others
 flood_goes load
 name_of() { worker_field "$(worker_pid "$1" "$2")" worker; }
 w0=$(name_of s 0) w1=$(name_of s 1)

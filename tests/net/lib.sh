@@ -618,7 +618,7 @@ worker_field() { t --json worker list | jq -r ".[] | select(.pid == $1) | .$2"; 
 worker_is() { [ "$(worker_field "$1" state)" = "$2" ]; }
 workers() { t --json worker list app | jq "[.[] | select(.state | test(\"${1:-.}\"))] | length"; }
 workers_are() { [ "$(workers "${2:-.}")" = "$1" ]; }
-queued() { t --json worker list "${1:-app}" | jq '[.[].queue_depth] | add // 0'; }
+queued() { t --json worker list app | jq '[.[].queue_depth] | add // 0'; }
 queued_are() { [ "$(queued)" -ge "$1" ]; }
 # refused_syns SERVICE REASON: full, share, empty; as the data path counts them.
 refused_syns() {

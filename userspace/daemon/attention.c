@@ -125,6 +125,9 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 		    "start tundishd with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set "
 		    "net.ipv4.tcp_migrate_req=1: connections waiting on a worker that closes are "
 		    "lost");
+	if (d->shadowed[0])
+		add(list, "worker groups", d->shadowed,
+		    "let it listen on workers.listen, or take its port out of the service");
 	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * RECENT_NS)
 		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
 }

@@ -90,6 +90,8 @@ struct td_daemon {
 	bool workers_changed;
 	char groups_trouble[256], workers_refused[256];
 	uint64_t workers_refused_ns;
+	char shadowed[256]; /* a listener whose connections a group gets; "" none */
+	uint64_t shadowed_ns, shadowed_cookie;
 	bool cares_stale;    /* a backend is gone: its neighbour may be nobody's any more */
 	bool attach_missing; /* one of them is there but carries nothing: to be tried again */
 	struct tundish_addr *endpoints;

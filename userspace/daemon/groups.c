@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/address.h"
 #include "core/groups.h"
 #include "daemon/daemon.h"
 #include "host/host.h"
 
 #define TICK_USEC   1000000ull
+#define SHADOW_NS   (10 * TD_NS_PER_S)
 #define SETTLE_USEC 50000ull /* after a worker came: others come with it */
 
 /* ---- the sink ------------------------------------------------------------------- */
@@ -339,14 +341,39 @@ static int on_processes(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+/* A listener on the VIP itself: the group gets what it waits for. */
+static void tell_shadowed(struct td_daemon *d, const struct tundish_worker_event *e,
+			  const char *command)
+{
+	char address[TD_ADDRESS_TEXT], who[60] = "a program", text[sizeof(d->shadowed)];
+
+	if (e->pid)
+		snprintf(who, sizeof(who), "process %u (%s)", e->pid, command);
+	td_address_print(&e->at.address, address);
+	snprintf(text, sizeof(text),
+		 "%s port %u: %s listens there itself and hears nothing, since a worker group gets "
+		 "those connections",
+		 address, e->at.port, who);
+	d->shadowed_ns = td_now_ns();
+	if (d->shadowed_cookie == e->cookie)
+		return;
+	d->shadowed_cookie = e->cookie;
+	snprintf(d->shadowed, sizeof(d->shadowed), "%s", text);
+	td_event(d, "shadowed", address, "%s", text);
+}
+
 static void on_worker(const struct tundish_worker_event *e, void *context)
 {
 	struct td_daemon *d = context;
 	char object[100], command[sizeof(e->command) + 1];
 
+	snprintf(command, sizeof(command), "%.*s", (int)sizeof(e->command), e->command);
+	if (e->kind == TUNDISH_WORKER_SHADOWED) {
+		tell_shadowed(d, e, command);
+		return;
+	}
 	if (!e->group || e->group >= td_kernel_settings(d->kernel)->groups_max)
 		return;
-	snprintf(command, sizeof(command), "%.*s", (int)sizeof(e->command), e->command);
 	object_of(d, e->group, e->worker, object, sizeof(object));
 	switch (e->kind) {
 	case TUNDISH_WORKER_JOINED:
@@ -445,6 +472,10 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	if (!d->kernel || !d->groups_on)
 		return 0;
 	bury(d);
+	if (d->shadowed[0] && td_now_ns() - d->shadowed_ns > 2 * SHADOW_NS)
+		d->shadowed[0] = '\0', d->shadowed_cookie = 0;
+	else if (d->shadowed[0] && td_now_ns() - d->shadowed_ns > SHADOW_NS)
+		td_kernel_scan_listeners(d->kernel, NULL); /* it is told again, if it is there */
 	fd = td_kernel_worker_events_fd(d->kernel);
 	if (fd >= 0 && !d->worker_events) {
 		sd_event_add_io(d->event, &d->worker_events, fd, EPOLLIN, on_worker_events, d);
