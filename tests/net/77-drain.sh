@@ -44,3 +44,23 @@ eventually 5 workers_are 3 '^up$'
 is 'new workers are not drained' "$(workers '^up$')" 3
 flood_end load
 all_answered 'throughout'
+
+# Connections that are half open will come into the queue: until then nothing is drained.
+in_ns client nft -f - <<-'NFT' || fatal 'no nftables'
+	table inet lossy {
+		chain out {
+			type filter hook output priority 0
+			tcp dport 80 tcp flags & (syn | ack) == ack drop
+		}
+	}
+NFT
+flood_start half $VIP 2000 30 --timeout $((20000 * TUNDISH_TEST_SLOW))
+_half_open() { [ "$(in_ns edge ss -Htn state syn-recv | wc -l)" -ge 30 ]; }
+check 'thirty are half open' eventually 5 _half_open
+check 'drain all' t worker drain app all
+is 'none is drained' "$(workers '^drained$')" 0
+in_ns client nft delete table inet lossy
+check 'when they have come, it is' t worker drain app all --wait
+end_server s
+flood_wait half
+all_answered 'those that were half open'
