@@ -148,6 +148,46 @@ static __always_inline void describe_socket(struct tundish_worker *w, struct soc
 		w->flags = TUNDISH_WORKER_V4 | TUNDISH_WORKER_V6;
 }
 
+#define NO_INDEX (~0u)
+
+/* A free index of the group from `at` on; NO_INDEX where there is none. */
+CHECKED_ALONE __u32 free_index(__u32 group, __u32 at)
+{
+	struct tundish_group *g = bpf_map_lookup_elem(&groups, &group);
+	__u32 i;
+
+	for (i = 0; g && i < TUNDISH_GROUP_SIZE_MAX; i++) {
+		struct tundish_worker *w;
+		__u32 index = g->first + i;
+
+		if (i >= g->size)
+			break;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (w && index >= at && !READ_ONCE(w->cookie))
+			return index;
+	}
+	return NO_INDEX;
+}
+
+/* Whether it has any worker. */
+CHECKED_ALONE int group_lives(__u32 group)
+{
+	struct tundish_group *g = bpf_map_lookup_elem(&groups, &group);
+	__u32 i;
+
+	for (i = 0; g && i < TUNDISH_GROUP_SIZE_MAX; i++) {
+		struct tundish_worker *w;
+		__u32 index = g->first + i;
+
+		if (i >= g->used)
+			break;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (w && w->group == group && READ_ONCE(w->cookie))
+			return 1;
+	}
+	return 0;
+}
+
 /* The socket stands in `listeners` at this index: the index is its own now. */
 static __always_inline void worker_take(struct tundish_worker *w, __u32 index, __u32 group,
 					struct tundish_group *g, __u64 cookie,
@@ -198,7 +238,7 @@ static __always_inline __u32 shadowed_by(const struct tundish_listen *at)
 /* The socket is no listener any more. */
 static __always_inline void worker_leave(const struct tundish_origin *o)
 {
-	__u32 index = o->worker, group, i;
+	__u32 index = o->worker, group;
 	struct tundish_worker *w = bpf_map_lookup_elem(&workers, &index);
 	struct tundish_group *g;
 
@@ -209,19 +249,8 @@ static __always_inline void worker_leave(const struct tundish_origin *o)
 	WRITE_ONCE(w->cookie, 0);
 	tell(TUNDISH_WORKER_LEFT, group, index, 0, o->cookie, w, NULL, 0);
 	g = bpf_map_lookup_elem(&groups, &group);
-	if (!g)
-		return;
-	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
-		struct tundish_worker *other;
-		__u32 at = g->first + i;
-
-		if (i >= g->used)
-			break;
-		other = bpf_map_lookup_elem(&workers, &at);
-		if (other && other->group == group && READ_ONCE(other->cookie))
-			return;
-	}
-	WRITE_ONCE(g->empty_since, bpf_ktime_get_ns());
+	if (g && !group_lives(group))
+		WRITE_ONCE(g->empty_since, bpf_ktime_get_ns());
 }
 
 #endif

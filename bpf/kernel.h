@@ -60,8 +60,17 @@ struct inet_sock {
 	struct sock sk;
 } AS_THE_KERNEL_HAS_IT;
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct request_sock_queue {
+	atomic_t qlen;
+} AS_THE_KERNEL_HAS_IT;
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 } AS_THE_KERNEL_HAS_IT;
 
 struct tcp_sock {

@@ -15,6 +15,8 @@
 /* The namespace that is served: the root cgroup has the sockets of all. */
 const volatile __u64 netns_cookie = 0;
 
+#define ATTEMPTS 8 /* at an index that was free a moment ago */
+
 static __always_inline __u32 group_of(const struct tundish_listen *key)
 {
 	__u32 *group = bpf_map_lookup_elem(&listens, key);
@@ -43,7 +45,9 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	struct tundish_origin *o;
 	struct tundish_group *g;
 	struct tcp_sock *tp;
-	__u32 group, service, i;
+	struct tundish_worker *w;
+	__u32 group, service, i, index;
+	__u32 *member;
 	__u64 cookie;
 	long r = 0;
 
@@ -66,19 +70,19 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, &key, service);
 		return 1;
 	}
-	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
-		struct tundish_worker *w;
-		__u32 index = g->first + i;
-
-		if (i >= g->size)
-			break;
+	member = bpf_map_lookup_elem(&members, &cookie);
+	if (member) {
+		index = *member;
 		w = bpf_map_lookup_elem(&workers, &index);
-		if (!w)
-			break;
-		if (w->cookie == cookie)
+		if (w && w->cookie == cookie)
 			return 1; /* listen(2) again, for another limit */
-		if (w->cookie)
-			continue;
+	}
+	/* Others may come at the same time. */
+	for (i = 0, index = 0; i < ATTEMPTS; i++, index++) {
+		index = free_index(group, index);
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (index == NO_INDEX || !w)
+			break;
 		r = bpf_sock_map_update(ctx, &listeners, &index, BPF_NOEXIST);
 		if (r == -17 /* EEXIST */)
 			continue;
@@ -161,7 +165,8 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 	struct tundish_origin *o;
 	struct tundish_group *g;
 	struct tcp_sock *tp;
-	__u32 group, service, i, known;
+	struct tundish_worker *w;
+	__u32 group, service, i, index;
 	__u32 *member;
 	__u64 cookie;
 	long r = 0;
@@ -193,25 +198,17 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 	}
 	member = bpf_map_lookup_elem(&members, &cookie);
 	if (member) {
-		struct tundish_worker *w;
-
-		known = *member;
-		w = bpf_map_lookup_elem(&workers, &known);
+		index = *member;
+		w = bpf_map_lookup_elem(&workers, &index);
 		if (w && w->cookie == cookie)
 			return 0;
 	}
 	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
-	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
-		struct tundish_worker *w;
-		__u32 index = g->first + i;
-
-		if (i >= g->size)
-			break;
+	for (i = 0, index = 0; i < ATTEMPTS; i++, index++) {
+		index = free_index(group, index);
 		w = bpf_map_lookup_elem(&workers, &index);
-		if (!w)
+		if (index == NO_INDEX || !w)
 			break;
-		if (w->cookie)
-			continue;
 		r = bpf_map_update_elem(&listeners, &index, tp, BPF_NOEXIST);
 		if (r == -17 /* EEXIST */)
 			continue;
@@ -249,6 +246,9 @@ int tundish_depths(struct bpf_iter__sockmap *ctx)
 	if (!w || !w->cookie)
 		return 0;
 	queue = BPF_CORE_READ(sk, sk_ack_backlog);
+	/* A listener is a TCP socket here: nothing else is taken into the group. */
+	WRITE_ONCE(w->half_open, (__u32)BPF_CORE_READ((struct inet_connection_sock *)sk,
+						      icsk_accept_queue.qlen.counter));
 	WRITE_ONCE(w->queue, queue);
 	WRITE_ONCE(w->limit, BPF_CORE_READ(sk, sk_max_ack_backlog));
 	accepted = w->enqueued - queue;

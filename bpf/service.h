@@ -54,27 +54,27 @@ static __always_inline struct tundish_port_range *find_port(struct tundish_vip *
 CHECKED_ALONE __u64 claim_find(const struct tundish_addr *address, __u32 port)
 {
 	struct tundish_port_range *r;
+	struct tundish_prefix key;
 	struct tundish_vip *vip;
 	__u64 claim;
 
 	if (!address)
 		return 0;
-	vip = bpf_map_lookup_elem(&vips, address);
+	key.address = *address; /* 6.1 takes a key from the stack only */
+	vip = bpf_map_lookup_elem(&vips, &key.address);
 	if (unlikely(!vip)) {
 		struct tundish_settings *s;
-		struct tundish_prefix key;
 		__u32 zero = 0;
 
 		s = bpf_map_lookup_elem(&settings, &zero);
 		if (!s || !s->n_prefixes)
 			return 0;
 		key.length = 128;
-		key.address = *address;
 		vip = bpf_map_lookup_elem(&prefixes, &key);
 		if (!vip)
 			return 0;
 	}
-	claim = (__u64)(vip->id + (bpf_ntohl(address->word[3]) & vip->mask)) << 32 |
+	claim = (__u64)(vip->id + (bpf_ntohl(key.address.word[3]) & vip->mask)) << 32 |
 		(vip->flags & 0xff);
 	if (port >= CLAIM_NO_PORT)
 		return claim;

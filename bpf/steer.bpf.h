@@ -24,33 +24,81 @@
 #define RANK_FULL    (1ull << 33)
 #define RANK_NONE    (1ull << 34) /* cannot take it at all */
 
-/* A queue's length and limit, now. */
-CHECKED_ALONE __u64 worker_look(__u32 index, __u64 now, __u64 stall, __u32 dry)
+/*
+ * Where a worker's socket lies, so that its queue can be read without a call: on
+ * kernels that protect returns each call costs some nanoseconds, and a search
+ * may look at 64 workers. An address counts as long as the index is the same
+ * socket's; were it freed all the same, the read gives a wrong number or zero
+ * (the kernel catches faults of such loads), and the listener that is chosen is
+ * taken from `listeners` in any case.
+ */
+struct place {
+	__u64 cookie, address;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TUNDISH_WORKERS_MAX);
+	__type(key, __u32);
+	__type(value, struct place);
+} places SEC(".maps");
+
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak; /* 6.2 */
+
+/* Asks the socket itself: its queue and limit, and where it lies. 0 where it has gone. */
+CHECKED_ALONE __u64 worker_find(__u32 index)
 {
-	__u32 queue = 0, limit = 0;
-	struct tundish_worker *w;
+	struct tundish_worker *w = bpf_map_lookup_elem(&workers, &index);
+	struct place *p = bpf_map_lookup_elem(&places, &index);
+	__u64 cookie, found = 0;
 	struct bpf_sock *sk;
 	struct tcp_sock *tp;
-	__u64 accepted;
 
-	w = bpf_map_lookup_elem(&workers, &index);
-	if (!w)
-		return RANK_NONE;
+	if (!w || !p)
+		return 0;
+	cookie = READ_ONCE(w->cookie);
 	sk = bpf_map_lookup_elem(&listeners, &index);
-	if (!sk) {
-		/* Closed, and nobody said so: found by the iterator. */
-		if (!dry)
-			WRITE_ONCE(w->cookie, 0);
-		return RANK_NONE;
-	}
+	if (!sk)
+		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp) {
-		queue = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
-		limit = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
+		found = ((__u64)tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog + 1) << 32 |
+			tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+		if (&bpf_rdonly_cast && cookie == READ_ONCE(w->cookie)) {
+			WRITE_ONCE(p->cookie, 0);
+			WRITE_ONCE(p->address, (__u64)tp);
+			WRITE_ONCE(p->cookie, cookie);
+		}
 	}
 	bpf_sk_release(sk);
-	if (!tp)
-		return RANK_NONE;
+	return found;
+}
+
+/* A queue's length and limit, now. */
+static __always_inline __u64 look(__u32 index, struct tundish_worker *w, __u64 now, __u64 stall,
+				  __u32 dry)
+{
+	struct place *p = bpf_map_lookup_elem(&places, &index);
+	__u32 queue, limit;
+	__u64 accepted;
+
+	if (&bpf_rdonly_cast && p && READ_ONCE(p->cookie) == w->cookie) {
+		struct tcp_sock *tp = bpf_rdonly_cast((void *)p->address,
+						      bpf_core_type_id_kernel(struct tcp_sock));
+
+		queue = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+		limit = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
+	} else {
+		__u64 found = worker_find(index);
+
+		if (!found) {
+			if (!dry)
+				WRITE_ONCE(w->cookie, 0);
+			return RANK_NONE;
+		}
+		queue = (__u32)found;
+		limit = (__u32)(found >> 32) - 1;
+	}
 
 	if (dry) {
 		if (queue && w->enqueued - queue == w->accepted && now - w->progress > stall)
@@ -74,6 +122,25 @@ CHECKED_ALONE __u64 worker_look(__u32 index, __u64 now, __u64 stall, __u32 dry)
 	return queue > limit ? RANK_FULL : queue;
 }
 
+/* Of one worker for the account of shares: how many can wait, and below that how many do;
+ * those that wait no more are settled. One number, so that the loop over it is one way. */
+CHECKED_ALONE __u64 worker_account(__u32 index, __u64 now, __u64 stall)
+{
+	struct tundish_worker *w = bpf_map_lookup_elem(&workers, &index);
+	__u32 limit, queue;
+
+	if (!w || !w->cookie || look(index, w, now, stall, 0) == RANK_NONE)
+		return 0;
+	queue_settle(index, w->accepted);
+	limit = w->limit + 1;
+	queue = w->queue;
+	if (limit > TUNDISH_QUEUE_RING)
+		limit = TUNDISH_QUEUE_RING;
+	if (queue > limit)
+		queue = limit;
+	return (__u64)limit << 32 | queue;
+}
+
 /* Whether the service has its share of the group's queues. Looks at every worker,
  * so it is asked only when much waits for the service already. */
 static __noinline int share_is_used(struct tundish_steering *s, struct tundish_group *g, __u64 now)
@@ -82,18 +149,13 @@ static __noinline int share_is_used(struct tundish_steering *s, struct tundish_g
 	__u32 i;
 
 	for (i = 0; i < TUNDISH_GROUP_SIZE_MAX; i++) {
-		struct tundish_worker *w;
-		__u32 index = g->first + i, limit;
+		__u64 one;
 
 		if (i >= g->used)
 			break;
-		w = bpf_map_lookup_elem(&workers, &index);
-		if (!w || !w->cookie || worker_look(index, now, s->stall, 0) == RANK_NONE)
-			continue;
-		queue_settle(index, w->accepted);
-		limit = w->limit + 1;
-		limits += limit < TUNDISH_QUEUE_RING ? limit : TUNDISH_QUEUE_RING;
-		waiting += w->queue < TUNDISH_QUEUE_RING ? w->queue : TUNDISH_QUEUE_RING;
+		one = worker_account(g->first + i, now, s->stall);
+		limits += one >> 32;
+		waiting += (__u32)one;
 	}
 	WRITE_ONCE(g->limit, (__u32)limits);
 	bound = limits * s->share / 100;
@@ -137,7 +199,7 @@ struct search {
 	__u32 dry;
 };
 
-static long search_step(__u32 i, struct search *f)
+static __always_inline long search_step(__u32 i, struct search *f)
 {
 	__u32 index = f->first + f->at;
 	struct tundish_worker *w;
@@ -151,12 +213,26 @@ static long search_step(__u32 i, struct search *f)
 		f->drained = 1;
 		return 0;
 	}
-	rank = worker_look(index, f->now, f->stall, f->dry);
+	rank = look(index, w, f->now, f->stall, f->dry);
 	if (rank >= f->rank)
 		return 0;
 	f->rank = rank;
 	f->index = index;
 	return rank <= f->enough;
+}
+
+/* Alone and with all its state in memory, the loop is quickly verified; a call for each
+ * step, as with bpf_loop, would cost more than the step. */
+CHECKED_ALONE int search(struct search *f)
+{
+	__u32 i;
+
+	if (!f)
+		return 0;
+	for (i = 0; i < SCAN_MOST; i++)
+		if (i >= f->n || search_step(i, f))
+			break;
+	return (int)i;
 }
 
 static __always_inline int assign(struct bpf_sk_lookup *ctx, __u32 index)
@@ -196,7 +272,7 @@ static __always_inline __u64 look_from(struct search *f, __u64 start)
 
 	f->at = begin;
 	f->rank = RANK_NONE;
-	bpf_loop(f->n < SCAN_MOST ? f->n : SCAN_MOST, search_step, f, 0);
+	search(f);
 	return (f->index - f->first + f->n - begin) % f->n;
 }
 
@@ -222,10 +298,48 @@ static __always_inline __u64 look_around(struct search *f, __u64 ticket)
 	return (round + 1) * f->n + 1 + passed;
 }
 
+enum given {
+	GIVEN,
+	GIVEN_NOT,   /* nobody takes it */
+	GIVEN_AGAIN, /* who was chosen closed meanwhile */
+};
+
+static __always_inline enum given give(struct bpf_sk_lookup *ctx, struct tundish_group *g,
+				       const struct tundish_steering *s, struct search *f,
+				       const int dry)
+{
+	struct tundish_worker *w;
+	__u64 ticket, after;
+
+	ticket = turn(ctx, g, s, dry);
+	after = s->method == TUNDISH_STEERING_HASH ? look_from(f, ticket) : look_around(f, ticket);
+	TRACE(dry, search, (__u32)after);
+	if (f->rank >= RANK_FULL)
+		return GIVEN_NOT;
+	if (assign(ctx, f->index)) {
+		/* Closed meanwhile, and where it lay is no socket of the group any more. */
+		f->rank = RANK_NONE;
+		w = bpf_map_lookup_elem(&workers, &f->index);
+		if (!dry && w && !worker_find(f->index))
+			WRITE_ONCE(w->cookie, 0);
+		return GIVEN_AGAIN;
+	}
+	TRACE(dry, worker, f->index);
+	if (dry)
+		return GIVEN;
+	if (s->method != TUNDISH_STEERING_HASH && after != ticket + 1)
+		/* Those passed over had their turn. */
+		__sync_val_compare_and_swap(&g->next, ticket + 1, after);
+	w = bpf_map_lookup_elem(&workers, &f->index);
+	if (w)
+		__sync_fetch_and_add(&w->assigned, 1);
+	return GIVEN;
+}
+
 static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
 {
 	struct search f = {.rank = RANK_NONE, .dry = dry};
-	__u32 service, attempt;
+	__u32 service;
 	struct tundish_addr address;
 	struct tundish_steering *s;
 	struct tundish_group *g;
@@ -264,30 +378,14 @@ static __always_inline int steer(struct bpf_sk_lookup *ctx, const int dry)
 	    share_is_used(s, g, f.now))
 		return refuse(ctx, s, TUNDISH_REFUSAL_share, s->refuse == TUNDISH_REFUSE_DROP, dry);
 
-	for (attempt = 0; attempt < 2 && f.n; attempt++) {
-		struct tundish_worker *w;
-		__u64 ticket, after;
+	if (f.n) {
+		enum given r = give(ctx, g, s, &f, dry);
 
-		ticket = turn(ctx, g, s, dry);
-		after = s->method == TUNDISH_STEERING_HASH ? look_from(&f, ticket)
-							   : look_around(&f, ticket);
-		TRACE(dry, search, (__u32)after);
-		if (f.rank >= RANK_FULL)
-			break;
-		if (assign(ctx, f.index)) {
-			f.rank = RANK_NONE; /* closed meanwhile */
-			continue;
-		}
-		TRACE(dry, worker, f.index);
-		if (dry)
+		/* Twice in the text: 6.1 refuses a loop whose head stands behind a call. */
+		if (r == GIVEN_AGAIN && !dry)
+			r = give(ctx, g, s, &f, dry);
+		if (r == GIVEN)
 			return SK_PASS;
-		if (s->method != TUNDISH_STEERING_HASH && after != ticket + 1)
-			/* Those passed over had their turn. */
-			__sync_val_compare_and_swap(&g->next, ticket + 1, after);
-		w = bpf_map_lookup_elem(&workers, &f.index);
-		if (w)
-			__sync_fetch_and_add(&w->assigned, 1);
-		return SK_PASS;
 	}
 	if (f.rank == RANK_FULL) {
 		/* Given to a full one, the kernel drops it and counts a listen overflow. */

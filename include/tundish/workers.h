@@ -119,9 +119,9 @@ struct tundish_worker {
 	__u32 pid;     /* that accepts on it; at first that called listen(2) */
 	__u32 uid;     /* of the socket */
 	__u8 command[16];
-	__u32 task; /* the same process's number in the first PID namespace */
-	__u32 reserved;
-	__u64 reserved2;
+	__u32 task;	 /* the same process's number in the first PID namespace */
+	__u32 half_open; /* handshakes under way, as last seen: they will come into the queue */
+	__u64 reserved;
 };
 
 /* ---- queues: array, worker -> services of its last connections, in order ------ */

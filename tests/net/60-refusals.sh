@@ -30,7 +30,7 @@ refused 'a foreign pin' 1 '/sys/fs/bpf/3' \
 check 'the foreign pin is still there' test -e /sys/fs/bpf/3/flows
 mkdir -m 777 "$T/open"
 refused 'no privileges' 1 'root|privilege|CAP_' \
-	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all timeout 10 \
+	in_ns edge setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all timeout 10 \
 	"$BUILD/tundishd" --config "$T/edge.yaml" --control "$T/open/sock" --metrics 127.0.0.1:9798 --pin /sys/fs/bpf/4
 refused 'no daemon' 3 'nobody.sock' "$BUILD/tundish" --control /run/tundish/nobody.sock status
 refused 'an unknown verb' 2 'drian' t backend drian web b1

@@ -44,7 +44,7 @@ static bool is_stalled(const struct tundish_worker *w, const struct tundish_stee
 static const char *state_of(const struct tundish_worker *w, const struct tundish_steering *s)
 {
 	if (w->flags & TUNDISH_WORKER_DRAIN)
-		return w->queue ? "drain" : "drained";
+		return w->queue || w->half_open ? "drain" : "drained";
 	if (w->queue > w->limit)
 		return "full";
 	return is_stalled(w, s) ? "stalled" : "up";
