@@ -25,7 +25,7 @@ stop edge KILL
 serve c --workers 1
 flood $VIP 2000 800
 all_answered 'with the daemon dead'
-between 'the one that came meanwhile has its share' "$(answered_by ^c)" 160 240
+between 'the one that came meanwhile has its share' "$(answered_by ^c)" 100 300
 end_server b
 flood $VIP6 2000 600
 all_answered 'one left meanwhile'
