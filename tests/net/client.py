@@ -24,7 +24,7 @@ import threading
 import time
 
 FACTOR = int(os.environ.get("TUNDISH_TEST_SLOW", "1"))  # for machines that are so many times slower
-TIMEOUT = 5.0 * FACTOR
+TIMEOUT = 5.0 * min(FACTOR, 3)
 SLOW = 0.9 * FACTOR  # a lost packet costs a second or (with TLP, in an open connection) 200 ms
 
 
