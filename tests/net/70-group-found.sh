@@ -5,6 +5,7 @@
 # nobody else's, and none is kept alive.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
+PRIORITY='chrt -f 1' # whatever else runs here
 group_host
 app_config
 serve a --workers 2
@@ -25,7 +26,7 @@ stop edge KILL
 serve c --workers 1
 flood $VIP 2000 800
 all_answered 'with the daemon dead'
-between 'the one that came meanwhile has its share' "$(answered_by ^c)" 100 300
+between 'the one that came meanwhile has its share' "$(answered_by ^c)" 160 240
 end_server b
 flood $VIP6 2000 600
 all_answered 'one left meanwhile'
