@@ -12,6 +12,7 @@
 
 #include <tundish/counters.h>
 #include <tundish/maps.h>
+#include <tundish/ports.h>
 #include <tundish/trace.h>
 #include <tundish/workers.h>
 
@@ -209,5 +210,73 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } worker_events SEC(".maps");
+
+/* ---- source ports: include/tundish/ports.h -------------------------------------- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TUNDISH_SPACES_MAX);
+	__type(key, __u64);
+	__type(value, struct tundish_space);
+} spaces SEC(".maps");
+
+/* Not preallocated: most hosts use a hundredth of it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct tundish_port_key);
+	__type(value, struct tundish_ports);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tundish_port_scan);
+} port_scan SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TUNDISH_SPACES_MAX);
+	__type(key, __u32);
+	__type(value, struct tundish_port_bits);
+} port_bits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TUNDISH_PORT_OWNERS_MAX);
+	__type(key, struct tundish_port_owner_key);
+	__type(value, struct tundish_port_owner);
+} port_owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tundish_waits);
+} port_search SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TUNDISH_CLOSERS_MAX);
+	__type(key, struct tundish_closer_key);
+	__type(value, struct tundish_closer);
+} closers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tundish_opening);
+} opening SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} port_events SEC(".maps");
 
 #endif

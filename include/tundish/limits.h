@@ -30,6 +30,10 @@
 #define TUNDISH_GROUP_LISTENS	    4u	 /* addresses that one group listens on */
 #define TUNDISH_LISTENS_OF(groups)  ((groups)*TUNDISH_GROUP_LISTENS)
 #define TUNDISH_MEMBERS_OF(workers) ((workers)*4 + 1024)
+#define TUNDISH_SPACES_MAX	    32u /* network namespaces whose source ports are watched */
+#define TUNDISH_PORTS_MAX	    (1u << 20) /* tuples of source ports */
+#define TUNDISH_PORT_OWNERS_MAX	    8192u
+#define TUNDISH_CLOSERS_MAX	    4096u
 #define TUNDISH_BUCKET_ENTRIES	    4u /* entries of a flow or tuple bucket */
 
 /* A table for N entries has 33/64 N buckets of four: 48% full when it holds what

@@ -259,7 +259,8 @@ struct tundish_settings {
 	__u32 workers_max; /* indices of `workers`, from 0 on */
 	__u32 groups_max;
 	__u32 n_prefixes;
-	__u32 reserved[4];
+	__u32 ports_max; /* tuples of `ports` */
+	__u32 reserved[3];
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */
@@ -288,7 +289,16 @@ struct tundish_settings {
 	X(service_waits)                                                                           \
 	X(origin)                                                                                  \
 	X(members)                                                                                 \
-	X(worker_events)
+	X(worker_events)                                                                           \
+	X(spaces)                                                                                  \
+	X(ports)                                                                                   \
+	X(port_scan)                                                                               \
+	X(port_bits)                                                                               \
+	X(port_owners)                                                                             \
+	X(port_search)                                                                             \
+	X(closers)                                                                                 \
+	X(opening)                                                                                 \
+	X(port_events)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

@@ -75,6 +75,7 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 		     {"traffic", RIG_BACKENDS},
 		     {"nexthops", RIG_NEXTHOPS},
 		     {"groups", 2},
+		     {"ports", 1},
 		     {"steering", RIG_SERVICES},
 		     {"flows", flow_buckets},
 		     {"flows6", flow_buckets},

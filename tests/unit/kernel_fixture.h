@@ -46,6 +46,7 @@ static const struct td_limits_conf limits = {
 	.vips = 8,
 	.workers = 64,
 	.groups = 2,
+	.ports = 1024,
 };
 
 /* ---- helpers ---------------------------------------------------------------------- */

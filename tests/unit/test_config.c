@@ -200,6 +200,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c->limits.vips, 1024);
 	assert_int_equal(c->limits.workers, 1024);
 	assert_int_equal(c->limits.groups, 16);
+	assert_int_equal(c->limits.ports, 65536);
 	assert_string_equal(c->metrics_listen, "127.0.0.1:9799");
 	td_config_free(c);
 }

@@ -192,6 +192,8 @@ const struct td_row td_schema[] = {
 	LIMIT(workers, 1, TUNDISH_WORKERS_MAX, "1024", "listeners",
 	      "listeners of all groups, as many as the groups' sizes come to"),
 	LIMIT(groups, 1, TUNDISH_GROUPS_MAX, "16", "groups", "groups of listeners"),
+	LIMIT(ports, 1024, TUNDISH_PORTS_MAX, "65536", "tuples",
+	      "(local IP, remote IP, remote port) tuples of source ports counted"),
 #undef LIMIT
 
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),

@@ -102,6 +102,7 @@ struct td_limits_conf {
 	uint32_t vips;	   /* 1024 */
 	uint32_t workers;  /* listeners of all groups, 1024 */
 	uint32_t groups;   /* 16 */
+	uint32_t ports;	   /* tuples of source ports, 65536 */
 };
 
 struct td_config {

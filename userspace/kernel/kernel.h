@@ -15,6 +15,7 @@
 
 #include <tundish/counters.h>
 #include <tundish/maps.h>
+#include <tundish/ports.h>
 #include <tundish/trace.h>
 #include <tundish/workers.h>
 
@@ -191,6 +192,78 @@ int td_kernel_read_worker_events(struct td_kernel *k,
 int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *source,
 			   uint16_t source_port, const struct tundish_addr *destination,
 			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal);
+
+/* ---- source ports ----------------------------------------------------------- */
+
+/*
+ * Puts the programs that count outbound connections in force (state changes of
+ * sockets, and sockops on the root cgroup), or adopts those that are pinned. They
+ * count in the namespaces of `spaces`, and go on when the daemon has died.
+ */
+int td_kernel_ports_open(struct td_kernel *k, struct td_error *error);
+bool td_kernel_ports_are_open(const struct td_kernel *k);
+void td_kernel_ports_close(struct td_kernel *k); /* takes them off */
+
+/* Cookie of the network namespace that a descriptor of /proc/PID/ns/net or
+ * /run/netns/NAME stands for; -1 for this process's. Takes CAP_SYS_ADMIN for others. */
+int td_kernel_netns_cookie(int netns_fd, uint64_t *ret);
+
+int td_kernel_put_space(struct td_kernel *k, uint64_t cookie, const struct tundish_space *space);
+int td_kernel_get_space(struct td_kernel *k, uint64_t cookie, struct tundish_space *ret);
+int td_kernel_delete_space(struct td_kernel *k, uint64_t cookie);
+/* All of them; the caller frees both. */
+int td_kernel_spaces(struct td_kernel *k, uint64_t **ret_cookies, struct tundish_space **ret,
+		     size_t *ret_n);
+
+/*
+ * A scan of one namespace's TCP and UDP sockets, in slices of about a millisecond.
+ * Start clears the space's bits, notes what is scanned, and gives a descriptor;
+ * each slice returns 1 while there is more, 0 at the end, or a negative errno (the
+ * scan is void then). One at a time. A namespace that has vanished: -ENOENT.
+ */
+int td_kernel_scan_start(struct td_kernel *k, const struct tundish_port_scan *what, int netns_fd,
+			 int *ret_fd, struct td_error *error);
+int td_kernel_scan_slice(struct td_kernel *k, int fd);
+int td_kernel_scan_udp(struct td_kernel *k, int netns_fd); /* after it, at once */
+int td_kernel_scan_result(struct td_kernel *k, struct tundish_port_scan *ret);
+
+/* One pass over the descriptors of all processes: who blocks ports, into port_owners
+ * and port_bits of all spaces. `scan` is noted with each. */
+int td_kernel_scan_owners(struct td_kernel *k, uint64_t scan);
+
+struct tundish_port_bits *td_kernel_port_bits(struct td_kernel *k, uint32_t space);
+const struct tundish_waits *td_kernel_port_search(struct td_kernel *k);
+
+struct td_port_entry {
+	struct tundish_port_key key;
+	struct tundish_ports value;
+};
+
+/* All of `ports`, in no order; the caller frees *ret. */
+int td_kernel_ports(struct td_kernel *k, struct td_port_entry **ret, size_t *ret_n);
+int td_kernel_port(struct td_kernel *k, const struct tundish_port_key *key,
+		   struct tundish_ports *ret);
+int td_kernel_delete_port(struct td_kernel *k, const struct tundish_port_key *key);
+
+struct td_port_owner {
+	struct tundish_port_owner_key key;
+	struct tundish_port_owner value;
+};
+int td_kernel_port_owners(struct td_kernel *k, struct td_port_owner **ret, size_t *ret_n);
+int td_kernel_delete_port_owner(struct td_kernel *k, const struct tundish_port_owner_key *key);
+
+struct td_closer {
+	struct tundish_closer_key key;
+	struct tundish_closer value;
+};
+int td_kernel_closers(struct td_kernel *k, struct td_closer **ret, size_t *ret_n);
+
+/* What happens to source ports: a descriptor to poll, -1 where they are not watched;
+ * and what there is to read. */
+int td_kernel_port_events_fd(const struct td_kernel *k);
+int td_kernel_read_port_events(struct td_kernel *k,
+			       void (*each)(const struct tundish_port_event *e, void *context),
+			       void *context);
 
 /* ---- asking the program --------------------------------------------------- */
 

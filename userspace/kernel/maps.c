@@ -57,7 +57,10 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 	    (r = map_one(k, TD_MAP_worker_waits, sizeof(struct tundish_waits), s->workers_max,
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_service_waits, sizeof(struct tundish_waits), s->services_max,
-			 error)) < 0)
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_port_bits, sizeof(struct tundish_port_bits), TUNDISH_SPACES_MAX,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_port_search, sizeof(struct tundish_waits), 1, error)) < 0)
 		return r;
 	return 0;
 }

@@ -72,7 +72,8 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	    (r = check_limit("backends", limits->backends, TUNDISH_BACKENDS_MAX - 1, error)) < 0 ||
 	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0 ||
 	    (r = check_limit("workers", limits->workers, TUNDISH_WORKERS_MAX, error)) < 0 ||
-	    (r = check_limit("groups", limits->groups, TUNDISH_GROUPS_MAX - 1, error)) < 0)
+	    (r = check_limit("groups", limits->groups, TUNDISH_GROUPS_MAX - 1, error)) < 0 ||
+	    (r = check_limit("ports", limits->ports, TUNDISH_PORTS_MAX, error)) < 0)
 		return r;
 
 	s.flow_buckets = TUNDISH_BUCKETS_OF(limits->flows);
@@ -83,6 +84,7 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	s.vips_max = limits->vips;
 	s.workers_max = limits->workers;
 	s.groups_max = limits->groups + 1;
+	s.ports_max = limits->ports;
 	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
 		return td_fail(error, EIO,
 			       "the kernel gives no random numbers for the tables' secret");
@@ -175,6 +177,34 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 					  TUNDISH_MEMBERS_OF(s->workers_max)};
 	case TD_MAP_worker_events:
 		return (struct map_shape){BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 1 << 16};
+	case TD_MAP_spaces:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, 0, sizeof(uint64_t),
+					  sizeof(struct tundish_space), TUNDISH_SPACES_MAX};
+	case TD_MAP_ports:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_port_key),
+					  sizeof(struct tundish_ports), s->ports_max};
+	case TD_MAP_port_scan:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_port_scan), 1};
+	case TD_MAP_port_bits:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_port_bits), TUNDISH_SPACES_MAX};
+	case TD_MAP_port_owners:
+		return (struct map_shape){
+			BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, sizeof(struct tundish_port_owner_key),
+			sizeof(struct tundish_port_owner), TUNDISH_PORT_OWNERS_MAX};
+	case TD_MAP_port_search:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_waits), 1};
+	case TD_MAP_closers:
+		return (struct map_shape){BPF_MAP_TYPE_LRU_HASH, 0,
+					  sizeof(struct tundish_closer_key),
+					  sizeof(struct tundish_closer), TUNDISH_CLOSERS_MAX};
+	case TD_MAP_opening:
+		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, sizeof(int),
+					  sizeof(struct tundish_opening), 0};
+	case TD_MAP_port_events: return (struct map_shape){BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 1 << 16};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

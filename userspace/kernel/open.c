@@ -253,6 +253,7 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		{"vips", is->vips_max, wanted->vips_max},
 		{"workers", is->workers_max, wanted->workers_max},
 		{"groups", is->groups_max - 1, wanted->groups_max - 1},
+		{"ports", is->ports_max, wanted->ports_max},
 	};
 	char list[256], *note = NULL;
 	size_t n = 0;

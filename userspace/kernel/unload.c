@@ -48,7 +48,7 @@ static bool looks_ours(enum td_map m, int fd)
 		return false;
 	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
 		s.vips_max = info.max_entries;
-	s.workers_max = s.groups_max = info.max_entries;
+	s.workers_max = s.groups_max = s.ports_max = info.max_entries;
 	if (m == TD_MAP_nexthops)
 		s.backends_max = info.max_entries / 2; /* TUNDISH_NEXTHOPS_OF */
 	if (m == TD_MAP_listens)
