@@ -57,40 +57,9 @@ int td_kernel_listens(struct td_kernel *k, struct tundish_listen **ret, uint32_t
 
 /* ---- sockets ------------------------------------------------------------------------- */
 
-/* Lets an iterator run over all it has to run over. */
-static int iterate(int *link_fd, int program, int map_fd)
-{
-	union bpf_iter_link_info info = {.map.map_fd = (uint32_t)map_fd};
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = map_fd >= 0 ? &info : NULL,
-		    .iter_info_len = map_fd >= 0 ? sizeof(info) : 0);
-	_cleanup_close_ int iterator = -1;
-	char buffer[256];
-
-	if (program < 0)
-		return 0;
-	if (*link_fd < 0) {
-		int r = bpf_link_create(program, 0, BPF_TRACE_ITER, &opts);
-
-		if (r < 0)
-			return -errno;
-		*link_fd = r;
-	}
-	iterator = bpf_iter_create(*link_fd);
-	if (iterator < 0)
-		return -errno;
-	/* EAGAIN: a part of them was looked at, the next read goes on. */
-	for (int i = 0; i < 1000; i++) {
-		ssize_t n = read(iterator, buffer, sizeof(buffer));
-
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			break;
-	}
-	return 0;
-}
-
 int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error)
 {
-	int r = iterate(&k->scan_link_fd, k->steering_fd[TD_PIN_prog_scan], -1);
+	int r = td_hook_iterate_all(k, TD_HOOK_prog_scan, -1);
 
 	return r < 0 ? td_fail(error, -r, "cannot look for listeners that are there already: %s",
 			       strerror(-r))
@@ -99,8 +68,7 @@ int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error)
 
 int td_kernel_measure_queues(struct td_kernel *k)
 {
-	return iterate(&k->depths_link_fd, k->steering_fd[TD_PIN_prog_depths],
-		       k->map_fd[TD_MAP_listeners]);
+	return td_hook_iterate_all(k, TD_HOOK_prog_depths, k->map_fd[TD_MAP_listeners]);
 }
 
 static void fill(struct tundish_worker *w, const struct tundish_worker *about, uint32_t group,
@@ -189,7 +157,7 @@ void td_kernel_remove_worker(struct td_kernel *k, uint32_t index)
 
 int td_kernel_attach_migrate(struct td_kernel *k, int fd)
 {
-	int program = k->steering_fd[TD_PIN_prog_migrate];
+	int program = k->hook_fd[TD_HOOK_prog_migrate];
 
 	if (program < 0)
 		return -ENOENT;
@@ -275,10 +243,10 @@ int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *sourc
 		memcpy(c.remote_ip6, source->word, sizeof(c.remote_ip6));
 		memcpy(c.local_ip6, destination->word, sizeof(c.local_ip6));
 	}
-	if (k->steering_fd[TD_PIN_prog_steer] < 0)
+	if (k->hook_fd[TD_HOOK_prog_steer] < 0)
 		return -ENOENT;
 	if (bpf_map_update_elem(k->map_fd[TD_MAP_trace], &zero, &t, BPF_ANY) < 0 ||
-	    bpf_prog_test_run_opts(k->steering_fd[TD_PIN_prog_steer], &opts) < 0 ||
+	    bpf_prog_test_run_opts(k->hook_fd[TD_HOOK_prog_steer], &opts) < 0 ||
 	    bpf_map_lookup_elem(k->map_fd[TD_MAP_trace], &zero, &t) < 0)
 		return -errno;
 	*ret_worker = UINT32_MAX;

@@ -36,12 +36,23 @@ static uint64_t fnv(uint64_t h, const unsigned char *bytes, size_t n)
 	return h;
 }
 
+static const unsigned char *object_bytes(size_t *ret_n)
+{
+	return tundish__elf_bytes(ret_n);
+}
+
 uint64_t td_object_hash(void)
 {
-	size_t n, n_steering;
-	const unsigned char *bytes = tundish__elf_bytes(&n);
-	const unsigned char *steering = td_steering_bytes(&n_steering);
-	uint64_t h = fnv(fnv(0xcbf29ce484222325ull, bytes, n), steering, n_steering);
+	const unsigned char *(*const objects[])(size_t * ret_n) = {object_bytes, td_steering_bytes,
+								   td_ports_bytes};
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(objects); i++) {
+		size_t n;
+		const unsigned char *bytes = objects[i](&n);
+
+		h = fnv(h, bytes, n);
+	}
 
 	return h ? h : 1; /* 0: no build at all, while programs are being replaced */
 }

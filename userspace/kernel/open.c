@@ -44,9 +44,9 @@ static struct td_kernel *kernel_new(const char *pin_dir)
 	if (!k)
 		return NULL;
 	snprintf(k->pin_dir, sizeof(k->pin_dir), "%s", pin_dir);
-	k->dir_fd = k->trace_fd = k->alone_fd = k->scan_link_fd = k->depths_link_fd = -1;
-	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
-		k->steering_fd[i] = -1;
+	k->dir_fd = k->trace_fd = k->alone_fd = -1;
+	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
+		k->hook_fd[i] = k->iterator_fd[i] = -1;
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		k->map_fd[i] = -1;
 	k->n_cpus = libbpf_num_possible_cpus();
@@ -439,6 +439,7 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 		return NULL;
 	td_program_close(k);
 	td_steering_forget(k);
+	td_ports_forget(k);
 	td_maps_unmap(k);
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&k->map_fd[i]);

@@ -30,15 +30,9 @@ const char *const td_map_names[TD_MAP_COUNT] = {
 #undef TUNDISH_X
 };
 
-const char *const td_steering_pin_names[TD_STEERING_PIN_COUNT] = {
-#define TUNDISH_X(name, kind) #name,
-	TD_STEERING_PINS(TUNDISH_X)
-#undef TUNDISH_X
-};
-
-const char *const td_steering_pin_kinds[TD_STEERING_PIN_COUNT] = {
-#define TUNDISH_X(name, kind) kind,
-	TD_STEERING_PINS(TUNDISH_X)
+const struct td_hook_info td_hooks[TD_HOOK_COUNT] = {
+#define TUNDISH_X(object, name, kind) {#name, kind, TD_HOOKS_##object},
+	TD_HOOKS(TUNDISH_X)
 #undef TUNDISH_X
 };
 
@@ -221,8 +215,8 @@ void td_pins_done(struct td_pins *p)
 {
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&p->map_fd[i]);
-	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
-		td_closep(&p->steering_fd[i]);
+	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
+		td_closep(&p->hook_fd[i]);
 	td_closep(&p->trace_fd);
 	td_closep(&p->xdp_fd);
 }
@@ -232,8 +226,8 @@ static void pins_init(struct td_pins *p)
 	*p = (struct td_pins){.trace_fd = -1, .xdp_fd = -1};
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		p->map_fd[i] = -1;
-	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++)
-		p->steering_fd[i] = -1;
+	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
+		p->hook_fd[i] = -1;
 }
 
 /* The place in `p` for a pin of this name; NULL: no name of ours. */
@@ -243,10 +237,10 @@ static int *pin_place(struct td_pins *p, const char *name, const char **ret_kind
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		if (!strcmp(name, td_map_names[i]))
 			return &p->map_fd[i];
-	for (size_t i = 0; i < TD_STEERING_PIN_COUNT; i++) {
-		*ret_kind = td_steering_pin_kinds[i];
-		if (!strcmp(name, td_steering_pin_names[i]))
-			return &p->steering_fd[i];
+	for (size_t i = 0; i < TD_HOOK_COUNT; i++) {
+		*ret_kind = td_hooks[i].kind;
+		if (!strcmp(name, td_hooks[i].name))
+			return &p->hook_fd[i];
 	}
 	*ret_kind = "bpf-prog";
 	if (!strcmp(name, TD_PIN_TRACE))
@@ -256,11 +250,18 @@ static int *pin_place(struct td_pins *p, const char *name, const char **ret_kind
 	return NULL;
 }
 
+/* What td_pins_put leaves where it is cut short. */
 static bool is_half_replaced(const char *name)
 {
-	return !strcmp(name, TD_PIN_TRACE NEW) || !strcmp(name, TD_PIN_XDP NEW) ||
-	       !strcmp(name, "prog_steer" NEW) || !strcmp(name, "prog_migrate" NEW) ||
-	       !strcmp(name, "prog_scan" NEW) || !strcmp(name, "prog_depths" NEW);
+	size_t n = strlen(name), suffix = sizeof(NEW) - 1;
+
+	if (n <= suffix || strcmp(name + n - suffix, NEW))
+		return false;
+	n -= suffix;
+	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
+		if (strlen(td_hooks[i].name) == n && !memcmp(name, td_hooks[i].name, n))
+			return true;
+	return !strcmp(name, TD_PIN_TRACE NEW) || !strcmp(name, TD_PIN_XDP NEW);
 }
 
 static int read_pin(const char *dir, const char *name, struct td_pins *p, struct td_error *error)

@@ -12,13 +12,17 @@
  *   unload.c     everything down, without a daemon
  *   maps.c       typed access
  *   trace.c      the tracing twin
- *   steering.c   the programs around listeners: loaded, attached, adopted
+ *   hooks.c      programs outside of interfaces: attached, pinned, adopted, replaced
+ *   steering.c   those around listeners
  *   groups.c     worker groups: their maps and sockets
+ *   ports.c      those that count source ports, and the scans
+ *   port_maps.c  what they counted
  */
 #ifndef TD_KERNEL_PRIVATE_H
 #define TD_KERNEL_PRIVATE_H
 
 #include <limits.h>
+#include <linux/bpf.h>
 
 #include "kernel/kernel.h"
 
@@ -31,26 +35,37 @@ enum td_map {
 
 extern const char *const td_map_names[TD_MAP_COUNT];
 
-/* What is pinned beside the maps for worker groups, once there is one. */
-#define TD_STEERING_PINS(X)                                                                        \
-	X(link_sockops, "bpf-link")                                                                \
-	X(link_steer, "bpf-link")                                                                  \
-	X(link_accept4, "bpf-link")                                                                \
-	X(link_accept6, "bpf-link")                                                                \
-	X(prog_steer, "bpf-prog")                                                                  \
-	X(prog_migrate, "bpf-prog")                                                                \
-	X(prog_scan, "bpf-prog")                                                                   \
-	X(prog_depths, "bpf-prog")
+/* What is pinned beside the maps, by the BPF object that it is of. */
+#define TD_HOOKS(X)                                                                                \
+	X(workers, link_sockops, "bpf-link")                                                       \
+	X(workers, link_steer, "bpf-link")                                                         \
+	X(workers, link_accept4, "bpf-link")                                                       \
+	X(workers, link_accept6, "bpf-link")                                                       \
+	X(workers, prog_steer, "bpf-prog")                                                         \
+	X(workers, prog_migrate, "bpf-prog")                                                       \
+	X(workers, prog_scan, "bpf-prog")                                                          \
+	X(workers, prog_depths, "bpf-prog")                                                        \
+	X(ports, link_port_state, "bpf-link")                                                      \
+	X(ports, link_port_found, "bpf-link")                                                      \
+	X(ports, prog_port_scan, "bpf-prog")                                                       \
+	X(ports, prog_port_udp, "bpf-prog")                                                        \
+	X(ports, prog_port_owners, "bpf-prog")
 
-enum td_steering_pin {
-#define TUNDISH_X(name, kind) TD_PIN_##name,
-	TD_STEERING_PINS(TUNDISH_X)
+enum td_hook {
+#define TUNDISH_X(object, name, kind) TD_HOOK_##name,
+	TD_HOOKS(TUNDISH_X)
 #undef TUNDISH_X
-		TD_STEERING_PIN_COUNT
+		TD_HOOK_COUNT
 };
 
-extern const char *const td_steering_pin_names[TD_STEERING_PIN_COUNT];
-extern const char *const td_steering_pin_kinds[TD_STEERING_PIN_COUNT];
+enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_ports };
+
+struct td_hook_info {
+	const char *name, *kind; /* "bpf-link", "bpf-prog" */
+	enum td_hook_object object;
+};
+
+extern const struct td_hook_info td_hooks[TD_HOOK_COUNT];
 
 #define TD_PIN_TRACE "prog_trace"
 #define TD_PIN_XDP   "prog_xdp" /* only where the program is attached alone */
@@ -81,7 +96,7 @@ void td_kernel_forget_reason(void);
 struct td_pins {
 	int map_fd[TD_MAP_COUNT];
 	int trace_fd, xdp_fd;
-	int steering_fd[TD_STEERING_PIN_COUNT];
+	int hook_fd[TD_HOOK_COUNT];
 	size_t n;	   /* pins of any kind */
 	char foreign[256]; /* a pin that is not of this layout, "" where there is none */
 };
@@ -207,10 +222,11 @@ struct td_kernel {
 	int alone_fd; /* loaded as an XDP program of its own; -1: not */
 	uint32_t alone_id;
 
-	/* Worker groups; -1 where they are not on. */
-	int steering_fd[TD_STEERING_PIN_COUNT];
-	int scan_link_fd, depths_link_fd;
-	struct ring_buffer *worker_events;
+	int hook_fd[TD_HOOK_COUNT]; /* -1 where they are not on */
+
+	/* Links of iterators, made when they are first run. */
+	int iterator_fd[TD_HOOK_COUNT];
+	struct ring_buffer *worker_events, *port_events;
 
 	void *mapped[TD_MAP_COUNT];
 	size_t mapped_bytes[TD_MAP_COUNT];
@@ -232,10 +248,47 @@ void td_program_keep_alone(struct td_kernel *k);
  * failed. */
 int td_program_load_alone(struct td_kernel *k, struct td_error *error);
 
-/* ---- steering.c ------------------------------------------------------------ */
+/* ---- hooks.c ---------------------------------------------------------------- */
+
+struct bpf_object;
+
+/* The constant `netns_cookie` of an object's programs, where it has one, and its maps
+ * that are pinned; then loads it. */
+int td_hooks_load(struct td_kernel *k, struct bpf_object *o, struct td_error *error);
+
+/* Takes over what is pinned of an object; whether all of it is there and of this build. */
+bool td_hooks_adopt(struct td_kernel *k, enum td_hook_object object);
+
+/* Attaches and pins a program, or puts it in the place of the one that is attached. */
+int td_hook_attach(struct td_kernel *k, enum td_hook hook, int program, int target,
+		   enum bpf_attach_type type, const char *what, struct td_error *error);
+/* The same for a tracing program, which is attached by itself. */
+int td_hook_attach_tracing(struct td_kernel *k, enum td_hook hook, int program, const char *what,
+			   struct td_error *error);
+/* Pins a program that is run or attached later. */
+int td_hook_keep(struct td_kernel *k, enum td_hook hook, int program, struct td_error *error);
+
+void td_hooks_drop(struct td_kernel *k, enum td_hook_object object);   /* off, in order */
+void td_hooks_forget(struct td_kernel *k, enum td_hook_object object); /* descriptors only */
+
+/* The root of the cgroup tree as this process sees it. A descriptor, or negative errno. */
+int td_cgroup_root(struct td_error *error);
+
+/* An iterator's descriptor; `map_fd` -1 where it runs over no map. */
+int td_hook_iterate(struct td_kernel *k, enum td_hook hook, int map_fd);
+/* Lets it run over all that it has to run over. */
+int td_hook_iterate_all(struct td_kernel *k, enum td_hook hook, int map_fd);
+
+/* ---- steering.c, ports.c ------------------------------------------------------ */
 
 const unsigned char *td_steering_bytes(size_t *ret_n);
 void td_steering_forget(struct td_kernel *k); /* closes descriptors; what is pinned goes on */
+const unsigned char *td_ports_bytes(size_t *ret_n);
+void td_ports_forget(struct td_kernel *k);
+
+/* ---- port_maps.c ------------------------------------------------------------ */
+
+int td_port_events_open(struct td_kernel *k);
 
 /* ---- groups.c -------------------------------------------------------------- */
 

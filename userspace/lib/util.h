@@ -32,6 +32,13 @@ static inline void td_closep(const int *fd)
 		close(*fd);
 }
 
+/* Closes it, and notes that. */
+static inline void td_fd_close(int *fd)
+{
+	td_closep(fd);
+	*fd = -1;
+}
+
 static inline void td_fclosep(FILE **f)
 {
 	if (*f)
