@@ -37,19 +37,67 @@ static __always_inline struct tundish_addr sockops_address(struct bpf_sock_ops *
 	return a;
 }
 
+/* Into its group, or told why not. Within listen(2) `ctx` is the hook's; the scan has none, and
+ * knows nothing of who listens. The kernel lets each of them into a SOCKMAP by a helper of its
+ * own, so `scanned` is a constant wherever this is inlined. Returns whether it came in now. */
+static __always_inline int join(struct bpf_sock_ops *ctx, const int scanned, struct tcp_sock *tp,
+				__u64 cookie, const struct tundish_listen *key, __u32 group,
+				__u32 service)
+{
+	struct tundish_group *g = bpf_map_lookup_elem(&groups, &group);
+	__u32 *member = bpf_map_lookup_elem(&members, &cookie);
+	struct tundish_worker about = {};
+	struct tundish_origin *o;
+	struct tundish_worker *w;
+	__u32 i, index;
+	long r = 0;
+
+	if (member && group) {
+		index = *member;
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (w && w->cookie == cookie)
+			return 0; /* listen(2) again, for another limit, or another scan */
+	}
+	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
+	if (!scanned)
+		describe_caller(&about);
+	if (!g || !group) {
+		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, key, service);
+		return 0;
+	}
+	/* Others may come at the same time. */
+	for (i = 0, index = 0; i < ATTEMPTS; i++, index++) {
+		index = free_index(group, index);
+		w = bpf_map_lookup_elem(&workers, &index);
+		if (index == NO_INDEX || !w)
+			break;
+		r = scanned ? bpf_map_update_elem(&listeners, &index, tp, BPF_NOEXIST)
+			    : bpf_sock_map_update(ctx, &listeners, &index, BPF_NOEXIST);
+		if (r == -17 /* EEXIST */)
+			continue;
+		if (r)
+			break;
+		o = bpf_sk_storage_get(&origin, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		if (o) {
+			o->cookie = cookie;
+			o->worker = index;
+			o->since = 0;
+			o->service = 0;
+		}
+		worker_take(w, index, group, g, cookie, &about);
+		return 1;
+	}
+	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
+	     &about, key, 0);
+	return 0;
+}
+
 static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct tundish_worker about = {};
 	struct tundish_listen key = {};
-	struct tundish_origin *o;
-	struct tundish_group *g;
 	struct tcp_sock *tp;
-	struct tundish_worker *w;
-	__u32 group, service, i, index;
-	__u32 *member;
-	__u64 cookie;
-	long r = 0;
+	__u32 group, service;
 
 	if (!sk || bpf_get_netns_cookie(ctx) != netns_cookie)
 		return 1;
@@ -60,48 +108,9 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	if (!group && !service)
 		return 1;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 1;
-	cookie = bpf_get_socket_cookie(ctx);
-	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
-	describe_caller(&about);
-	g = bpf_map_lookup_elem(&groups, &group);
-	if (!g || !group) {
-		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, &key, service);
-		return 1;
-	}
-	member = bpf_map_lookup_elem(&members, &cookie);
-	if (member) {
-		index = *member;
-		w = bpf_map_lookup_elem(&workers, &index);
-		if (w && w->cookie == cookie)
-			return 1; /* listen(2) again, for another limit */
-	}
-	/* Others may come at the same time. */
-	for (i = 0, index = 0; i < ATTEMPTS; i++, index++) {
-		index = free_index(group, index);
-		w = bpf_map_lookup_elem(&workers, &index);
-		if (index == NO_INDEX || !w)
-			break;
-		r = bpf_sock_map_update(ctx, &listeners, &index, BPF_NOEXIST);
-		if (r == -17 /* EEXIST */)
-			continue;
-		if (r)
-			break;
-		o = bpf_sk_storage_get(&origin, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-		if (o) {
-			o->cookie = cookie;
-			o->worker = index;
-			o->since = 0;
-			o->service = 0;
-		}
+	if (tp && join(ctx, 0, tp, bpf_get_socket_cookie(ctx), &key, group, service))
 		bpf_sock_ops_cb_flags_set(ctx,
 					  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-		worker_take(w, index, group, g, cookie, &about);
-		return 1;
-	}
-	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
-	     &about, &key, 0);
 	return 1;
 }
 
@@ -160,16 +169,9 @@ SEC("iter/tcp")
 int tundish_scan(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *common = ctx->sk_common;
-	struct tundish_worker about = {};
 	struct tundish_listen key = {};
-	struct tundish_origin *o;
-	struct tundish_group *g;
 	struct tcp_sock *tp;
-	struct tundish_worker *w;
-	__u32 group, service, i, index;
-	__u32 *member;
-	__u64 cookie;
-	long r = 0;
+	__u32 group, service;
 
 	if (!common || common->skc_state != TCP_LISTEN_STATE)
 		return 0;
@@ -187,45 +189,8 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 	if (!group && !service)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(common);
-	if (!tp)
-		return 0;
-	cookie = bpf_get_socket_cookie(tp);
-	g = bpf_map_lookup_elem(&groups, &group);
-	if (!g || !group) {
-		describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
-		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, &key, service);
-		return 0;
-	}
-	member = bpf_map_lookup_elem(&members, &cookie);
-	if (member) {
-		index = *member;
-		w = bpf_map_lookup_elem(&workers, &index);
-		if (w && w->cookie == cookie)
-			return 0;
-	}
-	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
-	for (i = 0, index = 0; i < ATTEMPTS; i++, index++) {
-		index = free_index(group, index);
-		w = bpf_map_lookup_elem(&workers, &index);
-		if (index == NO_INDEX || !w)
-			break;
-		r = bpf_map_update_elem(&listeners, &index, tp, BPF_NOEXIST);
-		if (r == -17 /* EEXIST */)
-			continue;
-		if (r)
-			break;
-		o = bpf_sk_storage_get(&origin, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-		if (o) {
-			o->cookie = cookie;
-			o->worker = index;
-			o->since = 0;
-			o->service = 0;
-		}
-		worker_take(w, index, group, g, cookie, &about);
-		return 0;
-	}
-	tell(r && r != -17 ? TUNDISH_WORKER_REFUSED : TUNDISH_WORKER_NO_PLACE, group, 0, r, cookie,
-	     &about, &key, 0);
+	if (tp)
+		join(NULL, 1, tp, bpf_get_socket_cookie(tp), &key, group, service);
 	return 0;
 }
 
