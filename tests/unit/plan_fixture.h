@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The plan, carried out on a model of the maps: it must reach its target, be
+ * empty when made again, survive being cut after each step, and leave a right
+ * data path after each of them.
+ */
+#ifndef PLAN_FIXTURE_H
+#define PLAN_FIXTURE_H
+
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include <netinet/in.h>
+
+#include "core/override.h"
+#include "core/plan.h"
+
+#define N_BACKENDS 64
+#define N_SERVICES 16
+#define N_VIPS	   32
+
+/* ---- the model -------------------------------------------------------------- */
+
+/* A row is kept as the set of its members' weights: what it would be made of. */
+static struct model {
+	struct tundish_service services[N_SERVICES];
+	struct tundish_backend backends[N_BACKENDS];
+	uint16_t row[N_SERVICES][N_BACKENDS];
+	struct td_vip_state vips[N_VIPS];
+	size_t n_vips;
+} model;
+
+static const struct tundish_settings limits = {
+	.services_max = N_SERVICES, .backends_max = N_BACKENDS, .vips_max = N_VIPS};
+
+static inline struct td_state read_model(void)
+{
+	struct td_state s = {
+		.services = calloc(N_SERVICES, sizeof(*s.services)),
+		.backends = calloc(N_BACKENDS, sizeof(*s.backends)),
+		.vips = calloc(N_VIPS, sizeof(*s.vips)),
+	};
+
+	for (uint32_t i = 1; i < N_SERVICES; i++)
+		if (model.services[i].state)
+			s.services[s.n_services++] =
+				(struct td_service_state){i, model.services[i]};
+	for (uint32_t i = 1; i < N_BACKENDS; i++)
+		if (model.backends[i].state)
+			s.backends[s.n_backends++] =
+				(struct td_backend_state){i, model.backends[i]};
+	memcpy(s.vips, model.vips, model.n_vips * sizeof(*s.vips));
+	s.n_vips = model.n_vips;
+	return s;
+}
+
+static inline void put_vip(const struct td_vip_state *v)
+{
+	size_t i = 0;
+
+	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
+		i++;
+	assert_in_range(i, 0, N_VIPS - 1);
+	model.vips[i] = *v;
+	if (i == model.n_vips)
+		model.n_vips++;
+	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
+}
+
+static inline void delete_vip(const struct td_vip_state *v)
+{
+	size_t i = 0;
+
+	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
+		i++;
+	assert_in_range(i, 0, model.n_vips - 1);
+	model.vips[i] = model.vips[--model.n_vips];
+	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
+}
+
+static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
+{
+	for (size_t i = 0; i < p->target.n_backends; i++) {
+		const struct td_backend_state *b = &p->target.backends[i];
+
+		if (b->value.service == service && model.backends[b->id].weight != b->value.weight)
+			model.backends[b->id].weight = TD_WEIGHT_UNSETTLED;
+	}
+	memset(model.row[service], 0, sizeof(model.row[service]));
+	for (size_t i = 0; i < p->target.n_backends; i++) {
+		const struct td_backend_state *b = &p->target.backends[i];
+
+		if (b->value.service != service)
+			continue;
+		if (b->value.weight)
+			model.row[service][b->id] = b->value.weight;
+	}
+	if (torn)
+		return; /* died before the weights were written */
+	for (size_t i = 0; i < p->target.n_backends; i++)
+		if (p->target.backends[i].value.service == service)
+			model.backends[p->target.backends[i].id].weight =
+				p->target.backends[i].value.weight;
+}
+
+static inline void apply_step(const struct td_plan *p, const struct td_state *installed,
+			      const struct td_step *s)
+{
+	struct tundish_backend *b;
+	uint16_t weight;
+
+	switch (s->kind) {
+	case TD_STEP_SERVICE_PUT:
+	case TD_STEP_SERVICE_GONE:
+		assert_int_equal(p->target.services[s->index].id, s->id);
+		model.services[s->id] = p->target.services[s->index].value;
+		break;
+	case TD_STEP_BACKEND_PUT:
+	case TD_STEP_BACKEND_GONE:
+		assert_int_equal(p->target.backends[s->index].id, s->id);
+		b = &model.backends[s->id];
+		weight = b->weight;
+		*b = p->target.backends[s->index].value;
+		b->weight = weight;
+		break;
+	case TD_STEP_ROW_SET:
+		assert_int_equal(p->target.services[s->index].id, s->id);
+		set_row(p, s->id, false);
+		break;
+	case TD_STEP_VIP_PUT: put_vip(&p->target.vips[s->index]); break;
+	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index]); break;
+	}
+}
+
+/* What the data path relies on at any moment. */
+static inline void check_data_path(void)
+{
+	bool ids[TUNDISH_VIPS_MAX] = {0};
+
+	for (size_t i = 0; i < model.n_vips; i++) {
+		const struct tundish_vip *v = &model.vips[i].value;
+		uint32_t end = 0;
+
+		assert_in_range(v->id, 1, TUNDISH_VIPS_MAX - 1 - v->mask);
+		for (uint32_t k = 0; k <= v->mask; k++) {
+			assert_false(ids[v->id + k]);
+			ids[v->id + k] = true;
+		}
+		assert_in_range(v->n_ranges, 0, TUNDISH_RANGES_MAX);
+		for (int j = 0; j < v->n_ranges; j++) {
+			uint32_t service = v->ranges[j].service;
+
+			assert_true(v->ranges[j].first >= end);
+			assert_true(v->ranges[j].last >= v->ranges[j].first);
+			end = (uint32_t)v->ranges[j].last + 1;
+			assert_in_range(service, 1, N_SERVICES - 1);
+			assert_int_equal(model.services[service].state, TUNDISH_SERVICE_ACTIVE);
+			assert_int_equal(model.services[service].delivery, v->ranges[j].delivery);
+		}
+	}
+	for (uint32_t s = 1; s < N_SERVICES; s++)
+		for (uint32_t b = 1; b < N_BACKENDS; b++) {
+			if (!model.row[s][b])
+				continue;
+			assert_int_equal(model.backends[b].service, s);
+			assert_int_not_equal(model.backends[b].state, TUNDISH_BACKEND_FREE);
+			assert_int_not_equal(model.backends[b].state, TUNDISH_BACKEND_DISABLED);
+			assert_int_not_equal(model.backends[b].state, TUNDISH_BACKEND_GONE);
+		}
+}
+
+/* And what it comes to. */
+static inline void check_settled(void)
+{
+	check_data_path();
+	for (uint32_t b = 1; b < N_BACKENDS; b++) {
+		const struct tundish_backend *e = &model.backends[b];
+
+		if (!e->state)
+			continue;
+		assert_int_equal(model.row[e->service][b], e->weight);
+		assert_int_equal(e->weight,
+				 e->state == TUNDISH_BACKEND_UP ? td_backend_weight(e) : 0);
+	}
+}
+
+static const struct tundish_addr *endpoints;
+static size_t n_endpoints;
+
+static inline struct td_plan make_plan(const struct td_config *c, struct td_state *ret_installed)
+{
+	struct td_plan p = {0};
+	struct td_error e = {0};
+
+	*ret_installed = read_model();
+	assert_int_equal(td_plan_make(ret_installed, c, endpoints, n_endpoints, &limits, &p, &e),
+			 0);
+	return p;
+}
+
+/* Carries out at most `steps`; the row of the step after them is torn. Returns
+ * how many the plan had. */
+static inline size_t run(const struct td_config *c, size_t steps)
+{
+	struct td_state installed;
+	struct td_plan p = make_plan(c, &installed);
+	size_t n = p.n_steps;
+
+	for (size_t i = 0; i < n && i < steps; i++) {
+		apply_step(&p, &installed, &p.steps[i]);
+		check_data_path();
+	}
+	if (steps < n && p.steps[steps].kind == TD_STEP_ROW_SET)
+		set_row(&p, p.steps[steps].id, true);
+	td_plan_done(&p);
+	td_state_done(&installed);
+	return n;
+}
+
+/* From the present model to `c`, whole, and cut after each step. */
+static inline size_t go(const struct td_config *c)
+{
+	struct model start = model, whole;
+	size_t n = run(c, SIZE_MAX);
+
+	check_settled();
+	assert_int_equal(run(c, SIZE_MAX), 0);
+	whole = model;
+	for (size_t cut = 0; cut < n; cut++) {
+		model = start;
+		assert_int_equal(run(c, cut), n);
+		run(c, SIZE_MAX);
+		check_settled();
+		assert_int_equal(run(c, SIZE_MAX), 0);
+		assert_memory_equal(model.services, whole.services, sizeof(whole.services));
+		assert_memory_equal(model.backends, whole.backends, sizeof(whole.backends));
+		assert_memory_equal(model.row, whole.row, sizeof(whole.row));
+		assert_int_equal(model.n_vips, whole.n_vips);
+		assert_memory_equal(model.vips, whole.vips, whole.n_vips * sizeof(*whole.vips));
+	}
+	return n;
+}
+
+/* Cut, and then the configuration changes again before the daemon is back. */
+static inline void go_astray(const struct td_config *first, const struct td_config *then)
+{
+	struct model start = model;
+	size_t n = run(first, SIZE_MAX);
+
+	for (size_t cut = 0; cut <= n; cut++) {
+		model = start;
+		run(first, cut);
+		run(then, SIZE_MAX);
+		check_settled();
+		assert_int_equal(run(then, SIZE_MAX), 0);
+	}
+}
+
+/* ---- configurations --------------------------------------------------------- */
+
+static inline struct tundish_addr v4(uint32_t host)
+{
+	return tundish_addr_v4(__builtin_bswap32(host));
+}
+
+/* Room for all that the tests need; a test sets the numbers. */
+struct test_config {
+	struct td_config c;
+	struct td_service_conf services[8];
+	struct td_vip_conf vips[8][4];
+	struct td_port_conf ports[8][4];
+	struct td_backend_conf backends[8][8];
+};
+
+static inline void add_service(struct test_config *t, const char *name, uint32_t vip, uint16_t port,
+			       uint8_t delivery, size_t n_backends)
+{
+	size_t i = t->c.n_services++;
+	struct td_service_conf *s = &t->services[i];
+
+	t->c.services = t->services;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	t->vips[i][0].address = v4(vip);
+	t->vips[i][0].prefix = TD_PREFIX_ALL;
+	t->ports[i][0] = (struct td_port_conf){.first = port, .last = port};
+	s->vips = t->vips[i];
+	s->n_vips = 1;
+	s->ports = t->ports[i];
+	s->n_ports = 1;
+	s->backends = t->backends[i];
+	s->n_backends = n_backends;
+	s->protocol = IPPROTO_TCP;
+	s->delivery = delivery;
+	s->own = true;
+	for (size_t b = 0; b < n_backends; b++) {
+		snprintf(s->backends[b].name, TUNDISH_NAME_LEN, "%s%zu", name, b + 1);
+		s->backends[b].address = v4(0x0a000001 + 256 * i + b);
+		s->backends[b].weight = 100;
+		s->backends[b].state = TUNDISH_BACKEND_UP;
+	}
+}
+
+static inline struct test_config *web(size_t n_backends)
+{
+	static struct test_config pool[4];
+	static size_t next;
+	struct test_config *t = &pool[next++ % 4];
+
+	memset(t, 0, sizeof(*t));
+	add_service(t, "web", 0xc000020a, 80, TUNDISH_DELIVERY_IPIP, n_backends);
+	return t;
+}
+
+static inline int setup(void **state)
+{
+	memset(&model, 0, sizeof(model));
+	endpoints = NULL;
+	n_endpoints = 0;
+	return 0;
+}
+
+#endif
