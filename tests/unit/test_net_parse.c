@@ -276,7 +276,7 @@ static void test_own_routes_are_known(void **state)
 	others[7].table_attribute = 1255;
 	for (size_t i = 0; i < TD_ARRAY_SIZE(others); i++)
 		assert_int_equal(parse_route(&others[i], &p), 0);
-	td_request_init(&q, RTM_DELROUTE, 0, sizeof(struct rtmsg));
+	td_request_init(&q, RTM_GETROUTE, 0, sizeof(struct rtmsg));
 	assert_int_equal(td_own_route_parse(&q.header, &p), -EBADMSG);
 	td_request_init(&q, RTM_NEWROUTE, 0, sizeof(struct rtmsg) - 4);
 	assert_int_equal(td_own_route_parse(&q.header, &p), -EBADMSG);

@@ -10,8 +10,13 @@
  * Both filters have a fixed size and err on the side of telling: the set of
  * those asked for may hold one too many, and a forgotten last word counts as a
  * change.
+ *
+ * Of routes all count for next hops. The end of a local route of ours counts as
+ * that of an address too: whoever owns VIPs looks at both then.
  */
 #include "net/events.h"
+
+#include "net/own.h"
 
 #define DATAGRAMS_PER_CALL 4096
 
@@ -83,6 +88,7 @@ static int change_of(struct td_net *n, const struct nlmsghdr *h)
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(h);
 	const struct rtmsg *route = mnl_nlmsg_get_payload(h);
 	size_t length = mnl_nlmsg_get_payload_len(h);
+	struct td_prefix ours;
 	struct td_neigh g;
 
 	switch (h->nlmsg_type) {
@@ -92,8 +98,12 @@ static int change_of(struct td_net *n, const struct nlmsghdr *h)
 		return length >= sizeof(*link) && link->ifi_family == AF_UNSPEC ? TD_NET_LINKS : 0;
 	case RTM_NEWADDR:
 	case RTM_DELADDR: return TD_NET_ADDRESSES;
-	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
+		/* One that stands for addresses of ours is missed as they would be. */
+		if (td_own_route_parse(h, &ours) > 0)
+			return TD_NET_ROUTES | TD_NET_ADDRESSES;
+		/* fall through */
+	case RTM_NEWROUTE:
 		/* A cached copy of a route is no change of it. */
 		return length >= sizeof(*route) && !(route->rtm_flags & RTM_F_CLONED)
 			       ? TD_NET_ROUTES

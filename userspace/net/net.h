@@ -25,7 +25,7 @@ int td_net_event_fd(const struct td_net *n);
  * matters), or a negative errno. A lost event (ENOBUFS) counts as "all". */
 enum td_net_change {
 	TD_NET_LINKS = 1 << 0,
-	TD_NET_ADDRESSES = 1 << 1,
+	TD_NET_ADDRESSES = 1 << 1, /* and local routes of ours that went */
 	TD_NET_ROUTES = 1 << 2,
 	TD_NET_NEIGHBOURS = 1 << 3,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Inside of net/: local routes, by which this host takes packets for a whole
- * prefix. For own.c alone.
+ * prefix. For owning VIPs, and for the events that say that one went.
  */
 #ifndef TD_NET_OWN_H
 #define TD_NET_OWN_H
@@ -12,7 +12,7 @@
  * away only what has that protocol. Returns the kernel's error. */
 int td_own_route_change(struct td_net *n, bool add, const struct td_prefix *prefix);
 
-/* 1: one of ours, 0: not ours, -EBADMSG: no route at all. */
+/* Of a route that is there, or went. 1: one of ours, 0: not ours, -EBADMSG: no route. */
 int td_own_route_parse(const struct nlmsghdr *h, struct td_prefix *ret);
 
 /* All of ours, sorted (td_prefix_compare); the caller frees. */

@@ -40,7 +40,8 @@ int td_own_route_parse(const struct nlmsghdr *h, struct td_prefix *ret)
 	const struct nlattr *a;
 	uint32_t table;
 
-	if (h->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(h) < sizeof(*m))
+	if ((h->nlmsg_type != RTM_NEWROUTE && h->nlmsg_type != RTM_DELROUTE) ||
+	    mnl_nlmsg_get_payload_len(h) < sizeof(*m))
 		return -EBADMSG;
 	bits = m->rtm_family == AF_INET ? 32 : 128;
 	base = TD_PREFIX_ALL - bits;
