@@ -1,54 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Owning VIPs: one dump of the host's addresses, the difference to what is
- * wanted, and the additions before the removals, so that a VIP that moves to
- * another interface is never without one.
- *
- * What is ours is known by IFA_PROTO in the kernel, not by any note of ours: it
- * holds after a crash at any point. A removal asks for both, our mark and a
- * place in `former`, so that two daemons on one host leave each other's alone.
- *
- * A prefix is owned by a local route (own_route.c) in place of addresses.
+ * Owning VIPs: one dump of the host's addresses, one of its routes where
+ * prefixes are asked for, the difference to what is wanted, and the additions
+ * before the removals, so that a VIP that moves to another interface is never
+ * without one.
  */
-#include "net/announce.h"
-
-#include <linux/if_addr.h>
-
-#include "core/address.h"
 #include "net/own.h"
 
-#define ATTRIBUTE_PROTO 11 /* IFA_PROTO, in linux/if_addr.h from 5.18 on */
+#include "core/address.h"
 
-struct own_link {
-	struct td_link link;
-	bool mute; /* an announcement failed here; the rest would too */
-};
-
-struct own {
-	struct td_net *n;
-	const unsigned int *interfaces; /* as given */
-	size_t n_interfaces;
-	struct own_link *links; /* those of them that are there and up, in their order */
-	size_t n_links;
-	struct td_host_address *have; /* sorted by address */
-	size_t n_have;
-	struct tundish_addr *vips; /* sorted */
-	size_t n_vips;
-	struct td_prefix *prefixes; /* sorted */
-	size_t n_prefixes;
-	struct td_prefix *routes; /* those of prefixes that stand and are ours, sorted */
-	size_t n_routes;
-	unsigned int *place; /* of each IPv4 VIP: ifindex to keep, KEEP_ALL or KEEP_LISTED */
-	FILE *changes;
-	int result;
-	struct td_error *error;
-};
-
-#define KEEP_ALL    0u
-#define KEEP_LISTED UINT32_MAX
-
-/* Keeps the first failure; returns `r`. */
-static int failed(struct own *o, int r, const struct td_error *e)
+int td_own_failed(struct td_own *o, int r, const struct td_error *e)
 {
 	if (o->result >= 0) {
 		o->result = r;
@@ -58,13 +19,12 @@ static int failed(struct own *o, int r, const struct td_error *e)
 	return r;
 }
 
-/* After these no further request makes sense. */
-static bool is_fatal(int r)
+bool td_own_is_fatal(int r)
 {
 	return r == -ETIMEDOUT || r == -EPERM || r == -ENOMEM || r == -ENOPROTOOPT;
 }
 
-static bool is_listed(const struct own *o, unsigned int ifindex)
+bool td_own_is_listed(const struct td_own *o, unsigned int ifindex)
 {
 	for (size_t i = 0; i < o->n_interfaces; i++)
 		if (o->interfaces[i] == ifindex)
@@ -72,360 +32,13 @@ static bool is_listed(const struct own *o, unsigned int ifindex)
 	return false;
 }
 
-static bool is_up(const struct own *o, unsigned int ifindex)
+bool td_own_is_up(const struct td_own *o, unsigned int ifindex)
 {
 	for (size_t i = 0; i < o->n_links; i++)
 		if (o->links[i].link.index == ifindex)
 			return true;
 	return false;
 }
-
-/* The run of entries of `have` with this address. */
-static const struct td_host_address *find(const struct own *o, const struct tundish_addr *a,
-					  size_t *ret_n)
-{
-	size_t low = 0, high = o->n_have, end;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (td_addr_compare(&o->have[middle].address, a) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (end = low; end < o->n_have && tundish_addr_equal(&o->have[end].address, a);)
-		end++;
-	*ret_n = end - low;
-	return o->have + low;
-}
-
-static int change_address(struct td_net *n, bool add, const struct tundish_addr *a,
-			  unsigned int ifindex)
-{
-	static const struct ifa_cacheinfo never_a_source = {
-		.ifa_prefered = 0,
-		.ifa_valid = UINT32_MAX,
-	};
-	bool v4 = tundish_addr_is_v4(a);
-	struct td_request q;
-	struct ifaddrmsg *m;
-
-	m = td_request_init(&q, add ? RTM_NEWADDR : RTM_DELADDR,
-			    add ? NLM_F_CREATE | NLM_F_EXCL : 0, sizeof(*m));
-	m->ifa_family = v4 ? AF_INET : AF_INET6;
-	m->ifa_prefixlen = v4 ? 32 : 128;
-	m->ifa_scope = RT_SCOPE_UNIVERSE;
-	m->ifa_index = ifindex;
-	td_request_put_addr(&q, IFA_LOCAL, a);
-	td_request_put_addr(&q, IFA_ADDRESS, a);
-	if (add) {
-		mnl_attr_put_u8(&q.header, ATTRIBUTE_PROTO, TD_NET_PROTO);
-		if (!v4) {
-			mnl_attr_put_u32(&q.header, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
-			mnl_attr_put(&q.header, IFA_CACHEINFO, sizeof(never_a_source),
-				     &never_a_source);
-		}
-	}
-	return td_net_request(n, &q, TD_NET_REPLY_ACK, NULL, NULL);
-}
-
-static int fail_no_mark(struct td_error *e)
-{
-	return td_fail(e, ENOPROTOOPT,
-		       "this kernel does not record who added an address, which owning VIPs needs "
-		       "(Linux 5.18 does); add the VIPs yourself and set \"own: false\"");
-}
-
-/* Once per handle: whether the kernel keeps our mark. What has just been added
- * is taken away again where it does not. */
-static int confirm_mark(struct own *o, const struct tundish_addr *a, unsigned int ifindex,
-			struct td_error *e)
-{
-	_cleanup_free_ struct td_host_address *all = NULL;
-	size_t n_all = 0;
-	int r;
-
-	if (o->n->proto_confirmed)
-		return 0;
-	r = td_host_addresses(o->n, ifindex, &all, &n_all);
-	if (r < 0) {
-		change_address(o->n, false, a, ifindex);
-		return td_fail(e, -r, "cannot read back the VIP just added: %s",
-			       td_net_reason(o->n, r));
-	}
-	for (size_t i = 0; i < n_all; i++)
-		if (tundish_addr_equal(&all[i].address, a) && all[i].protocol == TD_NET_PROTO) {
-			o->n->proto_confirmed = true;
-			return 0;
-		}
-	change_address(o->n, false, a, ifindex);
-	o->n->proto_missing = true;
-	return fail_no_mark(e);
-}
-
-static void announce(struct own *o, struct own_link *l, const struct tundish_addr *a,
-		     const char *text)
-{
-	int r;
-
-	if (l->mute)
-		return;
-	r = td_announce(o->n, &l->link, a);
-	if (r < 0) {
-		l->mute = true;
-		fprintf(o->changes,
-			"could not announce %s on %s (%s); its neighbours learn the "
-			"address when they ask next\n",
-			text, l->link.name, strerror(-r));
-	}
-}
-
-/* 0 also where it is there already; a negative errno with its sentence in `e`. */
-static int add(struct own *o, const struct tundish_addr *a, struct own_link *l, struct td_error *e)
-{
-	bool v4 = tundish_addr_is_v4(a);
-	char text[TD_ADDRESS_TEXT];
-	int r;
-
-	if (o->n->proto_missing) /* trying again would be an event, and so for ever */
-		return fail_no_mark(e);
-	td_address_print(a, text);
-	r = change_address(o->n, true, a, l->link.index);
-	if (r == -EEXIST) /* somebody was faster; then it is theirs */
-		return 0;
-	if (!v4 && (r == -EACCES || r == -EOPNOTSUPP || r == -EAFNOSUPPORT))
-		return td_fail(e, EAFNOSUPPORT,
-			       "VIP %s cannot stand on %s, where IPv6 is disabled; set "
-			       "net.ipv6.conf.%s.disable_ipv6=0, or add the VIP yourself and set "
-			       "\"own: false\"",
-			       text, l->link.name, l->link.name);
-	if (r == -EPERM)
-		return td_fail(e, EPERM,
-			       "adding VIP %s to %s is not permitted; the daemon needs "
-			       "CAP_NET_ADMIN",
-			       text, l->link.name);
-	if (r < 0)
-		return td_fail(e, -r, "cannot add VIP %s to %s: %s", text, l->link.name,
-			       td_net_reason(o->n, r));
-	r = confirm_mark(o, a, l->link.index, e);
-	if (r < 0)
-		return r;
-	fprintf(o->changes, "added %s/%d to %s\n", text, v4 ? 32 : 128, l->link.name);
-	/* IPv4 is answered for on every link, IPv6 only where the address stands. */
-	if (!v4)
-		announce(o, l, a, text);
-	for (size_t i = 0; v4 && i < o->n_links; i++)
-		announce(o, &o->links[i], a, text);
-	return 0;
-}
-
-static int fail_no_link(const struct tundish_addr *a, struct td_error *e)
-{
-	char text[TD_ADDRESS_TEXT];
-
-	return td_fail(e, ENETDOWN,
-		       "VIP %s has no interface to stand on, since none of \"interfaces:\" is up; "
-		       "bring one up",
-		       td_address_print(a, text));
-}
-
-/* A prefix of ours makes the host accept the address, but may go before it. */
-static bool in_our_prefix(const struct own *o, const struct tundish_addr *a)
-{
-	for (size_t i = 0; i < o->n_routes; i++)
-		if (td_prefix_holds(&o->routes[i], a))
-			return true;
-	return false;
-}
-
-/* Sees to one IPv4 VIP and says where ours may stay. */
-static int own_v4(struct own *o, const struct tundish_addr *a, unsigned int *ret_place,
-		  struct td_error *e)
-{
-	size_t n_found;
-	const struct td_host_address *found = find(o, a, &n_found);
-	bool theirs = false, ours = false;
-	struct td_route route;
-	int r;
-
-	for (size_t i = 0; i < n_found; i++) {
-		bool is_ours = found[i].protocol == TD_NET_PROTO;
-
-		if (is_ours && is_listed(o, found[i].ifindex) && is_up(o, found[i].ifindex)) {
-			*ret_place = found[i].ifindex;
-			return 0;
-		}
-		ours |= is_ours;
-		theirs |= !is_ours;
-	}
-	/* A local route (a prefix on lo, for example) makes the host accept and
-	 * answer for it too. One of ours has such a route itself. */
-	if (!theirs && !ours && !in_our_prefix(o, a)) {
-		r = td_route_get(o->n, a, &route);
-		theirs = r >= 0 && route.type == RTN_LOCAL;
-	}
-	if (theirs) {
-		*ret_place = KEEP_LISTED;
-		return 0;
-	}
-	if (!o->n_links)
-		return fail_no_link(a, e);
-	r = add(o, a, &o->links[0], e);
-	if (r >= 0)
-		*ret_place = o->links[0].link.index;
-	return r;
-}
-
-static int own_v6(struct own *o, const struct tundish_addr *a, struct td_error *e)
-{
-	size_t n_found, present = 0;
-	const struct td_host_address *found = find(o, a, &n_found);
-	int result = 0;
-
-	if (!o->n_links)
-		return n_found ? 0 : fail_no_link(a, e);
-	for (size_t i = 0; i < o->n_links; i++) {
-		struct td_error this = {0};
-		bool there = false;
-		int r;
-
-		for (size_t k = 0; k < n_found; k++)
-			there |= found[k].ifindex == o->links[i].link.index;
-		r = there ? 0 : add(o, a, &o->links[i], &this);
-		present += r >= 0;
-		if (r < 0 && (result >= 0 || (result == -EAFNOSUPPORT && r != result))) {
-			result = r;
-			*e = this;
-		}
-		if (is_fatal(r))
-			break;
-	}
-	/* An interface without IPv6 is an operator's choice, unless all are. */
-	return result == -EAFNOSUPPORT && present ? 0 : result;
-}
-
-/* Takes away ours of `former` that are not wanted where they are. */
-static void remove_former(struct own *o, const struct tundish_addr *former, size_t n_former)
-{
-	for (size_t i = 0; i < o->n_have; i++) {
-		const struct td_host_address *x = &o->have[i];
-		const struct tundish_addr *wanted;
-		char text[TD_ADDRESS_TEXT], name[IF_NAMESIZE] = "?";
-		struct td_error e = {0};
-		bool v4, keep = false;
-		int r;
-
-		if (x->protocol != TD_NET_PROTO || !n_former ||
-		    !bsearch(&x->address, former, n_former, sizeof(*former), td_addr_compare))
-			continue;
-		v4 = tundish_addr_is_v4(&x->address);
-		wanted = o->n_vips ? bsearch(&x->address, o->vips, o->n_vips, sizeof(*o->vips),
-					     td_addr_compare)
-				   : NULL;
-		if (wanted && v4) {
-			unsigned int place = o->place[wanted - o->vips];
-
-			keep = place == KEEP_ALL || place == x->ifindex ||
-			       (place == KEEP_LISTED && is_listed(o, x->ifindex));
-		} else if (wanted) {
-			keep = is_listed(o, x->ifindex);
-		}
-		if (keep)
-			continue;
-		td_address_print(&x->address, text);
-		if_indextoname(x->ifindex, name);
-		r = change_address(o->n, false, &x->address, x->ifindex);
-		if (r == -EADDRNOTAVAIL || r == -ENODEV) /* gone already */
-			continue;
-		if (r < 0) {
-			td_fail(&e, -r, "cannot remove VIP %s from %s: %s", text, name,
-				td_net_reason(o->n, r));
-			failed(o, r, &e);
-			if (is_fatal(r))
-				return;
-			continue;
-		}
-		fprintf(o->changes, "removed %s/%d from %s\n", text, v4 ? 32 : 128, name);
-	}
-}
-
-/* ---- prefixes ---------------------------------------------------------------- */
-
-static int add_prefix(struct own *o, const struct td_prefix *p, struct td_error *e)
-{
-	char text[TD_PREFIX_TEXT];
-	int r = td_own_route_change(o->n, true, p);
-
-	if (r == -EEXIST) /* somebody's own local route, which does as well */
-		return 0;
-	td_prefix_print(p, text);
-	if (r == -ENETDOWN)
-		return td_fail(e, ENETDOWN,
-			       "VIP %s has no interface to stand on, since lo is down; bring it up",
-			       text);
-	if (r == -EPERM)
-		return td_fail(e, EPERM,
-			       "adding a local route for VIP %s is not permitted; the daemon needs "
-			       "CAP_NET_ADMIN",
-			       text);
-	if (r < 0)
-		return td_fail(e, -r,
-			       "cannot add a local route for VIP %s: %s; add it yourself and set "
-			       "\"own: false\"",
-			       text, td_net_reason(o->n, r));
-	fprintf(o->changes, "added %s to lo\n", text);
-	return 0;
-}
-
-static bool is_in(const struct td_prefix *list, size_t n, const struct td_prefix *p)
-{
-	return n && bsearch(p, list, n, sizeof(*list), td_prefix_compare);
-}
-
-static int own_prefixes(struct own *o)
-{
-	struct td_error e = {0};
-	int r = 0;
-
-	for (size_t i = 0; i < o->n_prefixes && !is_fatal(r); i++) {
-		if ((i && !td_prefix_compare(&o->prefixes[i], &o->prefixes[i - 1])) ||
-		    is_in(o->routes, o->n_routes, &o->prefixes[i]))
-			continue;
-		r = add_prefix(o, &o->prefixes[i], &e);
-		if (r < 0)
-			failed(o, r, &e);
-	}
-	return r;
-}
-
-static void remove_former_prefixes(struct own *o, const struct td_prefix *former, size_t n_former)
-{
-	for (size_t i = 0; i < o->n_routes; i++) {
-		const struct td_prefix *p = &o->routes[i];
-		char text[TD_PREFIX_TEXT];
-		struct td_error e = {0};
-		int r;
-
-		if (!is_in(former, n_former, p) || is_in(o->prefixes, o->n_prefixes, p))
-			continue;
-		r = td_own_route_change(o->n, false, p);
-		if (r == -ESRCH) /* gone already */
-			continue;
-		td_prefix_print(p, text);
-		if (r == 0) {
-			fprintf(o->changes, "removed %s from lo\n", text);
-			continue;
-		}
-		td_fail(&e, -r, "cannot remove the local route for VIP %s: %s", text,
-			td_net_reason(o->n, r));
-		failed(o, r, &e);
-		if (is_fatal(r))
-			return;
-	}
-}
-
-/* ---- all --------------------------------------------------------------------- */
 
 /* What is asked for, as sorted addresses and sorted prefixes. */
 struct vips {
@@ -456,7 +69,7 @@ static int sort_out(const struct td_prefix *list, size_t n, struct vips *v)
 	return 0;
 }
 
-static int read_links(struct own *o, struct td_error *e)
+static int read_links(struct td_own *o, struct td_error *e)
 {
 	for (size_t i = 0; i < o->n_interfaces; i++) {
 		struct td_link *l = &o->links[o->n_links].link;
@@ -466,48 +79,38 @@ static int read_links(struct own *o, struct td_error *e)
 		if (r < 0 && r != -ENODEV)
 			return td_fail(e, -r, "cannot read interface %u: %s", o->interfaces[i],
 				       td_net_reason(o->n, r));
-		if (r >= 0 && (l->flags & IFF_UP) && !is_up(o, o->interfaces[i]))
+		if (r >= 0 && (l->flags & IFF_UP) && !td_own_is_up(o, o->interfaces[i]))
 			o->n_links++;
 	}
 	return 0;
 }
 
-static void work(struct own *o, const struct vips *former)
+static void work(struct td_own *o, const struct vips *former)
 {
 	struct td_error e = {0};
 	int r;
 
 	r = read_links(o, &e);
 	if (r < 0) {
-		failed(o, r, &e);
+		td_own_failed(o, r, &e);
 		return;
 	}
 	r = td_host_addresses(o->n, 0, &o->have, &o->n_have);
 	if (r < 0) {
 		td_fail(&e, -r, "cannot read this host's addresses: %s", td_net_reason(o->n, r));
-		failed(o, r, &e);
+		td_own_failed(o, r, &e);
 		return;
 	}
 	r = o->n_prefixes || former->n_prefixes ? td_own_routes(o->n, &o->routes, &o->n_routes) : 0;
 	if (r < 0) {
 		td_fail(&e, -r, "cannot read this host's local routes: %s", td_net_reason(o->n, r));
-		failed(o, r, &e);
+		td_own_failed(o, r, &e);
 		return;
 	}
-	for (size_t i = 0; i < o->n_vips; i++) {
-		if (i && tundish_addr_equal(&o->vips[i], &o->vips[i - 1])) {
-			o->place[i] = o->place[i - 1]; /* several services on one VIP */
-			continue;
-		}
-		r = tundish_addr_is_v4(&o->vips[i]) ? own_v4(o, &o->vips[i], &o->place[i], &e)
-						    : own_v6(o, &o->vips[i], &e);
-		if (r < 0 && is_fatal(failed(o, r, &e)))
-			return;
-	}
-	if (is_fatal(own_prefixes(o)))
+	if (td_own_is_fatal(td_own_addresses(o)) || td_own_is_fatal(td_own_prefixes(o)))
 		return;
-	remove_former(o, former->addresses, former->n_addresses);
-	remove_former_prefixes(o, former->prefixes, former->n_prefixes);
+	td_own_remove_addresses(o, former->addresses, former->n_addresses);
+	td_own_remove_prefixes(o, former->prefixes, former->n_prefixes);
 }
 
 int td_net_own_vips(struct td_net *n, const struct td_prefix *vips, size_t n_vips,
@@ -515,11 +118,11 @@ int td_net_own_vips(struct td_net *n, const struct td_prefix *vips, size_t n_vip
 		    size_t n_interfaces, char **ret_changes, struct td_error *error)
 {
 	_cleanup_(vips_done) struct vips wanted = {0}, old = {0};
-	_cleanup_free_ struct own_link *links = calloc(n_interfaces + 1, sizeof(*links));
+	_cleanup_free_ struct td_own_link *links = calloc(n_interfaces + 1, sizeof(*links));
 	_cleanup_free_ unsigned int *place = calloc(n_vips + 1, sizeof(*place));
 	_cleanup_free_ char *text = NULL;
 	size_t length;
-	struct own o = {
+	struct td_own o = {
 		.n = n,
 		.interfaces = interfaces,
 		.n_interfaces = n_interfaces,
