@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Ten thousand addresses of a prefix in each family, in front of four listeners.
+# Ten thousand addresses of a prefix in each family, in front of four listeners; more prefixes than can
+# be counted by address.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
 group_host
@@ -40,5 +41,21 @@ PORT=8000 flood $VIP 2000 200 --check
 all_answered 'a single VIP beside them'
 PORT=8000 flood 198.18.64.1 1000 4 --timeout $((1000 * TUNDISH_TEST_SLOW))
 is 'beyond the prefix is nothing' "$(result answered)" 0
+
+# More prefixes than have a number for each address.
+sed -i "s|^    vips: \[198.18.0.7\]|    vips: [198.18.0.7$(printf ', 198.19.%d.0/24' {0..79})]|" "$T/edge.yaml"
+ip -n client route add 198.19.0.0/17 via 10.0.0.1
+check 'eighty more' t config apply "$T/edge.yaml"
+# How many depends on which numbers those have that stood before.
+_says() { t --json status | jq -r '.attention[] | select(.what == "virtual IPs") | .why' | sed 's/[0-9]* more/N more/; s/198.19.[0-9]*.0/X/'; }
+is 'status says so in a sentence' "$(_says)" \
+	'connections are counted together and not by address in X/24 and N more: 16383 addresses can be told apart in all'
+PORT=8000 flood 198.19.0.1 2000 200 --vips 4 --check
+all_answered 'the first of them'
+PORT=8000 flood 198.19.79.1 2000 200 --vips 4 --check
+all_answered 'the last of them'
+is 'one counted by address, one together' \
+	"$(t --json tuple list --top 1000 | jq -r '.[].vip | select(startswith("198.19."))' | sort -u | xargs)" \
+	'198.19.0.1 198.19.0.2 198.19.0.3 198.19.0.4 198.19.79.0/24'
 t unload >/dev/null
-is 'nothing of it is left on the host' "$(ip -n edge route show table local | grep -c '198\.18\.')" 0
+is 'nothing of it is left on the host' "$(ip -n edge route show table local | grep -c '198\.1[89]\.')" 0

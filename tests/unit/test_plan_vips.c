@@ -57,34 +57,148 @@ static void test_prefixes_have_a_number_for_each_address(void **state)
 	assert_int_equal(installed_vip(0x0a000000, 20)->value.id, wide);
 }
 
-static void test_numbers_run_out_in_a_sentence(void **state)
+static uint32_t mask_at(uint32_t host, unsigned int length)
+{
+	const struct td_vip_state *v = installed_vip(host, length);
+
+	assert_non_null(v);
+	return v->value.mask;
+}
+
+/* The why of the first step of this kind. */
+static void assert_why(const struct td_config *c, enum td_step_kind kind, const char *why)
+{
+	struct td_state installed;
+	struct td_plan p = make_plan(c, &installed);
+	size_t i = 0;
+
+	while (i < p.n_steps && p.steps[i].kind != kind)
+		i++;
+	assert_in_range(i, 0, p.n_steps - 1);
+	assert_string_equal(p.steps[i].why, why);
+	td_plan_done(&p);
+	td_state_done(&installed);
+}
+
+#define TOGETHER "its connections are counted together, as numbers for its addresses are short"
+
+static void test_numbers_run_out_for_the_longest(void **state)
 {
 	struct test_config *t = web(1);
-	struct td_state before;
-	struct td_plan p = {0};
-	struct td_error e = {0};
+	uint32_t ids[3];
 
 	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
 	for (uint32_t i = 0; i < 3; i++)
 		set_vip(t, 0, i, 0x0a000000 + i * 4096, 20);
 	go(&t->c);
-	set_vip(t, 0, 3, 0x0a100000, 20);
-	before = read_model();
-	assert_int_equal(td_plan_make(&before, &t->c, NULL, 0, &limits, &p, &e), -ENOSPC);
-	assert_string_equal(e.text, "no 4096 numbers in a row are left for VIP 10.16.0.0/20, of "
-				    "16383 by which flows name theirs: take fewer prefixes, or one "
-				    "of more than 4096 addresses, which needs one number");
-	assert_null(p.steps);
-	/* Those of one that leaves are taken where there are no others. */
-	t->services[0].n_vips = 3;
-	set_vip(t, 0, 0, 0x0a100000, 20);
-	assert_int_equal(td_plan_make(&before, &t->c, NULL, 0, &limits, &p, &e), 0);
-	td_plan_done(&p);
-	td_state_done(&before);
-	/* One that needs no row is taken beside them. */
-	set_vip(t, 0, 0, 0x0a000000, 20);
-	set_vip(t, 0, 3, 0x0a200000, 19);
+	for (uint32_t i = 0; i < 3; i++)
+		ids[i] = installed_vip(0x0a000000 + i * 4096, 20)->value.id;
+
+	/* A fourth comes too late, and those that stand keep theirs. */
+	set_vip(t, 0, 3, 0x09000000, 20);
+	assert_why(&t->c, TD_STEP_VIP_PUT, "new in the file; " TOGETHER);
 	go(&t->c);
+	assert_int_equal(mask_at(0x09000000, 20), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(installed_vip(0x0a000000 + i * 4096, 20)->value.id, ids[i]);
+
+	/* Shorter ones are given numbers before it is. */
+	add_service(t, "short", 0, 80, TUNDISH_DELIVERY_WORKERS, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		set_vip(t, 1, i, 0x0b000000 + i * 256, 24);
+	go(&t->c);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(mask_at(0x0b000000 + i * 256, 24), 255);
+	assert_int_equal(mask_at(0x09000000, 20), 0);
+
+	/* A new one takes the numbers of one that goes; what shares goes on to. */
+	set_vip(t, 0, 2, 0x08000000, 20);
+	t->c.n_services = 1;
+	go(&t->c);
+	assert_int_equal(mask_at(0x08000000, 20), 4095);
+	assert_int_equal(mask_at(0x09000000, 20), 0);
+}
+
+static void test_more_prefixes_than_rows(void **state)
+{
+	static const struct tundish_settings many = {
+		.services_max = N_SERVICES, .backends_max = N_BACKENDS, .vips_max = 1024};
+	static struct td_vip_conf vips[1000];
+	static bool ids[TUNDISH_VIPS_MAX];
+	struct test_config *t = web(1);
+	struct td_state none = {0}, again;
+	struct td_plan p = {0}, q = {0};
+	unsigned int own = 0;
+
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	t->services[0].vips = vips;
+	t->services[0].n_vips = TD_ARRAY_SIZE(vips);
+	for (uint32_t i = 0; i < TD_ARRAY_SIZE(vips); i++)
+		vips[i] = (struct td_vip_conf){v4(0x0a000000 + i * 256), 24 + TD_PREFIX_V4, {0, 0}};
+	memset(ids, 0, sizeof(ids));
+	assert_int_equal(td_plan_make(&none, &t->c, NULL, 0, &many, &p, NULL), 0);
+	for (size_t i = 0; i < p.target.n_vips; i++) {
+		const struct tundish_vip *v = &p.target.vips[i].value;
+
+		own += v->mask == 255;
+		for (uint32_t k = 0; k <= v->mask; k++) {
+			assert_in_range(v->id + k, 1, TUNDISH_VIPS_MAX - 1);
+			assert_false(ids[v->id + k]);
+			ids[v->id + k] = true;
+		}
+	}
+	assert_int_equal(own, (TUNDISH_VIPS_MAX - 1 - 1000) / 255);
+	again = p.target;
+	assert_int_equal(td_plan_make(&again, &t->c, NULL, 0, &many, &q, NULL), 0);
+	assert_int_equal(q.n_steps, 0);
+	td_plan_done(&q);
+	td_plan_done(&p);
+}
+
+/* What stands gives way where there is nothing else, the longest first. */
+static void test_what_stands_gives_way_last(void **state)
+{
+	struct test_config *t = web(1);
+
+	/* 16383 numbers: three times 4096, 2048 and so on to 256, and 255 are left. */
+	t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+	for (uint32_t i = 0; i < 3; i++)
+		set_vip(t, 0, i, 0x0a000000 + i * 4096, 20);
+	add_service(t, "a", 0, 80, TUNDISH_DELIVERY_WORKERS, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		set_vip(t, 1, i, 0x0b000000 + i * 65536, 21 + i);
+	/* 128, 64, 32, 16 */
+	add_service(t, "b", 0, 80, TUNDISH_DELIVERY_WORKERS, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		set_vip(t, 2, i, 0x0c000000 + i * 65536, 25 + i);
+	/* 8, 4, 2, 1 */
+	add_service(t, "c", 0, 80, TUNDISH_DELIVERY_WORKERS, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		set_vip(t, 3, i, 0x0d000000 + i * 65536, 29 + i);
+	go(&t->c);
+	for (size_t i = 0; i < model.n_vips; i++) {
+		struct td_prefix p = {model.vips[i].address, model.vips[i].prefix};
+
+		assert_int_equal(model.vips[i].value.mask, td_vip_mask(&p));
+	}
+
+	/* Nothing is left for one more address. The last of the longest makes room, for a
+	 * short prefix too, and what came with them has what it asked for. */
+	add_service(t, "d", 0x0e000000, 80, TUNDISH_DELIVERY_WORKERS, 0);
+	set_vip(t, 4, 1, 0x0e000100, 24);
+	assert_why(&t->c, TD_STEP_VIP_PUT, TOGETHER);
+	go(&t->c);
+	assert_int_equal(mask_at(0x0a002000, 20), 0);
+	assert_int_equal(mask_at(0x0e000100, 24), 255);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(mask_at(0x0a000000 + i * 4096, 20), 4095);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(mask_at(0x0b000000 + i * 65536, 21 + i), (2048u >> i) - 1);
+
+	/* When they go it stays as it is: flows name it by its number. */
+	t->c.n_services = 4;
+	go(&t->c);
+	assert_int_equal(mask_at(0x0a002000, 20), 0);
 }
 
 /* Short rows that came first lie in the way of a long one, also behind its first number. */
@@ -109,6 +223,53 @@ static void test_rows_do_not_overlap(void **state)
 	for (uint32_t i = 1; i < 4; i++)
 		set_vip(t, 0, i, 0x0a000000 + 1024 * i, 22);
 	go(&t->c);
+}
+
+static uint32_t seed = 1;
+
+static uint32_t random_below(uint32_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 17;
+	seed ^= seed << 5;
+	return seed % n;
+}
+
+/* One set of prefixes after the other, with more addresses than numbers as often as not,
+ * each cut once on its way: nothing overlaps, and each comes to rest. */
+static void test_any_change_of_prefixes_property(void **state)
+{
+	unsigned int together = 0, own = 0;
+
+	for (int round = 0; round < 400; round++) {
+		struct test_config *t = web(0);
+
+		t->services[0].delivery = TUNDISH_DELIVERY_WORKERS;
+		for (uint32_t i = 0; i < 7; i++)
+			if (i) {
+				char name[16];
+
+				snprintf(name, sizeof(name), "s%u", i);
+				add_service(t, name, 0, 80, TUNDISH_DELIVERY_WORKERS, 0);
+			}
+		for (uint32_t i = 0; i < 7; i++)
+			for (uint32_t v = 0; v <= random_below(4); v++)
+				set_vip(t, i, v, 0x0a000000 + ((i * 4 + v) << 16),
+					random_below(3) ? 20 + v : 19 + random_below(14));
+		run(&t->c, random_below(20));
+		run(&t->c, SIZE_MAX);
+		check_settled();
+		assert_int_equal(run(&t->c, SIZE_MAX), 0);
+		for (size_t i = 0; i < model.n_vips; i++) {
+			struct td_prefix p = {model.vips[i].address, model.vips[i].prefix};
+			uint32_t mask = model.vips[i].value.mask;
+
+			together += mask < td_vip_mask(&p);
+			own += mask && mask == td_vip_mask(&p);
+		}
+	}
+	assert_true(together > 200);
+	assert_true(own > 2000);
 }
 
 /* Carries the plan out, from a state in which the data path is not right. */
@@ -192,16 +353,6 @@ static void test_what_lies_in_a_prefix_has_its_ports_too(void **state)
 	go(&t->c);
 	check_vip(installed_vip(0xc6336400, 24), TUNDISH_VIP_SERVICE, "80-90:2 443-443:2");
 	assert_null(installed_vip(0xc6336480, 32));
-}
-
-static uint32_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
 }
 
 /* Who gets a port, as the data path finds it: the exact address, else the longest prefix. */
@@ -350,8 +501,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_prefixes_have_a_number_for_each_address, setup),
-		cmocka_unit_test_setup(test_numbers_run_out_in_a_sentence, setup),
+		cmocka_unit_test_setup(test_numbers_run_out_for_the_longest, setup),
+		cmocka_unit_test_setup(test_more_prefixes_than_rows, setup),
+		cmocka_unit_test_setup(test_what_stands_gives_way_last, setup),
 		cmocka_unit_test_setup(test_rows_do_not_overlap, setup),
+		cmocka_unit_test_setup(test_any_change_of_prefixes_property, setup),
 		cmocka_unit_test_setup(test_numbers_of_a_damaged_state, setup),
 		cmocka_unit_test_setup(test_what_lies_in_a_prefix_has_its_ports_too, setup),
 		cmocka_unit_test_setup(test_more_specific_vips_win_property, setup),

@@ -77,7 +77,7 @@ static int add_vips(struct td_plan *p, const struct td_target *t, enum td_change
 		if (v->change != change)
 			continue;
 		/* Those that stay come first in the target, in its order. */
-		if (change == TD_CHANGE_PUT)
+		if (change == TD_CHANGE_PUT || change == TD_CHANGE_NARROW)
 			r = add(p, TD_STEP_VIP_PUT, v->v.value.id, i, v->why);
 		else
 			r = add(p, TD_STEP_VIP_DELETE, v->v.value.id, v->installed_index, v->why);
@@ -92,6 +92,8 @@ static int add_steps(struct td_plan *p, const struct td_target *t, bool deletion
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT, TD_STEP_BACKEND_PUT);
 	r = r ?: add_rows(p, t, true);
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT_AFTER_ROW, TD_STEP_BACKEND_PUT);
+	r = r ?: add_vips(p, t, TD_CHANGE_NARROW);
+	r = r ?: add_vips(p, t, TD_CHANGE_DELETE_FIRST);
 	r = r ?: add_vips(p, t, deletions_first ? TD_CHANGE_DELETE : TD_CHANGE_PUT);
 	r = r ?: add_vips(p, t, deletions_first ? TD_CHANGE_PUT : TD_CHANGE_DELETE);
 	r = r ?: add_rows(p, t, false);
@@ -111,7 +113,7 @@ static int copy_target(struct td_state *s, const struct td_target *t)
 	for (size_t i = 0; i < t->n_backends; i++)
 		s->backends[s->n_backends++] = t->backends[i].b;
 	for (size_t i = 0; i < t->n_vips; i++)
-		if (t->vips[i].change != TD_CHANGE_DELETE)
+		if (t->vips[i].change < TD_CHANGE_DELETE_FIRST)
 			s->vips[s->n_vips++] = t->vips[i].v;
 	return 0;
 }

@@ -82,6 +82,13 @@ int td_vip_state_compare(const void *a, const void *b)
 	return td_prefix_compare(&p, &q);
 }
 
+uint32_t td_vip_mask(const struct td_prefix *prefix)
+{
+	unsigned int bits = TD_PREFIX_ALL - prefix->length;
+
+	return bits < 32 && 1u << bits <= TD_VIP_BLOCK ? (1u << bits) - 1 : 0;
+}
+
 struct td_vip_state *td_state_prefix(const struct td_state *s, const struct td_prefix *prefix)
 {
 	struct td_vip_state key = {.address = prefix->address, .prefix = prefix->length};

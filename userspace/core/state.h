@@ -51,6 +51,12 @@ struct td_backend_state *td_state_backend_by_id(const struct td_state *s, uint32
 struct td_vip_state *td_state_prefix(const struct td_state *s, const struct td_prefix *prefix);
 struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address);
 
+/* A prefix of at most so many addresses has a number for each, where there are enough. */
+#define TD_VIP_BLOCK 4096u
+
+/* How many that would be, less one; `mask` of an entry that shares is smaller. */
+uint32_t td_vip_mask(const struct td_prefix *prefix);
+
 /* For qsort, of struct td_vip_state. */
 int td_vip_state_compare(const void *a, const void *b);
 

@@ -8,9 +8,6 @@
 
 #include "core/plan.h"
 
-/* A prefix of at most so many addresses has a number for each. */
-#define TD_VIP_BLOCK 4096u
-
 #define TD_WHY_LEN sizeof(((struct td_step *)0)->why)
 
 enum td_change {
@@ -18,7 +15,10 @@ enum td_change {
 	TD_CHANGE_PUT,
 	TD_CHANGE_PUT_AFTER_ROW, /* a backend that is disabled: its slots move first */
 	TD_CHANGE_GONE,
-	TD_CHANGE_DELETE, /* VIPs */
+	/* VIPs: the first two give numbers back that others take. */
+	TD_CHANGE_NARROW,
+	TD_CHANGE_DELETE_FIRST,
+	TD_CHANGE_DELETE,
 };
 
 struct td_target_service {
@@ -40,7 +40,7 @@ struct td_target_backend {
 struct td_target_vip {
 	struct td_vip_state v;
 	enum td_change change;
-	size_t installed_index; /* TD_CHANGE_DELETE */
+	size_t installed_index; /* where it is deleted */
 	char why[TD_WHY_LEN];
 };
 

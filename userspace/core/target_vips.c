@@ -11,6 +11,10 @@
  * different addresses of it would be mistaken for one; a larger one has to share.
  * Rows are kept apart from single numbers, in the upper half and close together,
  * so that long ones find room.
+ *
+ * Where numbers are too few for all rows, prefixes share that could have one: new
+ * ones before those that stand, so that these keep their own, of either the longest
+ * first. One that shares goes on to as long as it stands, as a number does.
  */
 #include "core/ports.h"
 #include "core/target.h"
@@ -24,7 +28,8 @@ struct want {
 	struct td_prefix vip;
 	bool service, endpoint;
 	const struct td_vip_state *in; /* what stands, NULL: nothing */
-	uint32_t id, mask;	       /* 0: not given yet */
+	uint32_t id;		       /* 0: not given yet */
+	uint32_t mask;		       /* numbers that it shall have, less one */
 };
 
 static int add(struct want **wants, size_t *n, const struct td_prefix *vip, bool endpoint)
@@ -87,14 +92,6 @@ static void take(uint8_t *taken, uint32_t id, uint32_t mask, enum use use)
 		taken[i] = TD_MAX(taken[i], use);
 }
 
-/* Of the numbers that a prefix needs, less one. */
-static uint32_t mask_of(const struct td_prefix *p)
-{
-	unsigned int bits = TD_PREFIX_ALL - p->length;
-
-	return bits < 32 && 1u << bits <= TD_VIP_BLOCK ? (1u << bits) - 1 : 0;
-}
-
 static uint32_t find_single(const struct td_prefix *p, const uint8_t *taken, enum use most)
 {
 	const struct tundish_addr *a = &p->address;
@@ -144,11 +141,12 @@ static uint32_t give_id(const struct td_prefix *p, uint32_t mask, uint8_t *taken
 	return id;
 }
 
-/* A number goes on as long as its VIP stands. It is left only where the state is
- * none of ours: another mask, or numbers that two have. */
+/* A number goes on as long as its VIP stands, also where those after it are given
+ * back. It is left only where the state is none of ours: numbers that two have, or beyond
+ * the last. */
 static bool keeps_id(const struct td_vip_state *in, uint32_t mask, const uint8_t *taken)
 {
-	if (!in || !in->value.id || in->value.mask != mask ||
+	if (!in || !in->value.id || in->value.mask < mask ||
 	    in->value.id >= TUNDISH_VIPS_MAX - mask)
 		return false;
 	for (uint32_t i = 0; i <= mask; i++)
@@ -157,8 +155,56 @@ static bool keeps_id(const struct td_vip_state *in, uint32_t mask, const uint8_t
 	return true;
 }
 
-static void keep_ids(struct want *wants, size_t n, const struct td_state *installed, uint8_t *taken)
+/* In the order in which rows are given up. */
+static int by_sacrifice(const void *a, const void *b)
 {
+	const struct want *x = *(struct want *const *)a, *y = *(struct want *const *)b;
+
+	if (!x->in != !y->in)
+		return x->in ? 1 : -1;
+	if (x->mask != y->mask)
+		return x->mask < y->mask ? 1 : -1;
+	return x < y ? 1 : -1;
+}
+
+/* Gives up rows until there are as many numbers as are wanted. As the longer ones are
+ * given first, at their own multiples, there is room for the others then, but among
+ * numbers that stay. */
+static int give_up_rows(struct want *wants, size_t n)
+{
+	_cleanup_free_ struct want **rows = calloc(n + 1, sizeof(*rows));
+	size_t n_rows = 0, n_new = 0, gone = 0;
+	uint64_t need = 0;
+
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		need += wants[i].mask + 1;
+		if (!wants[i].mask)
+			continue;
+		rows[n_rows++] = &wants[i];
+		n_new += !wants[i].in;
+	}
+	if (n_rows)
+		qsort(rows, n_rows, sizeof(*rows), by_sacrifice);
+	while (need >= TUNDISH_VIPS_MAX && gone < n_rows)
+		need -= rows[gone++]->mask;
+	/* One that stood may have made room for new ones after all. */
+	if (gone > n_new)
+		for (size_t i = n_new; i-- && need + rows[i]->mask < TUNDISH_VIPS_MAX;) {
+			need += rows[i]->mask;
+			rows[i] = NULL;
+		}
+	for (size_t i = 0; i < gone; i++)
+		if (rows[i])
+			rows[i]->mask = 0;
+	return 0;
+}
+
+static int keep_ids(struct want *wants, size_t n, const struct td_state *installed, uint8_t *taken)
+{
+	int r;
+
 	for (size_t i = 0; i < installed->n_vips; i++) {
 		const struct tundish_vip *v = &installed->vips[i].value;
 
@@ -167,50 +213,56 @@ static void keep_ids(struct want *wants, size_t n, const struct td_state *instal
 	for (size_t i = 0; i < n; i++) {
 		struct want *w = &wants[i];
 
-		w->mask = mask_of(&w->vip);
 		w->in = td_state_prefix(installed, &w->vip);
+		w->mask = td_vip_mask(&w->vip);
+		if (w->in && w->in->value.mask < w->mask)
+			w->mask = 0;
+	}
+	r = give_up_rows(wants, n);
+	for (size_t i = 0; !r && i < n; i++) {
+		struct want *w = &wants[i];
+
 		if (!keeps_id(w->in, w->mask, taken))
 			continue;
 		w->id = w->in->value.id;
 		take(taken, w->id, w->mask, USE_STAYS);
 	}
+	return r;
 }
 
-static int fail_no_number(const struct td_prefix *p, uint32_t mask, struct td_error *error)
-{
-	char text[TD_PREFIX_TEXT];
-
-	td_prefix_print(p, text);
-	if (!mask)
-		return td_fail(error, ENOSPC,
-			       "no number is left for VIP %s, of %u by which flows name theirs: "
-			       "take fewer VIPs, or larger prefixes",
-			       text, TUNDISH_VIPS_MAX - 1);
-	return td_fail(error, ENOSPC,
-		       "no %u numbers in a row are left for VIP %s, of %u by which flows name "
-		       "theirs: take fewer prefixes, or one of more than %u addresses, which "
-		       "needs one number",
-		       mask + 1, text, TUNDISH_VIPS_MAX - 1, TD_VIP_BLOCK);
-}
-
-/* Long rows first, which find room hardest. */
-static int give_ids(struct want *wants, size_t n, const struct td_state *installed,
+/* Long rows first, which find room hardest. One that finds none shares. */
+static int give_ids(struct want *wants, size_t n, const struct td_state *installed, uint8_t *taken,
 		    struct td_error *error)
 {
-	uint8_t taken[TUNDISH_VIPS_MAX] = {0};
+	char text[TD_PREFIX_TEXT];
+	int r = keep_ids(wants, n, installed, taken);
 
-	keep_ids(wants, n, installed, taken);
-	for (uint32_t length = TD_VIP_BLOCK; length; length /= 2)
+	for (uint32_t length = TD_VIP_BLOCK; !r && length; length /= 2)
 		for (size_t i = 0; i < n; i++) {
 			struct want *w = &wants[i];
 
 			if (w->id || w->mask != length - 1)
 				continue;
 			w->id = give_id(&w->vip, w->mask, taken);
-			if (!w->id)
-				return fail_no_number(&w->vip, w->mask, error);
+			if (w->id)
+				continue;
+			if (!w->mask)
+				return td_fail(error, ENOSPC,
+					       "no number is left for VIP %s, of %u by which flows "
+					       "name theirs: take fewer VIPs, or larger prefixes",
+					       td_prefix_print(&w->vip, text),
+					       TUNDISH_VIPS_MAX - 1);
+			w->mask = 0; /* and has its turn among the single ones */
 		}
-	return 0;
+	return r;
+}
+
+static bool is_given_again(const struct tundish_vip *v, const uint8_t *taken)
+{
+	for (uint32_t i = v->id; i - v->id <= v->mask && i < TUNDISH_VIPS_MAX; i++)
+		if (taken[i] == USE_STAYS)
+			return true;
+	return false;
 }
 
 /* ---- ports ---------------------------------------------------------------------- */
@@ -250,6 +302,22 @@ static int fill(const struct td_target *t, struct td_vip_walk *walk, const struc
 	return 0;
 }
 
+static const char *why_put(const struct want *w)
+{
+	bool shares = w->mask < td_vip_mask(&w->vip);
+
+	if (w->in && w->in->value.mask > w->mask && shares)
+		return "its connections are counted together, as numbers for its addresses are "
+		       "short";
+	if (w->in)
+		return "its services or ports changed";
+	if (!w->service)
+		return "tunnels to this host's own address end here";
+	return shares ? "new in the file; its connections are counted together, as numbers for its "
+			"addresses are short"
+		      : "new in the file";
+}
+
 /* memcmp would see the padding of what the kernel gave us; there is none. */
 _Static_assert(sizeof(struct tundish_vip) == 12 + 8 * TUNDISH_RANGES_MAX, "no padding in a VIP");
 _Static_assert(sizeof(struct tundish_service) == TUNDISH_NAME_LEN + 8, "nor in a service");
@@ -261,6 +329,7 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 {
 	_cleanup_free_ struct td_vip_use *uses = NULL;
 	_cleanup_free_ struct want *wants = NULL;
+	uint8_t taken[TUNDISH_VIPS_MAX] = {0};
 	struct td_vip_walk walk = {.config = config};
 	size_t n = 0;
 	int r;
@@ -280,7 +349,7 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 	t->vips = calloc(installed->n_vips + n + 1, sizeof(*t->vips));
 	if (!t->vips)
 		return -ENOMEM;
-	r = give_ids(wants, n, installed, error);
+	r = give_ids(wants, n, installed, taken, error);
 	if (r < 0)
 		return r;
 
@@ -297,11 +366,8 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 			return r;
 		if (in && !memcmp(&in->value, &v->v.value, sizeof(in->value)))
 			continue;
-		v->change = TD_CHANGE_PUT;
-		snprintf(v->why, sizeof(v->why), "%s",
-			 in		    ? "its services or ports changed"
-			 : wants[i].service ? "new in the file"
-					    : "tunnels to this host's own address end here");
+		v->change = in && in->value.mask > wants[i].mask ? TD_CHANGE_NARROW : TD_CHANGE_PUT;
+		snprintf(v->why, sizeof(v->why), "%s", why_put(&wants[i]));
 	}
 	for (size_t i = 0; i < installed->n_vips; i++) {
 		struct want key = {.vip = {installed->vips[i].address, installed->vips[i].prefix}};
@@ -311,7 +377,8 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 			continue;
 		t->n_vips++;
 		v->v = installed->vips[i];
-		v->change = TD_CHANGE_DELETE;
+		v->change = is_given_again(&v->v.value, taken) ? TD_CHANGE_DELETE_FIRST
+							       : TD_CHANGE_DELETE;
 		v->installed_index = i;
 		snprintf(v->why, sizeof(v->why), "no service stands on it any more");
 	}

@@ -132,6 +132,30 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
 }
 
+/* Prefixes that are short enough for a number for each address, and have one. */
+static void shared_numbers(const struct td_state *s, json_t *list)
+{
+	char why[300], text[TD_PREFIX_TEXT], more[40] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_vips; i++) {
+		struct td_prefix p = {s->vips[i].address, s->vips[i].prefix};
+
+		if (s->vips[i].value.mask < td_vip_mask(&p) && !n++)
+			td_prefix_print(&p, text);
+	}
+	if (!n)
+		return;
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %zu more", n - 1);
+	snprintf(why, sizeof(why),
+		 "connections are counted together and not by address in %s%s: %u addresses can be "
+		 "told apart in all",
+		 text, more, TUNDISH_VIPS_MAX - 1);
+	add(list, "virtual IPs", why,
+	    "if counts by address matter take fewer VIPs, and these out of the file and in again");
+}
+
 static void interfaces(const struct td_daemon *d, json_t *list)
 {
 	for (size_t i = 0; i < d->n_attachments; i++) {
@@ -159,6 +183,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	services(s, list);
 	backends(d, s, list);
 	groups(d, s, list);
+	shared_numbers(s, list);
 	if (d->vips_trouble[0])
 		add(list, "virtual IPs", d->vips_trouble,
 		    "see `ip address`; set own: false where another owns them");
