@@ -37,3 +37,10 @@ flood_wait other
 all_answered 'the other service'
 flood_wait flood
 all_answered 'the flood, when it has come again'
+
+# Two services before two workers: each worker is there once, and its figures are of both.
+is 'a row for each worker' "$(t worker list | awk 'NR > 1 {print $1, $2}' | sort | xargs)" 'app,other w0 app,other w1'
+is 'in JSON one for each service too' "$(t --json worker list | jq -r '.[] | "\(.service) \(.worker) \(.services)"' | sort | xargs)" \
+	'app w0 2 app w1 2 other w0 2 other w1 2'
+both=$(t --json worker list | jq '[unique_by([.listen, .worker])[].connections_total] | add')
+is 'of both services together' "$(for s in app other; do t --json service show $s | jq .workers.connections_total; done | jq -s add)" "$both"

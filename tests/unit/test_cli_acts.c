@@ -149,6 +149,10 @@ static void test_unload_after_a_daemon_that_failed(void **state)
 	run_done(&r);
 }
 
+#define SHARED(service, name, state)                                                               \
+	"{\"service\":\"" service "\",\"worker\":\"" name "\",\"state\":\"" state                  \
+	"\",\"listen\":\"[::]:8080\"}"
+
 static void test_worker_list(void **state)
 {
 	struct fixture *f = *state;
@@ -163,6 +167,21 @@ static void test_worker_list(void **state)
 		"app      w0       77  nginx    up     3/511        12.0k    25%     1.8ms\n"
 		"app      w1       77  nginx    up     3/511        12.0k    25%     1.8ms\n");
 	assert_json(f, "worker list app --json", "[" WORKER("w0", "up") "," WORKER("w1", "up") "]");
+	/* One socket behind several services is one row, and what is odd of it is told. */
+	f->json = "[" SHARED("a", "w0", "up") "," SHARED("a", "w1", "up") "," SHARED(
+		"b", "w0",
+		"stalled") "," SHARED("b", "w1",
+				      "up") "," SHARED("c", "w0",
+						       "up") "," SHARED("d", "w0",
+									"up") "," SHARED("e", "w0",
+											 "up") "]";
+	assert_output(
+		f, "worker list",
+		"SERVICE   WORKER  PID  COMMAND  STATE    QUEUE  CONNECTIONS  SHARE  WAIT p99\n"
+		"a,b,c,+2  w0        -  -        stalled    -/-            -      -         -\n"
+		"a,b       w1        -  -        up         -/-            -      -         -\n");
+	assert_json(f, "worker list --json", f->json);
+	f->json = NULL;
 	assert_fails(f, "worker list nope", 4, "no such thing: GET workers/nope");
 }
 

@@ -214,6 +214,7 @@ int cli_run_count(const struct cli *c);
 int cli_run_status(const struct cli *c);
 int cli_run_backend_state(const struct cli *c); /* drain, enable, disable */
 int cli_run_backend_weight(const struct cli *c);
+int cli_run_worker_list(const struct cli *c);
 int cli_run_worker_state(const struct cli *c); /* drain, enable */
 int cli_run_worker_adopt(const struct cli *c);
 int cli_run_exec(const struct cli *c);

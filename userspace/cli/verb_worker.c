@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
+ * The list of workers for people: each is one socket, also where several services
+ * stand before it, so it is one row, with their names, and figures add up. JSON has
+ * a row for each service, as the daemon answers.
+ *
  * Acts on workers: one by name, or "all" that the service has at the moment. A
  * worker may go while it is acted on, which is what draining is for, so one
  * that is gone counts as drained.
@@ -20,6 +24,76 @@ static const char *text_of(const json_t *object, const char *key)
 
 	return text ? text : "";
 }
+
+/* ---- the list ------------------------------------------------------------------------ */
+
+#define NAMES_MAX 3 /* in one row; the others are counted */
+
+/* `row` shows the worker of `again` too, which is before one more service. */
+static void take_in(json_t *row, const json_t *again)
+{
+	json_int_t n = json_integer_value(json_object_get(row, "names")) + 1;
+
+	json_object_set_new(row, "names", json_integer(n));
+	if (n < NAMES_MAX)
+		json_object_set_new(
+			row, "service",
+			json_sprintf("%s,%s", text_of(row, "service"), text_of(again, "service")));
+	/* Of what is stalled each service has its own opinion. */
+	if (strcmp(text_of(row, "state"), "up") == 0)
+		json_object_set(row, "state", json_object_get(again, "state"));
+}
+
+/* One row for each worker, of one for each of its services. */
+static json_t *by_socket(const json_t *rows)
+{
+	json_t *merged = json_array(), *known = json_object(), *row, *first;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		json_t *key = json_sprintf("%s %s", text_of(row, "worker"), text_of(row, "listen"));
+
+		first = json_object_get(known, json_string_value(key));
+		if (first) {
+			take_in(first, row);
+		} else {
+			json_object_set(known, json_string_value(key), row);
+			json_array_append(merged, row);
+		}
+		json_decref(key);
+	}
+	json_decref(known);
+	json_array_foreach (merged, i, row) {
+		json_int_t n = json_integer_value(json_object_get(row, "names")) + 1;
+
+		if (n > NAMES_MAX)
+			json_object_set_new(row, "service",
+					    json_sprintf("%s,+%lld", text_of(row, "service"),
+							 (long long)n - NAMES_MAX));
+	}
+	return merged;
+}
+
+int cli_run_worker_list(const struct cli *c)
+{
+	struct cli_target t = {0};
+	json_t *rows, *merged;
+	int r;
+
+	if (c->json || c->n_arguments)
+		return cli_run_list(c);
+	cli_target_word(&t, c->verb->path);
+	r = cli_ask(c, &t, NULL, &rows);
+	if (r != CLI_DONE)
+		return r;
+	merged = by_socket(rows);
+	cli_print_table(stdout, c->verb->columns, merged);
+	json_decref(merged);
+	json_decref(rows);
+	return CLI_DONE;
+}
+
+/* ---- acts ---------------------------------------------------------------------------- */
 
 static int ask_workers(const struct cli *c, json_t **ret)
 {

@@ -78,7 +78,7 @@ void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_sta
 		       "Connections that can wait to be accepted.");
 	each_worker(out, d, s, LIMIT, "tundish_worker_queue_limit");
 	td_metric_head(out, "tundish_worker_connections_total", "counter",
-		       "Connections that came into the worker's queue.");
+		       "Connections that came into the worker's queue, by whichever service.");
 	each_worker(out, d, s, TOTAL, "tundish_worker_connections_total");
 	td_metric_head(out, "tundish_worker_refusals_total", "counter",
 		       "SYNs that got no worker, by reason.");

@@ -63,13 +63,15 @@ static json_t *worker_json(struct td_daemon *d, const char *service,
 	for (char *c = command; *c; c++)
 		if (!isprint((unsigned char)*c))
 			*c = '?';
-	return json_pack("{s:s s:s s:i s:s s:s s:I s:I s:I s:f s:b s:s s:i s:{s:o s:o}}", "service",
-			 service, "worker", name, "pid", (int)w->pid, "command", command, "state",
-			 state_of(w, s), "queue_depth", (json_int_t)w->queue, "queue_limit",
-			 (json_int_t)w->limit + 1, "connections_total", (json_int_t)w->enqueued,
-			 "connections_share", of_all ? (double)w->enqueued / (double)of_all : 0.0,
-			 "stalled", (int)is_stalled(w, s), "listen", g->name, "uid", (int)w->uid,
-			 "accept_wait_seconds", "p50", quantile(t, 0.5), "p99", quantile(t, 0.99));
+	return json_pack("{s:s s:s s:i s:s s:s s:I s:I s:I s:f s:b s:s s:i s:i s:{s:o s:o}}",
+			 "service", service, "worker", name, "pid", (int)w->pid, "command", command,
+			 "state", state_of(w, s), "queue_depth", (json_int_t)w->queue,
+			 "queue_limit", (json_int_t)w->limit + 1, "connections_total",
+			 (json_int_t)w->enqueued, "connections_share",
+			 of_all ? (double)w->enqueued / (double)of_all : 0.0, "stalled",
+			 (int)is_stalled(w, s), "listen", g->name, "services", (int)g->services,
+			 "uid", (int)w->uid, "accept_wait_seconds", "p50", quantile(t, 0.5), "p99",
+			 quantile(t, 0.99));
 }
 
 /* The group that a service stands in front of, or NULL. */
