@@ -75,3 +75,11 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
 	       !strcmp(a->metrics_listen, b->metrics_listen);
 }
+
+const struct td_service_conf *td_config_service(const struct td_config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_services; i++)
+		if (!strncmp(c->services[i].name, name, TUNDISH_NAME_LEN))
+			return &c->services[i];
+	return NULL;
+}

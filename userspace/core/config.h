@@ -121,6 +121,9 @@ struct td_config *td_config_free(struct td_config *c);
 /* Whether both say the same, in the same order; places in the file do not count. */
 bool td_config_equal(const struct td_config *a, const struct td_config *b);
 
+/* The service of that name, of TUNDISH_NAME_LEN bytes at most, or NULL. */
+const struct td_service_conf *td_config_service(const struct td_config *c, const char *name);
+
 static inline void td_config_freep(struct td_config **c)
 {
 	td_config_free(*c);

@@ -22,14 +22,6 @@ void td_target_done(struct td_target *t)
 
 /* ---- services -------------------------------------------------------------- */
 
-static const struct td_service_conf *conf_of(const struct td_config *config, const char *name)
-{
-	for (size_t i = 0; i < config->n_services; i++)
-		if (!strncmp(config->services[i].name, name, TUNDISH_NAME_LEN))
-			return &config->services[i];
-	return NULL;
-}
-
 static size_t backends_wanted(const struct td_service_conf *c)
 {
 	return c->delivery == TUNDISH_DELIVERY_WORKERS ? 1 : c->n_backends;
@@ -101,7 +93,7 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 		s->s = *in;
 		taken[in->id] = true;
 		t->n_services++;
-		c = conf_of(config, in->value.name);
+		c = td_config_service(config, in->value.name);
 		if (c) {
 			want_service(s, c);
 			continue;

@@ -220,8 +220,11 @@ void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
 			      struct td_reply *reply);
 /* The group of a service, or NULL where it has none. */
 json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
+/* Both return a negative errno after they have answered why. */
 int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);
-void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply);
+/* The state, and the service of that name in it (NULL, where `name` is NULL). */
+int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
+		    const struct td_service_state **ret, struct td_reply *reply);
 void td_metric_head(FILE *out, const char *name, const char *type, const char *help);
 void td_metric_label(FILE *out, const char *value);
 void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);

@@ -203,10 +203,12 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 	if (read_filter(q, &f, reply) < 0)
 		return;
 	vip_of = calloc(TUNDISH_VIPS_MAX, sizeof(*vip_of));
-	if (!vip_of || td_kernel_read_state(d->kernel, &s) < 0) {
-		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
+	if (!vip_of) {
+		td_reply_error(reply, 500, 1, "out of memory");
 		return;
 	}
+	if (td_read_state(d, &s, reply) < 0)
+		return;
 	for (size_t i = 0; i < s.n_vips; i++)
 		for (uint32_t k = 0; k <= s.vips[i].value.mask; k++) {
 			struct tundish_addr a = s.vips[i].address;
@@ -282,9 +284,7 @@ void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td
 
 	if (read_number(q, "top", 10000, &top, reply) < 0)
 		return;
-	if (td_kernel_read_state(d->kernel, &s) < 0) {
-		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
+	if (td_read_state(d, &s, reply) < 0)
 		return;
-	}
 	reply->json = td_tuples_json(d, &s, top);
 }

@@ -168,14 +168,6 @@ static void put_steering(struct td_daemon *d, uint32_t service, const struct td_
 	td_step_done(d);
 }
 
-static const struct td_service_conf *conf_of(const struct td_config *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_services; i++)
-		if (!strcmp(c->services[i].name, name))
-			return &c->services[i];
-	return NULL;
-}
-
 int td_groups_plan(struct td_daemon *d, const struct td_config *c, struct td_groups *ret,
 		   struct td_error *error)
 {
@@ -231,7 +223,7 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 	for (uint32_t id = 1; id < s->services_max; id++) {
 		const struct td_service_state *v = td_state_service_by_id(target, id);
 		const struct td_service_conf *conf = v && v->value.state == TUNDISH_SERVICE_ACTIVE
-							     ? conf_of(c, v->value.name)
+							     ? td_config_service(c, v->value.name)
 							     : NULL;
 		uint32_t at = conf ? td_group_of(g->want, g->n, conf) : TD_GROUP_NONE;
 
@@ -245,8 +237,9 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 		put_group(d, &g->want[i]);
 	for (size_t i = 0; i < target->n_services; i++) {
 		const struct td_service_state *v = &target->services[i];
-		const struct td_service_conf *conf =
-			v->value.state == TUNDISH_SERVICE_ACTIVE ? conf_of(c, v->value.name) : NULL;
+		const struct td_service_conf *conf = v->value.state == TUNDISH_SERVICE_ACTIVE
+							     ? td_config_service(c, v->value.name)
+							     : NULL;
 		uint32_t at = conf ? td_group_of(g->want, g->n, conf) : TD_GROUP_NONE;
 
 		if (at != TD_GROUP_NONE)

@@ -198,7 +198,9 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	size_t size = 0;
 	FILE *out;
 
-	if (td_kernel_read_state(d->kernel, &s) < 0 || td_kernel_counters(d->kernel, &c) < 0) {
+	if (td_read_state(d, &s, reply) < 0)
+		return;
+	if (td_kernel_counters(d->kernel, &c) < 0) {
 		td_reply_error(reply, 500, 1, "cannot read the maps in %s", d->options.pin);
 		return;
 	}

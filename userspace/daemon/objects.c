@@ -79,18 +79,10 @@ static json_t *ports_json(const struct td_service_conf *c)
 	return list;
 }
 
-static const struct td_service_conf *conf_of(const struct td_daemon *d, const char *name)
-{
-	for (size_t i = 0; i < d->config->n_services; i++)
-		if (!strcmp(d->config->services[i].name, name))
-			return &d->config->services[i];
-	return NULL;
-}
-
 static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 			    const struct td_service_state *v)
 {
-	const struct td_service_conf *c = conf_of(d, v->value.name);
+	const struct td_service_conf *c = td_config_service(d->config, v->value.name);
 	uint64_t active = 0, total = 0, packets = 0, bytes = 0;
 	double connections_rate = 0, packets_rate = 0, bytes_rate = 0;
 	unsigned int n = 0, up = 0;
@@ -144,7 +136,7 @@ int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *repl
 	return r;
 }
 
-void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply)
+static void no_service(const struct td_state *s, const char *name, struct td_reply *reply)
 {
 	char names[200] = "";
 
@@ -156,19 +148,35 @@ void td_no_service(const struct td_state *s, const char *name, struct td_reply *
 		       names[0] ? "; there are: " : "", names);
 }
 
+int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
+		    const struct td_service_state **ret, struct td_reply *reply)
+{
+	const struct td_service_state *v = NULL;
+	int r = td_read_state(d, s, reply);
+
+	if (r < 0)
+		return r;
+	if (name) {
+		v = td_state_service(s, name);
+		if (!v) {
+			no_service(s, name, reply);
+			return -ENOENT;
+		}
+	}
+	*ret = v;
+	return 0;
+}
+
 void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
+	const struct td_service_state *only;
 	json_t *list;
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_service(d, name, &s, &only, reply) < 0)
 		return;
-	if (name && !td_state_service(&s, name)) {
-		td_no_service(&s, name, reply);
-		return;
-	}
-	if (name) {
-		reply->json = service_json(d, &s, td_state_service(&s, name));
+	if (only) {
+		reply->json = service_json(d, &s, only);
 		return;
 	}
 	list = json_array();
@@ -211,18 +219,11 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
-	const struct td_service_state *only = NULL;
+	const struct td_service_state *only;
 	json_t *list;
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_service(d, service, &s, &only, reply) < 0)
 		return;
-	if (service) {
-		only = td_state_service(&s, service);
-		if (!only) {
-			td_no_service(&s, service, reply);
-			return;
-		}
-	}
 	list = json_array();
 	for (size_t i = 0; i < s.n_backends; i++) {
 		const struct tundish_backend *b = &s.backends[i].value;
@@ -302,13 +303,8 @@ void td_answer_command(struct td_daemon *d, const struct td_request *q, struct t
 	const struct td_service_state *service;
 	struct td_backend_state *b;
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_service(d, q->word[1], &s, &service, reply) < 0)
 		return;
-	service = td_state_service(&s, q->word[1]);
-	if (!service) {
-		td_no_service(&s, q->word[1], reply);
-		return;
-	}
 	b = td_state_backend(&s, service->id, q->word[2]);
 	if (!b || b->value.state == TUNDISH_BACKEND_GONE ||
 	    b->value.delivery == TUNDISH_DELIVERY_WORKERS) {

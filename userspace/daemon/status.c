@@ -54,14 +54,9 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 	_cleanup_(td_state_done) struct td_state s = {0};
 	struct td_reply services = {0};
 	json_t *o;
-	int r;
 
-	r = td_kernel_read_state(d->kernel, &s);
-	if (r < 0) {
-		td_reply_error(reply, 500, 1, "cannot read the maps in %s: %s", d->options.pin,
-			       strerror(-r));
+	if (td_read_state(d, &s, reply) < 0)
 		return;
-	}
 	td_answer_services(d, NULL, &services);
 	if (!services.json) {
 		*reply = services;

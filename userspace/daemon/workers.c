@@ -103,18 +103,15 @@ static void list_workers(struct td_daemon *d, const struct td_service_state *v, 
 void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
+	const struct td_service_state *only;
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_service(d, service, &s, &only, reply) < 0)
 		return;
-	if (service && !td_state_service(&s, service)) {
-		td_no_service(&s, service, reply);
-		return;
-	}
 	td_kernel_measure_queues(d->kernel);
 	reply->json = json_array();
 	for (size_t i = 0; i < s.n_services; i++)
 		if (s.services[i].value.state == TUNDISH_SERVICE_ACTIVE &&
-		    (!service || !strcmp(s.services[i].value.name, service)))
+		    (!only || only == &s.services[i]))
 			list_workers(d, &s.services[i], reply->json);
 }
 
@@ -319,13 +316,8 @@ void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
 	const struct tundish_group *g;
 	const char *verb = q->word[q->n_words - 1];
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_service(d, q->word[1], &s, &v, reply) < 0)
 		return;
-	v = td_state_service(&s, q->word[1]);
-	if (!v) {
-		td_no_service(&s, q->word[1], reply);
-		return;
-	}
 	g = group_of(d, v->id);
 	if (!g) {
 		td_reply_error(reply, 422, 1,
