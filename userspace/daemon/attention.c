@@ -83,13 +83,12 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 		td_kernel_measure_queues(d->kernel);
 	for (size_t i = 0; i < s->n_services; i++) {
 		const struct td_service_state *v = &s->services[i];
-		uint32_t id = steering[v->id].group, alive = 0, stalled = 0, full = 0;
-		const struct tundish_group *g;
+		const struct tundish_group *g = td_group_of_service(d, v->id);
+		uint32_t alive = 0, stalled = 0, full = 0;
 		char what[100], why[300];
 
-		if (v->value.state != TUNDISH_SERVICE_ACTIVE || !id)
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE || !g)
 			continue;
-		g = &td_kernel_groups(d->kernel)[id];
 		for (uint32_t k = 0; k < g->used; k++) {
 			const struct tundish_worker *w = &all[g->first + k];
 
@@ -97,8 +96,7 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 				continue;
 			alive++;
 			full += w->queue > w->limit;
-			stalled += w->queue && w->enqueued - w->queue == w->accepted &&
-				   td_now_ns() - w->progress > steering[v->id].stall;
+			stalled += td_worker_stalled(w, &steering[v->id]);
 		}
 		snprintf(what, sizeof(what), "service %.63s", v->value.name);
 		if (!alive) {

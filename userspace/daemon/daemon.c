@@ -63,17 +63,26 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 
 /* ---- events ------------------------------------------------------------------- */
 
-static void arm(sd_event_source *source, uint64_t usec)
+int td_timer_add(struct td_daemon *d, sd_event_source **ret, uint64_t accuracy_usec,
+		 sd_event_time_handler_t handler)
+{
+	int r = sd_event_add_time(d->event, ret, CLOCK_MONOTONIC, 0, accuracy_usec, handler, d);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
+}
+
+bool td_timer_arm(sd_event_source *source, uint64_t usec)
 {
 	int enabled = SD_EVENT_OFF;
 	uint64_t now;
 
 	sd_event_source_get_enabled(source, &enabled);
 	if (enabled != SD_EVENT_OFF)
-		return; /* it is due already: a stream of events must not put it off */
+		return false;
 	sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &now);
 	sd_event_source_set_time(source, now + usec);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return true;
 }
 
 static int on_net(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -84,9 +93,9 @@ static int on_net(sd_event_source *source, int fd, uint32_t revents, void *userd
 	if (changes < 0)
 		changes = TD_NET_LINKS | TD_NET_ADDRESSES | TD_NET_ROUTES | TD_NET_NEIGHBOURS;
 	if (changes)
-		arm(d->nexthop_timer, DEBOUNCE_USEC);
+		td_timer_arm(d->nexthop_timer, DEBOUNCE_USEC);
 	if (changes & (TD_NET_LINKS | TD_NET_ADDRESSES))
-		arm(d->address_timer, ADDRESSES_USEC);
+		td_timer_arm(d->address_timer, ADDRESSES_USEC);
 	return 0;
 }
 
@@ -206,17 +215,11 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r
 		  : sd_event_add_time(d->event, &d->nexthop_timer, CLOCK_MONOTONIC, now, 5000,
 				      on_nexthops, d);
-	r = r < 0 ? r
-		  : sd_event_add_time(d->event, &d->address_timer, CLOCK_MONOTONIC, 0, 5000,
-				      on_addresses, d);
-	r = r < 0 ? r : sd_event_source_set_enabled(d->address_timer, SD_EVENT_OFF);
+	r = r < 0 ? r : td_timer_add(d, &d->address_timer, 5000, on_addresses);
 	r = r < 0 ? r
 		  : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + UNRESOLVED_USEC, 5000,
 				      on_slow, d);
-	r = r < 0 ? r
-		  : sd_event_add_time(d->event, &d->control_timer, CLOCK_MONOTONIC, 0, 1000,
-				      on_control_timer, d);
-	r = r < 0 ? r : sd_event_source_set_enabled(d->control_timer, SD_EVENT_OFF);
+	r = r < 0 ? r : td_timer_add(d, &d->control_timer, 1000, on_control_timer);
 	r = r < 0 ? r
 		  : sd_event_add_io(d->event, &control, td_control_fd(d->control), EPOLLIN,
 				    on_control, d);

@@ -125,6 +125,11 @@ struct td_daemon {
 uint64_t td_now_ns(void);
 
 /* ---- daemon.c ------------------------------------------------------------------ */
+/* A timer that is off until it is armed, for once. A second time does not put it off:
+ * a stream of events must not. */
+int td_timer_add(struct td_daemon *d, sd_event_source **ret, uint64_t accuracy_usec,
+		 sd_event_time_handler_t handler);
+bool td_timer_arm(sd_event_source *source, uint64_t usec); /* false: it was due already */
 int td_daemon_run(struct td_daemon *d);
 /* Down with everything; the daemon ends soon after. */
 int td_daemon_unload(struct td_daemon *d, struct td_error *error);
@@ -216,9 +221,12 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply);
 void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply);
 void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply);
 void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply);
+bool td_worker_stalled(const struct tundish_worker *w, const struct tundish_steering *s);
+const char *td_refusal_name(size_t refusal); /* below TUNDISH_REFUSAL_MAX */
 void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
 			      struct td_reply *reply);
-/* The group of a service, or NULL where it has none. */
+/* The group that a service stands before, or NULL; the same for people. */
+struct tundish_group *td_group_of_service(struct td_daemon *d, uint32_t service);
 json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
 /* Both return a negative errno after they have answered why. */
 int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);

@@ -410,19 +410,12 @@ static void on_worker(const struct tundish_worker_event *e, void *context)
 static int on_worker_events(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct td_daemon *d = userdata;
-	uint64_t now;
-	int enabled = SD_EVENT_OFF;
 
 	if (!d->kernel)
 		return 0;
 	td_kernel_read_worker_events(d->kernel, on_worker, d);
-	sd_event_source_get_enabled(d->processes_timer, &enabled);
-	if (d->workers_changed && enabled == SD_EVENT_OFF) {
+	if (d->workers_changed && td_timer_arm(d->processes_timer, SETTLE_USEC))
 		d->workers_changed = false;
-		sd_event_now(d->event, CLOCK_MONOTONIC, &now);
-		sd_event_source_set_time(d->processes_timer, now + SETTLE_USEC);
-		sd_event_source_set_enabled(d->processes_timer, SD_EVENT_ONESHOT);
-	}
 	return 0;
 }
 
@@ -483,9 +476,7 @@ int td_groups_open(struct td_daemon *d)
 	int r;
 
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
-	r = sd_event_add_time(d->event, &d->processes_timer, CLOCK_MONOTONIC, 0, 1000, on_processes,
-			      d);
-	r = r < 0 ? r : sd_event_source_set_enabled(d->processes_timer, SD_EVENT_OFF);
+	r = td_timer_add(d, &d->processes_timer, 1000, on_processes);
 	return r < 0 ? r
 		     : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now, 5000, on_tick, d);
 }

@@ -15,10 +15,9 @@ static void each_worker(FILE *out, struct td_daemon *d, const struct td_state *s
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
 
 	for (size_t i = 0; i < s->n_services; i++) {
-		uint32_t id = td_kernel_steering(d->kernel)[s->services[i].id].group;
-		const struct tundish_group *g = &td_kernel_groups(d->kernel)[id];
+		const struct tundish_group *g = td_group_of_service(d, s->services[i].id);
 
-		for (uint32_t k = 0; id && k < g->used; k++) {
+		for (uint32_t k = 0; g && k < g->used; k++) {
 			const struct tundish_worker *w = &all[g->first + k];
 
 			if (!w->cookie)
@@ -62,11 +61,6 @@ static void histogram(FILE *out, const char *name, const char *service, const ch
 
 void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_state *s)
 {
-	static const char *const reasons[] = {
-#define TUNDISH_X(name, help) #name,
-		TUNDISH_REFUSALS(TUNDISH_X)
-#undef TUNDISH_X
-	};
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
 
 	if (d->groups_on)
@@ -89,7 +83,7 @@ void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_sta
 		for (size_t r = 0; t->group && r < TUNDISH_REFUSAL_MAX; r++) {
 			fputs("tundish_worker_refusals_total{service=\"", out);
 			td_metric_label(out, s->services[i].value.name);
-			fprintf(out, "\",reason=\"%s\"} %llu\n", reasons[r],
+			fprintf(out, "\",reason=\"%s\"} %llu\n", td_refusal_name(r),
 				(unsigned long long)t->refused[r]);
 		}
 	}
@@ -102,10 +96,9 @@ void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_sta
 	td_metric_head(out, "tundish_worker_accept_wait_seconds", "histogram",
 		       "From the end of the handshake to accept(2), by worker.");
 	for (size_t i = 0; i < s->n_services; i++) {
-		uint32_t id = td_kernel_steering(d->kernel)[s->services[i].id].group;
-		const struct tundish_group *g = &td_kernel_groups(d->kernel)[id];
+		const struct tundish_group *g = td_group_of_service(d, s->services[i].id);
 
-		for (uint32_t k = 0; id && g->used <= HISTOGRAMS_MOST && k < g->used; k++) {
+		for (uint32_t k = 0; g && g->used <= HISTOGRAMS_MOST && k < g->used; k++) {
 			char name[16];
 
 			if (!all[g->first + k].cookie)

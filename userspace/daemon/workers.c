@@ -35,7 +35,18 @@ static json_t *quantile(const struct tundish_waits *t, double q)
 
 /* ---- workers ----------------------------------------------------------------------- */
 
-static bool is_stalled(const struct tundish_worker *w, const struct tundish_steering *s)
+const char *td_refusal_name(size_t refusal)
+{
+	static const char *const names[] = {
+#define TUNDISH_X(name, help) #name,
+		TUNDISH_REFUSALS(TUNDISH_X)
+#undef TUNDISH_X
+	};
+
+	return names[refusal];
+}
+
+bool td_worker_stalled(const struct tundish_worker *w, const struct tundish_steering *s)
 {
 	return w->queue && w->enqueued - w->queue == w->accepted &&
 	       td_now_ns() - w->progress > s->stall;
@@ -47,7 +58,7 @@ static const char *state_of(const struct tundish_worker *w, const struct tundish
 		return w->queue || w->half_open ? "drain" : "drained";
 	if (w->queue > w->limit)
 		return "full";
-	return is_stalled(w, s) ? "stalled" : "up";
+	return td_worker_stalled(w, s) ? "stalled" : "up";
 }
 
 static json_t *worker_json(struct td_daemon *d, const char *service,
@@ -69,13 +80,12 @@ static json_t *worker_json(struct td_daemon *d, const char *service,
 			 "queue_limit", (json_int_t)w->limit + 1, "connections_total",
 			 (json_int_t)w->enqueued, "connections_share",
 			 of_all ? (double)w->enqueued / (double)of_all : 0.0, "stalled",
-			 (int)is_stalled(w, s), "listen", g->name, "services", (int)g->services,
-			 "uid", (int)w->uid, "accept_wait_seconds", "p50", quantile(t, 0.5), "p99",
-			 quantile(t, 0.99));
+			 (int)td_worker_stalled(w, s), "listen", g->name, "services",
+			 (int)g->services, "uid", (int)w->uid, "accept_wait_seconds", "p50",
+			 quantile(t, 0.5), "p99", quantile(t, 0.99));
 }
 
-/* The group that a service stands in front of, or NULL. */
-static struct tundish_group *group_of(struct td_daemon *d, uint32_t service)
+struct tundish_group *td_group_of_service(struct td_daemon *d, uint32_t service)
 {
 	uint32_t id = td_kernel_steering(d->kernel)[service].group;
 
@@ -87,7 +97,7 @@ static struct tundish_group *group_of(struct td_daemon *d, uint32_t service)
 static void list_workers(struct td_daemon *d, const struct td_service_state *v, json_t *list)
 {
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
-	const struct tundish_group *g = group_of(d, v->id);
+	const struct tundish_group *g = td_group_of_service(d, v->id);
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; g && i < g->used; i++)
@@ -119,15 +129,10 @@ json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service)
 {
 	const struct tundish_steering *s = &td_kernel_steering(d->kernel)[service];
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
-	const struct tundish_group *g = group_of(d, service);
+	const struct tundish_group *g = td_group_of_service(d, service);
 	_cleanup_free_ struct tundish_listen *list = NULL;
 	_cleanup_free_ uint32_t *groups = NULL;
 	json_t *listen = json_array(), *refused = json_object();
-	static const char *const reasons[] = {
-#define TUNDISH_X(name, help) #name,
-		TUNDISH_REFUSALS(TUNDISH_X)
-#undef TUNDISH_X
-	};
 	uint64_t depth = 0, limit = 0;
 	size_t n = 0;
 	int up = 0;
@@ -156,7 +161,8 @@ json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service)
 		limit += w->cookie ? w->limit + 1 : 0;
 	}
 	for (size_t i = 0; i < TUNDISH_REFUSAL_MAX; i++)
-		json_object_set_new(refused, reasons[i], json_integer((json_int_t)s->refused[i]));
+		json_object_set_new(refused, td_refusal_name(i),
+				    json_integer((json_int_t)s->refused[i]));
 	return json_pack("{s:o s:i s:i s:I s:I s:s s:i s:I s:o s:{s:o s:o}}", "listen", listen,
 			 "size", (int)g->size, "up", up, "queue_depth", (json_int_t)depth,
 			 "queue_limit", (json_int_t)limit, "steering",
@@ -318,7 +324,7 @@ void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
 
 	if (td_read_service(d, q->word[1], &s, &v, reply) < 0)
 		return;
-	g = group_of(d, v->id);
+	g = td_group_of_service(d, v->id);
 	if (!g) {
 		td_reply_error(reply, 422, 1,
 			       "service \"%.63s\" has no worker group; name its listeners' address "
