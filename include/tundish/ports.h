@@ -37,7 +37,9 @@ struct tundish_port_scan {
 	__u32 hz;	/* of the kernel's jiffies; 0: unknown, `leaving` stays zero */
 	__u32 sockets;	/* out: how many it looked at */
 	__u64 overflow; /* out: sockets of tuples that found no place, in `others` */
-	__u64 jiffies;	/* out: at its end */
+	__u64 jiffies;	/* out: at its end, and for the scan itself every few sockets */
+	__u32 seconds;	/* of CLOCK_MONOTONIC, with it */
+	__u32 reserved;
 };
 
 /* ---- ports: hash, tuple -> counts ------------------------------------------------ */
