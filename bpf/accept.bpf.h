@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * When a connection is accepted, and by whom: accept(2) with an address asks for
- * the peer's name in the kernel, which cgroup programs see.
+ * When a connection is accepted, and by whom. accept(2) with an address asks for
+ * the peer's name in the kernel, which cgroup programs see. Without one nothing
+ * but the end of the system call shows it, and a program there costs every system
+ * call of the host: it is attached only while a service asks for it.
+ *
+ * There the socket is found by its descriptor, as a plain number to the verifier,
+ * and its storage cannot be reached; so the connections of such a service stand
+ * in `waiting`, by cookie, and whichever hook comes first takes them out. Cookies
+ * are never given twice, in no namespace: what is not in it is none of ours.
  */
 #ifndef TUNDISH_ACCEPT_BPF_H
 #define TUNDISH_ACCEPT_BPF_H
@@ -9,17 +16,14 @@
 #include "group.bpf.h"
 #include "waits.h"
 
-static __always_inline void accepted(struct tundish_origin *o)
+static __always_inline void accepted(const struct tundish_origin *o, __u64 since)
 {
-	__u64 since = __sync_lock_test_and_set(&o->since, 0), waited;
+	__u64 waited = bpf_ktime_get_ns() - since;
 	__u32 index = o->worker, service = o->service;
 	struct tundish_worker *w;
 	struct tundish_waits *t;
 	__u32 task;
 
-	if (!since)
-		return; /* the program asks for the name once more */
-	waited = bpf_ktime_get_ns() - since;
 	if (service) {
 		t = bpf_map_lookup_elem(&service_waits, &service);
 		if (t)
@@ -39,15 +43,34 @@ static __always_inline void accepted(struct tundish_origin *o)
 	}
 }
 
+/* Takes it out; of several who try at once one hears that it did. */
+static __always_inline int waiting_take(__u64 cookie, struct tundish_origin *ret)
+{
+	struct tundish_origin *o = bpf_map_lookup_elem(&waiting, &cookie);
+
+	if (!o)
+		return 0;
+	*ret = *o; /* somebody else's where the entry went just now: then the next call fails */
+	return !bpf_map_delete_elem(&waiting, &cookie);
+}
+
 static __always_inline int name_asked(struct bpf_sock_addr *ctx)
 {
-	struct tundish_origin *o;
+	struct tundish_origin *o, taken;
+	__u64 since;
 
 	if (!ctx->sk)
 		return 1;
 	o = bpf_sk_storage_get(&origin, ctx->sk, NULL, 0);
-	if (o)
-		accepted(o);
+	if (!o)
+		return 1;
+	since = __sync_lock_test_and_set(&o->since, 0);
+	if (since)
+		accepted(o, since);
+	else if (every_accept && every_accept_of(o->service) &&
+		 waiting_take(bpf_get_socket_cookie(ctx), &taken))
+		accepted(&taken, taken.since);
+	/* else the program asks for the name once more */
 	return 1;
 }
 
@@ -61,6 +84,57 @@ SEC("cgroup/getpeername6")
 int tundish_accept6(struct bpf_sock_addr *ctx)
 {
 	return name_asked(ctx);
+}
+
+/* ---- without an address ------------------------------------------------------- */
+
+/* Numbers of the machine's own calls: of 32-bit programs nothing is known. Elsewhere
+ * every call is looked at, which finds the same. */
+static __always_inline int is_accept(const struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax == 43 || regs->orig_ax == 288;
+#elif defined(__TARGET_ARCH_arm64)
+	return regs->syscallno == 202 || regs->syscallno == 242;
+#else
+	return 1;
+#endif
+}
+
+#define MODE_TYPE   0170000 /* of inode.i_mode */
+#define MODE_SOCKET 0140000
+
+/* The cookie of the socket behind a descriptor of the caller; 0: it is none, or
+ * nobody ever asked for its cookie. Another thread may close it meanwhile: what is
+ * read then is garbage, and no cookie in `waiting`. */
+static __always_inline __u64 cookie_behind(__u32 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **all = BPF_CORE_READ(table, fd), *file = NULL;
+	struct socket *socket;
+
+	if (fd >= BPF_CORE_READ(table, max_fds) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), all + fd) ||
+	    (BPF_CORE_READ(file, f_inode, i_mode) & MODE_TYPE) != MODE_SOCKET)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	return (__u64)BPF_CORE_READ(socket, sk, __sk_common.skc_cookie.counter);
+}
+
+SEC("tp_btf/sys_exit")
+int tundish_sys_exit(__u64 *ctx)
+{
+	struct tundish_origin taken;
+	__s64 fd = (__s64)ctx[1];
+	__u64 cookie;
+
+	if (fd < 0 || fd > __INT32_MAX__ || !is_accept((const struct pt_regs *)ctx[0]))
+		return 0;
+	cookie = cookie_behind((__u32)fd);
+	if (cookie && waiting_take(cookie, &taken))
+		accepted(&taken, taken.since);
+	return 0;
 }
 
 #endif

@@ -72,6 +72,28 @@ CHECKED_ALONE int queue_settle(__u32 index, __u64 until)
 	return i;
 }
 
+/* ---- connections that wait, where accepts without an address count ------------- */
+
+/* Whether any service asks for it; without one the map has a single place, and no
+ * program looks at it. */
+const volatile __u32 every_accept = 0;
+
+/* Not pinned: it is as the programs are. Of more than fit, the oldest are forgotten
+ * and not measured; so are in the end those that nobody will accept. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64); /* socket cookie */
+	__type(value, struct tundish_origin);
+} waiting SEC(".maps");
+
+static __always_inline int every_accept_of(__u32 service)
+{
+	struct tundish_steering *s = service ? bpf_map_lookup_elem(&steering, &service) : NULL;
+
+	return s && s->accept_times == TUNDISH_ACCEPT_TIMES_ALL;
+}
+
 /* ---- coming and going ------------------------------------------------------------ */
 
 static __always_inline void tell(__u32 kind, __u32 group, __u32 index, int error, __u64 cookie,

@@ -41,6 +41,10 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -56,14 +60,26 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	unsigned char skc_ipv6only : 1;
+	atomic64_t skc_cookie;
 } AS_THE_KERNEL_HAS_IT;
 
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
 } AS_THE_KERNEL_HAS_IT;
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
+} AS_THE_KERNEL_HAS_IT;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} AS_THE_KERNEL_HAS_IT;
+
+struct files_struct {
+	struct fdtable *fdt;
 } AS_THE_KERNEL_HAS_IT;
 
 struct socket {
@@ -156,6 +172,16 @@ struct task_struct {
 	char comm[16];
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	struct files_struct *files;
+} AS_THE_KERNEL_HAS_IT;
+
+/* At the end of a system call; the field that has its number. */
+struct pt_regs {
+#if defined(__TARGET_ARCH_arm64)
+	int syscallno;
+#else
+	unsigned long orig_ax;
+#endif
 } AS_THE_KERNEL_HAS_IT;
 
 struct seq_file;

@@ -114,6 +114,16 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* Its time stands there and not in its storage: one place, so one accept. */
+static __always_inline int waiting_put(struct bpf_sock_ops *ctx, const struct tundish_origin *o)
+{
+	struct tundish_origin copy = *o;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+
+	copy.since = bpf_ktime_get_ns();
+	return !bpf_map_update_elem(&waiting, &cookie, &copy, BPF_ANY);
+}
+
 static __always_inline int connection_waits(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -140,7 +150,9 @@ static __always_inline int connection_waits(struct bpf_sock_ops *ctx)
 	w = bpf_map_lookup_elem(&workers, &index);
 	if (w && w->cookie == o->cookie)
 		queue_push(index, w, service, s);
-	WRITE_ONCE(o->since, bpf_ktime_get_ns());
+	if (!every_accept || !s || s->accept_times != TUNDISH_ACCEPT_TIMES_ALL ||
+	    !waiting_put(ctx, o))
+		WRITE_ONCE(o->since, bpf_ktime_get_ns());
 	return 1;
 }
 

@@ -6,7 +6,7 @@
  *   listen(2) ──► sockops ──► listeners[index], workers[index]
  *   SYN ──► sk_lookup ──► shortest queue of the group ──► that listener
  *   handshake done ──► sockops ──► counted, time noted
- *   accept(2) ──► getpeername ──► how long it waited, who took it
+ *   accept(2) ──► getpeername, sys_exit ──► how long it waited, who took it
  *   close(2) ──► sockops, sk_reuseport/migrate ──► siblings get what waits
  */
 #include "maps.bpf.h"

@@ -62,6 +62,12 @@ enum tundish_refuse {
 	TUNDISH_REFUSE_RESET = 1,
 };
 
+/* Of which programs it is known when they accept. */
+enum tundish_accept_times {
+	TUNDISH_ACCEPT_TIMES_ADDRESS = 0, /* that ask accept(2) for the client's address */
+	TUNDISH_ACCEPT_TIMES_ALL = 1,
+};
+
 /* Why a SYN got no worker. */
 #define TUNDISH_REFUSALS(X)                                                                        \
 	X(full, "the accept queue of every worker was full")                                       \
@@ -83,7 +89,9 @@ struct tundish_steering {
 	__u16 share; /* percent of the group's queues */
 	__u64 stall; /* ns without an accept, while some wait, after which a worker gets none */
 	__u64 grace; /* ns for which an empty group's SYNs are dropped, reset after it */
-	__u32 reserved[10];
+	__u8 accept_times; /* enum tundish_accept_times */
+	__u8 reserved_bytes[3];
+	__u32 reserved[9];
 	/* Second: per connection. */
 	__u64 connections; /* established */
 	__u64 queued;	   /* of them not accepted yet; kept where the group accounts */
@@ -114,7 +122,7 @@ struct tundish_worker {
 	__u32 group;
 	/* Second: for people. */
 	__u64 joined;  /* ns */
-	__u64 accepts; /* accept(2) calls seen, of programs that ask for the address */
+	__u64 accepts; /* accept(2) calls seen; see enum tundish_accept_times */
 	__u64 inode;   /* of the socket, as in /proc/PID/fd; 0: unknown */
 	__u32 pid;     /* that accepts on it; at first that called listen(2) */
 	__u32 uid;     /* of the socket */
@@ -150,7 +158,8 @@ struct tundish_waits {
 
 struct tundish_origin {
 	__u64 cookie; /* of the listener */
-	__u64 since;  /* ns: established and not accepted; 0: neither, or already */
+	__u64 since;  /* ns: established and not accepted; 0: neither, or already, or the
+		       * accept of its service's connections is looked for elsewhere */
 	__u32 worker;
 	__u32 service;
 };

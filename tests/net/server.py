@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A plain HTTP server with a process and SO_REUSEPORT listeners for each worker.
 
-server.py NAME WORKERS ADDRESS:PORT...
+server.py [--blind] NAME WORKERS ADDRESS:PORT...
     answers "NAMEk CLIENT ADDRESS PORT", with the address and port that the client
     asked for, as getsockname() tells them
+
+With --blind it never asks for the client's address, not of accept(2) either, and says
+"-" for it; the parent listens, the workers accept.
 """
+import ctypes
 import os
 import socket
 import sys
@@ -24,8 +28,8 @@ def serve(name, s):
             if not part:
                 return
             data += part
-        client, own = s.getpeername(), s.getsockname()
-        body = ("%s %s %s %d\n" % (name, plain(client[0]), plain(own[0]), own[1])).encode()
+        client, own = "-" if BLIND else plain(s.getpeername()[0]), s.getsockname()
+        body = ("%s %s %s %d\n" % (name, client, plain(own[0]), own[1])).encode()
         s.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     except OSError:
         pass
@@ -46,16 +50,30 @@ def listen(text):
     return s
 
 
+def accept(listener):
+    if not BLIND:
+        return listener.accept()[0]
+    while True:
+        fd = LIBC.accept(listener.fileno(), None, None)
+        if fd >= 0:
+            return socket.socket(fileno=fd)
+
+
 def accept_all(name, listener):
     while True:
-        serve(name, listener.accept()[0])
+        serve(name, accept(listener))
+
+
+BLIND = sys.argv[1] == "--blind"
+LIBC = ctypes.CDLL(None)
 
 
 def main():
-    name, workers, addresses = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    for k in range(workers):
+    name, workers, *addresses = sys.argv[1 + BLIND:]
+    made = [[listen(a) for a in addresses] for _ in range(int(workers))] if BLIND else None
+    for k in range(int(workers)):
         if os.fork() == 0:
-            listeners = [listen(a) for a in addresses]
+            listeners = made[k] if BLIND else [listen(a) for a in addresses]
             for listener in listeners[1:]:
                 threading.Thread(target=accept_all, args=(name + str(k), listener), daemon=True).start()
             accept_all(name + str(k), listeners[0])

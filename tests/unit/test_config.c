@@ -246,7 +246,7 @@ static void test_workers(void **state)
 		" delivery: workers, workers: {listen: ['0.0.0.0:81', '[::]:80', '0.0.0.0:80']}}\n"
 		"- {name: b, vips: [192.0.2.9], ports: 80, delivery: workers, workers:"
 		" {listen: '10.0.0.1:9', steering: hash, share: 37%, refuse: reset, stall: 1500ms,"
-		" restart_grace: 250ms, size: 3}}\n");
+		" restart_grace: 250ms, size: 3, accept_times: all}}\n");
 	static const char *const order[] = {"[::]:80", "0.0.0.0:80", "0.0.0.0:81"};
 	const struct td_workers_conf *w = &c->services[0].workers;
 	const struct td_vip_conf *v = c->services[0].vips;
@@ -262,6 +262,7 @@ static void test_workers(void **state)
 	assert_int_equal(w->stall_ms, 50);
 	assert_int_equal(w->restart_grace_ms, 3000);
 	assert_int_equal(w->size, 64);
+	assert_int_equal(w->accept_times, TUNDISH_ACCEPT_TIMES_ADDRESS);
 	assert_int_equal(v[0].prefix, 96 + 24);
 	assert_int_equal(v[1].prefix, 64);
 	assert_int_equal(v[2].prefix, 128);
@@ -273,11 +274,13 @@ static void test_workers(void **state)
 	assert_int_equal(w->stall_ms, 1500);
 	assert_int_equal(w->restart_grace_ms, 250);
 	assert_int_equal(w->size, 3);
+	assert_int_equal(w->accept_times, TUNDISH_ACCEPT_TIMES_ALL);
 	all = print(c);
 	assert_non_null(strstr(all, "vips: [198.51.100.0/24, \"2001:db8::/64\", 192.0.2.1]\n"));
 	assert_non_null(strstr(all,
 			       "workers: {listen: [\"10.0.0.1:9\"], steering: hash, share: 37%, "
-			       "refuse: reset, stall: 1500ms, restart_grace: 250ms, size: 3}"));
+			       "refuse: reset, stall: 1500ms, restart_grace: 250ms, size: 3, "
+			       "accept_times: all}"));
 	free(all);
 	must_round_trip(c);
 	td_config_free(c);
@@ -315,7 +318,7 @@ static void test_equal_tells_apart(void **state)
 		"- {name: web, vips: [192.0.2.1], ports: [80], delivery: workers, own: true}\n"
 		"- {name: lis, vips: [192.0.2.4], ports: [90], delivery: workers,"
 		" workers: {listen: ['0.0.0.0:90'], steering: hash, share: 11%, refuse: reset,"
-		" stall: 22ms, restart_grace: 33s, size: 44}}\n"
+		" stall: 22ms, restart_grace: 33s, size: 44, accept_times: all}}\n"
 		"- {name: net, vips: [198.51.100.0/24], ports: [90], delivery: workers}\n"
 		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
 		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
@@ -344,6 +347,7 @@ static void test_equal_tells_apart(void **state)
 		{"22ms", "23ms"},
 		{"33s", "34s"},
 		{"size: 44", "size: 45"},
+		{"accept_times: all", "accept_times: address"},
 		{"198.51.100.0/24", "198.51.100.0/25"},
 		{"198.51.100.0/24", "198.51.100.0"},
 		{"dsr", "ipip"},

@@ -2,7 +2,7 @@
 /*
  * The programs around listening sockets, over real sockets of a network namespace of
  * this test's own: made, adopted, replaced, killed in between, taken off; who is a
- * worker, and who is chosen.
+ * worker, who is chosen, and which accepts are seen.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -56,6 +56,7 @@ static struct td_kernel *open_steering(bool adopted)
 static void listeners_come_and_go_by_themselves(void **state)
 {
 	struct tundish_worker *w;
+	struct td_error e = {0};
 	struct td_kernel *k;
 	int fd[3];
 
@@ -89,6 +90,13 @@ static void listeners_come_and_go_by_themselves(void **state)
 	assert_int_equal(w[9].cookie, 0); /* once */
 	close(fd[2]);
 	td_kernel_steering_close(k);
+	assert_false(td_kernel_steering_is_open(k));
+	/* And once more by the same process. */
+	if (td_kernel_steering_open(k, &e) < 0)
+		fail_msg("td_kernel_steering_open: %s", e.text);
+	fd[0] = listener(PORT, 5);
+	assert_int_equal(w[9].cookie, cookie_of(fd[0]));
+	close(fd[0]);
 	td_kernel_close(k);
 	unload();
 }
@@ -204,12 +212,347 @@ static void chosen_by_queue(void **state)
 	unload();
 }
 
+/* ---- accepts ------------------------------------------------------------------------ */
+
+#define FOR_ADDRESS 2 /* services */
+#define FOR_ALL	    3
+
+/* 127.0.0.1 and [::1], port 82 for a service that asks for every accept and port 81
+ * for one that does not, before one listener. */
+static int serve_here(struct td_kernel *k)
+{
+	static const char *const vips[] = {"::ffff:127.0.0.1", "::1"};
+
+	put_group(k, 4, PORT);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct tundish_vip value = {
+			.id = 3 + i,
+			.flags = TUNDISH_VIP_SERVICE,
+			.n_ranges = 2,
+			.ranges = {{81, 81, FOR_ADDRESS, IPPROTO_TCP, TUNDISH_DELIVERY_WORKERS},
+				   {82, 82, FOR_ALL, IPPROTO_TCP, TUNDISH_DELIVERY_WORKERS}},
+		};
+		struct tundish_addr vip;
+
+		inet_pton(AF_INET6, vips[i], &vip);
+		assert_int_equal(
+			td_kernel_put_vip(k, &(struct td_prefix){vip, TD_PREFIX_ALL}, &value), 0);
+	}
+	for (uint32_t s = FOR_ADDRESS; s <= FOR_ALL; s++)
+		td_kernel_steering(k)[s] = (struct tundish_steering){
+			.group = 1,
+			.share = 100,
+			.stall = 50000000,
+			.accept_times = s == FOR_ALL ? TUNDISH_ACCEPT_TIMES_ALL
+						     : TUNDISH_ACCEPT_TIMES_ADDRESS,
+		};
+	return listener(PORT, 16);
+}
+
+static int connected(bool v6, uint32_t service)
+{
+	uint16_t port = htons((uint16_t)(79 + service));
+	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = port};
+	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = port};
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a6.sin6_addr = in6addr_loopback;
+	assert_int_equal(v6 ? connect(fd, (struct sockaddr *)&a6, sizeof(a6))
+			    : connect(fd, (struct sockaddr *)&a4, sizeof(a4)),
+			 0);
+	return fd;
+}
+
+static uint64_t waits(struct td_kernel *k, uint32_t service)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < TUNDISH_WAIT_BUCKETS; i++)
+		n += td_kernel_service_waits(k)[service].bucket[i];
+	return n;
+}
+
+enum way { WITHOUT, WITHOUT4, WITH };
+
+/* One connection, accepted so; and its name asked for once more. Returns what accept(2)
+ * alone has counted. */
+static uint64_t accept_one(struct td_kernel *k, int listening, bool v6, uint32_t service,
+			   enum way way)
+{
+	uint64_t before = waits(k, service), counted;
+	int client = connected(v6, service), fd;
+	struct sockaddr_storage a;
+	socklen_t length = sizeof(a);
+
+	fd = way == WITHOUT    ? accept(listening, NULL, NULL)
+	     : way == WITHOUT4 ? accept4(listening, NULL, NULL, SOCK_CLOEXEC)
+			       : accept(listening, (struct sockaddr *)&a, &length);
+	assert_true(fd >= 0);
+	counted = waits(k, service) - before;
+	length = sizeof(a);
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&a, &length), 0);
+	close(fd);
+	close(client);
+	return counted;
+}
+
+static uint32_t link_id(void)
+{
+	_cleanup_close_ int fd = pin_open("link_sys_exit");
+	struct bpf_link_info info = {0};
+	uint32_t length = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &length), 0);
+	return info.id;
+}
+
+static void link_goes(uint32_t id)
+{
+	for (int i = 0; i < 5000; i++) {
+		_cleanup_close_ int fd = bpf_link_get_fd_by_id(id);
+
+		if (fd < 0)
+			return;
+		usleep(1000);
+	}
+	fail_msg("link %u is still there", id);
+}
+
+static void see_every_accept(struct td_kernel *k, bool on)
+{
+	struct td_error e = {0};
+
+	if (td_kernel_every_accept(k, on, &e) < 0)
+		fail_msg("td_kernel_every_accept: %s", e.text);
+	assert_int_equal(pin_there("link_sys_exit"), on);
+}
+
+static void accepts_are_seen_once(void **state)
+{
+	struct td_kernel *k;
+	struct tundish_waits *of_worker;
+	uint64_t n = 0, n_worker = 0;
+	int fd;
+
+	NEED_ROOT();
+	k = open_steering(false);
+	fd = serve_here(k);
+	assert_false(pin_there("link_sys_exit"));
+	/* Not asked for: only with an address, whatever the service says. */
+	assert_int_equal(accept_one(k, fd, false, FOR_ALL, WITHOUT), 0);
+	assert_int_equal(td_kernel_workers(k)[8].accepts, 1); /* by getpeername() afterwards */
+	see_every_accept(k, true);
+	n = waits(k, FOR_ALL);
+	for (int v6 = 0; v6 < 2; v6++)
+		for (enum way way = WITHOUT; way <= WITH; way++) {
+			for (int i = 0; i < 5; i++)
+				assert_int_equal(accept_one(k, fd, v6, FOR_ALL, way), 1);
+			n += 5;
+			assert_int_equal(waits(k, FOR_ALL), n);
+		}
+	for (enum way way = WITHOUT; way <= WITH; way++)
+		assert_int_equal(accept_one(k, fd, false, FOR_ADDRESS, way), way == WITH);
+	assert_int_equal(waits(k, FOR_ADDRESS), 3);
+	assert_int_equal(td_kernel_workers(k)[8].accepts, n + 3);
+	of_worker = (struct tundish_waits *)&td_kernel_worker_waits(k)[8];
+	for (size_t i = 0; i < TUNDISH_WAIT_BUCKETS; i++)
+		n_worker += of_worker->bucket[i];
+	assert_int_equal(n_worker, n + 3);
+	close(fd);
+	td_kernel_close(k);
+	unload();
+	assert_false(pin_there("link_sys_exit"));
+}
+
+/* accept(2) without an address and nothing else, by a child: 0 where it did. */
+static pid_t child_accepts(int listening, int times)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		for (int i = 0; i < times; i++) {
+			int fd = accept(listening, NULL, NULL);
+
+			if (fd < 0)
+				_exit(1);
+			close(fd);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return pid;
+}
+
+static void accepts_tell_who(void **state)
+{
+	struct tundish_worker *w;
+	struct td_kernel *k;
+	int fd, client[3];
+	pid_t pid;
+
+	NEED_ROOT();
+	k = open_steering(false);
+	w = td_kernel_workers(k);
+	fd = serve_here(k);
+	for (size_t i = 0; i < 3; i++)
+		client[i] = connected(i == 1, FOR_ALL);
+	child_accepts(fd, 3);
+	assert_int_equal(w[8].accepts, 0);
+	assert_int_equal(w[8].flags & TUNDISH_WORKER_PID, 0);
+	assert_int_equal(waits(k, FOR_ALL), 0);
+	for (size_t i = 0; i < 3; i++)
+		close(client[i]);
+
+	see_every_accept(k, true);
+	client[0] = connected(true, FOR_ALL);
+	pid = child_accepts(fd, 1);
+	assert_int_equal(w[8].accepts, 1);
+	assert_true(w[8].flags & TUNDISH_WORKER_PID);
+	assert_int_equal(w[8].pid, pid);
+	assert_int_equal(waits(k, FOR_ALL), 1);
+	close(client[0]);
+	/* A service that did not ask for it. */
+	client[0] = connected(false, FOR_ADDRESS);
+	child_accepts(fd, 1);
+	assert_int_equal(w[8].accepts, 1);
+	assert_int_equal(waits(k, FOR_ADDRESS), 0);
+	close(client[0]);
+	close(fd);
+	td_kernel_close(k);
+	unload();
+}
+
+/* Their sockets have the numbers of ours, and ours wait at the same time. */
+static void accept_elsewhere(void)
+{
+	int listening, client, fd;
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+
+	if (unshare(CLONE_NEWNET) < 0 || system("ip link set lo up") != 0)
+		_exit(1);
+	a.sin6_addr = in6addr_loopback;
+	listening = socket(AF_INET6, SOCK_STREAM, 0);
+	client = socket(AF_INET6, SOCK_STREAM, 0);
+	if (bind(listening, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(listening, 5) < 0 ||
+	    connect(client, (struct sockaddr *)&a, sizeof(a)) < 0)
+		_exit(2);
+	fd = accept(listening, NULL, NULL);
+	_exit(fd < 0 ? 3 : 0);
+}
+
+static void accepts_elsewhere_are_not_ours(void **state)
+{
+	int fd, client, status, pid;
+	struct td_kernel *k;
+
+	NEED_ROOT();
+	k = open_steering(false);
+	fd = serve_here(k);
+	see_every_accept(k, true);
+	client = connected(true, FOR_ALL);
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		accept_elsewhere();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(waits(k, FOR_ALL), 0);
+	child_accepts(fd, 1);
+	assert_int_equal(waits(k, FOR_ALL), 1);
+	close(client);
+	close(fd);
+	td_kernel_close(k);
+	unload();
+}
+
+/* As long as it is asked for: without a daemon, under another build, and no longer. */
+static void every_accept_is_kept_and_ends(void **state)
+{
+	struct td_kernel *k;
+	uint32_t id, former;
+	int fd, client;
+
+	NEED_ROOT();
+	k = open_steering(false);
+	fd = serve_here(k);
+	see_every_accept(k, true);
+	id = link_id();
+	see_every_accept(k, true);
+	assert_int_equal(link_id(), id);
+	td_kernel_close(k);
+	client = connected(false, FOR_ALL);
+	child_accepts(fd, 1);
+	close(client);
+	k = open_steering(true);
+	assert_int_equal(waits(k, FOR_ALL), 1);
+	see_every_accept(k, true);
+	assert_int_equal(link_id(), id);
+	td_kernel_close(k);
+
+	former = id;
+	pretend_other_build();
+	k = open_steering(true);
+	id = link_id();
+	assert_int_not_equal(id, former);
+	link_goes(former);
+	client = connected(true, FOR_ALL);
+	child_accepts(fd, 1);
+	close(client);
+	assert_int_equal(waits(k, FOR_ALL), 2);
+
+	see_every_accept(k, false);
+	link_goes(id);
+	assert_int_equal(accept_one(k, fd, true, FOR_ALL, WITH), 1);
+	assert_int_equal(waits(k, FOR_ALL), 3);
+	client = connected(true, FOR_ALL);
+	child_accepts(fd, 1);
+	close(client);
+	assert_int_equal(waits(k, FOR_ALL), 3);
+
+	see_every_accept(k, true);
+	id = link_id();
+	td_kernel_steering_close(k);
+	assert_false(pin_there("link_sys_exit"));
+	link_goes(id);
+	close(fd);
+	td_kernel_close(k);
+	unload();
+}
+
+/* ---- made and taken off ---------------------------------------------------------------- */
+
 static void child_steering(void)
 {
 	struct td_kernel *k;
 
 	if (td_kernel_open(DIR, &limits, 0, &k, NULL, NULL, NULL) < 0 ||
 	    td_kernel_steering_open(k, NULL) < 0)
+		_exit(1);
+	td_kernel_close(k);
+}
+
+static void child_every_accept(void)
+{
+	struct td_kernel *k;
+
+	if (td_kernel_open(DIR, &limits, 0, &k, NULL, NULL, NULL) < 0 ||
+	    td_kernel_steering_open(k, NULL) < 0 || td_kernel_every_accept(k, true, NULL) < 0)
+		_exit(1);
+	td_kernel_close(k);
+}
+
+static void child_every_accept_off(void)
+{
+	struct td_kernel *k;
+
+	if (td_kernel_open(DIR, &limits, 0, &k, NULL, NULL, NULL) < 0 ||
+	    td_kernel_steering_open(k, NULL) < 0 || td_kernel_every_accept(k, false, NULL) < 0)
 		_exit(1);
 	td_kernel_close(k);
 }
@@ -256,6 +599,38 @@ static void killed_at_each_step(void **state)
 	assert_int_equal(access(DIR, F_OK), -1);
 }
 
+/* Whatever was done of it: the next one that wants it has it, and accepts count. */
+static void killed_at_each_step_of_every_accept(void **state)
+{
+	void (*const what[])(void) = {child_every_accept, child_every_accept_off};
+	struct td_kernel *k;
+	uint64_t before;
+	int n, fd, client;
+
+	NEED_ROOT();
+	k = open_steering(false);
+	fd = serve_here(k);
+	td_kernel_close(k);
+	for (size_t w = 0; w < 2; w++) {
+		/* The first step takes the pin away, the thirteenth makes it; each costs a
+		 * load of the programs or two. */
+		for (n = 1; n <= STEPS_MAX && killed_at(n, what[w]); n += 4) {
+			k = open_steering(true);
+			before = waits(k, FOR_ALL);
+			see_every_accept(k, true);
+			client = connected(n & 4, FOR_ALL);
+			child_accepts(fd, 1);
+			close(client);
+			assert_int_equal(waits(k, FOR_ALL), before + 1);
+			see_every_accept(k, w == 1);
+			td_kernel_close(k);
+		}
+		assert_in_range(n, 13, STEPS_MAX);
+	}
+	close(fd);
+	unload();
+}
+
 /* Another build: its programs take the places of the former ones, and what is in the
  * groups stays. */
 static void other_build_is_replaced(void **state)
@@ -291,7 +666,12 @@ int main(void)
 		TEST(events_tell_of_it),
 		TEST(adopted_by_hand),
 		TEST(chosen_by_queue),
+		TEST(accepts_are_seen_once),
+		TEST(accepts_tell_who),
+		TEST(accepts_elsewhere_are_not_ours),
+		TEST(every_accept_is_kept_and_ends),
 		TEST(killed_at_each_step),
+		TEST(killed_at_each_step_of_every_accept),
 		TEST(other_build_is_replaced),
 	};
 

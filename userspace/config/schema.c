@@ -67,6 +67,12 @@ static const struct td_choice refuse_choices[] = {
 	{0},
 };
 
+static const struct td_choice accept_times_choices[] = {
+	{"address", TUNDISH_ACCEPT_TIMES_ADDRESS, false},
+	{"all", TUNDISH_ACCEPT_TIMES_ALL, false},
+	{0},
+};
+
 static const struct td_choice off_choice[] = {
 	{"off", 0, false},
 	{0},
@@ -165,6 +171,9 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_WORKERS, "size", TD_TYPE_NUMBER, FIELD(td_workers_conf, size), .min = 1,
 	 .max = TUNDISH_GROUP_SIZE_MAX, .standard = "64", .unit = "listeners",
 	 .help = "most listeners of the group at the same time"},
+	{TD_SCOPE_WORKERS, "accept_times", TD_TYPE_CHOICE, FIELD(td_workers_conf, accept_times),
+	 .choices = accept_times_choices, .standard = "address",
+	 .help = "of which programs it is known how long connections wait for accept(2)"},
 
 	{TD_SCOPE_TIMEOUTS, "syn", TD_TYPE_DURATION, FIELD(td_timeouts_conf, syn_ms),
 	 .min = 2 * SECOND, .max = 120 * SECOND, .standard = "60s", .step = SECOND,

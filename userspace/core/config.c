@@ -35,9 +35,10 @@ static bool workers_equal(const struct td_workers_conf *a, const struct td_worke
 		    a->listen[i].port != b->listen[i].port)
 			return false;
 	/* Without a group there is nothing that the rest could be said of. */
-	return !a->n_listen || (a->steering == b->steering && a->refuse == b->refuse &&
-				a->share == b->share && a->stall_ms == b->stall_ms &&
-				a->restart_grace_ms == b->restart_grace_ms && a->size == b->size);
+	return !a->n_listen ||
+	       (a->steering == b->steering && a->refuse == b->refuse && a->share == b->share &&
+		a->stall_ms == b->stall_ms && a->restart_grace_ms == b->restart_grace_ms &&
+		a->size == b->size && a->accept_times == b->accept_times);
 }
 
 static bool service_equal(const struct td_service_conf *a, const struct td_service_conf *b)

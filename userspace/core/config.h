@@ -64,6 +64,7 @@ struct td_workers_conf {
 	size_t n_listen;
 	uint8_t steering;	   /* enum tundish_steering_method */
 	uint8_t refuse;		   /* enum tundish_refuse */
+	uint8_t accept_times;	   /* enum tundish_accept_times */
 	uint16_t share;		   /* percent of the group's queues, 1..100 */
 	uint32_t stall_ms;	   /* 50; 1..60000 */
 	uint32_t restart_grace_ms; /* 3000; 0..60000 */

@@ -88,7 +88,7 @@ struct td_daemon {
 	int sink_fd;	/* a listener that takes nothing; -1: none */
 	bool groups_on; /* there are worker groups, and the programs for them */
 	bool workers_changed;
-	char groups_trouble[256], workers_refused[256];
+	char groups_trouble[256], accepts_trouble[256], workers_refused[256];
 	uint64_t workers_refused_ns;
 	char shadowed[256]; /* a listener whose connections a group gets; "" none */
 	uint64_t shadowed_ns, shadowed_cookie;

@@ -159,6 +159,10 @@ static void put_steering(struct td_daemon *d, uint32_t service, const struct td_
 		__atomic_store_n(&s->refuse, c->workers.refuse, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->share, c->workers.share, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->stall, c->workers.stall_ms * TD_NS_PER_MS, __ATOMIC_RELAXED);
+		__atomic_store_n(&s->accept_times,
+				 d->accepts_trouble[0] ? TUNDISH_ACCEPT_TIMES_ADDRESS
+						       : c->workers.accept_times,
+				 __ATOMIC_RELAXED);
 		__atomic_store_n(&s->grace, c->workers.restart_grace_ms * TD_NS_PER_MS,
 				 __ATOMIC_RELAXED);
 	}
@@ -197,6 +201,25 @@ void td_groups_done(struct td_groups *g)
 	*g = (struct td_groups){0};
 }
 
+/* What is refused once is tried again with the next file, not with each command. */
+static void put_accept_times(struct td_daemon *d, const struct td_config *c)
+{
+	struct td_error e = {0};
+	bool all = false;
+
+	if (d->accepts_trouble[0] && c == d->config)
+		return;
+	for (size_t i = 0; i < c->n_services; i++)
+		all |= c->services[i].workers.n_listen &&
+		       c->services[i].workers.accept_times == TUNDISH_ACCEPT_TIMES_ALL;
+	d->accepts_trouble[0] = '\0';
+	if (td_kernel_every_accept(d->kernel, all, &e) == 0)
+		return;
+	snprintf(d->accepts_trouble, sizeof(d->accepts_trouble),
+		 "accept_times: all is not to be had: %.200s", e.text);
+	td_log(TD_LOG_WARNING, "%s", d->accepts_trouble);
+}
+
 int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct td_groups *g,
 		  const struct td_state *target, struct td_error *error)
 {
@@ -215,6 +238,7 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 			if (d->sink_fd < 0 || td_kernel_set_sink(d->kernel, d->sink_fd) < 0)
 				td_log(TD_LOG_WARNING, "%s", e.text);
 		}
+		put_accept_times(d, c);
 	}
 	r = read_installed(d, &in);
 	if (r < 0)
@@ -249,6 +273,7 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 		if (d->groups_on)
 			td_kernel_steering_close(d->kernel);
 		d->groups_on = false;
+		d->accepts_trouble[0] = '\0';
 		return 0;
 	}
 	d->groups_on = true;

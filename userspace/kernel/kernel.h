@@ -136,6 +136,13 @@ int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traf
 int td_kernel_steering_open(struct td_kernel *k, struct td_error *error);
 bool td_kernel_steering_is_open(const struct td_kernel *k);
 
+/*
+ * Whether accept(2) is seen of programs too that do not ask it for an address; costs
+ * every system call of the host. Where the kernel refuses, with a sentence, all else
+ * stays in force.
+ */
+int td_kernel_every_accept(struct td_kernel *k, bool on, struct td_error *error);
+
 /* Takes them off. */
 void td_kernel_steering_close(struct td_kernel *k);
 

@@ -41,6 +41,7 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(workers, link_steer, "bpf-link")                                                         \
 	X(workers, link_accept4, "bpf-link")                                                       \
 	X(workers, link_accept6, "bpf-link")                                                       \
+	X(accepts, link_sys_exit, "bpf-link") /* of workers, only while a service asks */          \
 	X(workers, prog_steer, "bpf-prog")                                                         \
 	X(workers, prog_migrate, "bpf-prog")                                                       \
 	X(workers, prog_scan, "bpf-prog")                                                          \
@@ -58,7 +59,7 @@ enum td_hook {
 		TD_HOOK_COUNT
 };
 
-enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_ports };
+enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_accepts, TD_HOOKS_ports };
 
 struct td_hook_info {
 	const char *name, *kind; /* "bpf-link", "bpf-prog" */

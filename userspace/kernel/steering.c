@@ -3,8 +3,9 @@
  * The programs around listening sockets: a second BPF object over the same maps,
  * loaded when the first worker group is made.
  *
- * What attaches them is pinned (four links), so they outlive the daemon, and so
- * are the programs that are run or attached later by hand. A daemon of the same
+ * What attaches them is pinned (four links, and a fifth where accepts without an
+ * address count), so they outlive the daemon, and so are the programs that are run
+ * or attached later by hand. A daemon of the same
  * build adopts all that and loads nothing; another build's programs are put in
  * the links' places one by one, each atomically.
  */
@@ -19,6 +20,10 @@
 #include "kernel/private.h"
 #include "workers.skel.h"
 
+/* Connections that wait to be accepted, where accepts without an address count: some
+ * 100 bytes each. */
+#define WAITING_MOST 65536u
+
 const unsigned char *td_steering_bytes(size_t *ret_n)
 {
 	return workers__elf_bytes(ret_n);
@@ -29,6 +34,7 @@ void td_steering_forget(struct td_kernel *k)
 	ring_buffer__free(k->worker_events);
 	k->worker_events = NULL;
 	td_hooks_forget(k, TD_HOOKS_workers);
+	td_hooks_forget(k, TD_HOOKS_accepts);
 }
 
 bool td_kernel_steering_is_open(const struct td_kernel *k)
@@ -36,7 +42,13 @@ bool td_kernel_steering_is_open(const struct td_kernel *k)
 	return k->hook_fd[TD_HOOK_link_steer] >= 0;
 }
 
-static int load(struct td_kernel *k, struct workers **ret, struct td_error *error)
+static bool sees_every_accept(const struct td_kernel *k)
+{
+	return k->hook_fd[TD_HOOK_link_sys_exit] >= 0;
+}
+
+static int load(struct td_kernel *k, bool every_accept, struct workers **ret,
+		struct td_error *error)
 {
 	struct workers *o = workers__open();
 	struct stat pid_namespace;
@@ -52,6 +64,10 @@ static int load(struct td_kernel *k, struct workers **ret, struct td_error *erro
 		return td_fail(error, -r, "cannot tell this network namespace: %s", strerror(-r));
 	}
 	o->rodata->netns_cookie = cookie;
+	o->rodata->every_accept = every_accept;
+	bpf_program__set_autoload(o->progs.tundish_sys_exit, every_accept);
+	if (every_accept)
+		bpf_map__set_max_entries(o->maps.waiting, WAITING_MOST);
 	if (stat("/proc/self/ns/pid", &pid_namespace) == 0)
 		o->rodata->pid_namespace = (uint32_t)pid_namespace.st_ino;
 	r = td_hooks_load(k, o->obj, error);
@@ -97,20 +113,45 @@ static int put_all(struct td_kernel *k, struct workers *o, struct td_error *erro
 	return 0;
 }
 
-int td_kernel_steering_open(struct td_kernel *k, struct td_error *error)
+static void drop_sys_exit(struct td_kernel *k)
+{
+	td_hooks_drop(k, TD_HOOKS_accepts);
+	td_hooks_forget(k, TD_HOOKS_accepts);
+}
+
+/* The programs in one of their two forms, in the places of those that are there. */
+static int put(struct td_kernel *k, bool every_accept, struct td_error *error)
 {
 	struct workers *o = NULL;
+	int r = load(k, every_accept, &o, error);
+
+	if (r < 0)
+		return r;
+	r = put_all(k, o, error);
+	if (r == 0 && every_accept)
+		r = td_hook_attach_tracing(k, TD_HOOK_link_sys_exit,
+					   bpf_program__fd(o->progs.tundish_sys_exit),
+					   "seeing every accept", error);
+	workers__destroy(o);
+	return r;
+}
+
+int td_kernel_steering_open(struct td_kernel *k, struct td_error *error)
+{
+	bool current, accepts_current;
 	int r;
 
 	td_kernel_prints();
 	if (k->worker_events)
 		return 0;
-	if (!td_hooks_adopt(k, TD_HOOKS_workers)) {
-		r = load(k, &o, error);
-		if (r < 0)
-			return r;
-		r = put_all(k, o, error);
-		workers__destroy(o);
+	current = td_hooks_adopt(k, TD_HOOKS_workers);
+	accepts_current = td_hooks_adopt(k, TD_HOOKS_accepts) || !sees_every_accept(k);
+	if (!current || !accepts_current) {
+		r = sees_every_accept(k) ? put(k, true, NULL) : -ENOENT;
+		if (r < 0) {
+			drop_sys_exit(k);
+			r = put(k, false, error);
+		}
 		if (r < 0)
 			return r;
 	}
@@ -119,8 +160,21 @@ int td_kernel_steering_open(struct td_kernel *k, struct td_error *error)
 		     : 0;
 }
 
+int td_kernel_every_accept(struct td_kernel *k, bool on, struct td_error *error)
+{
+	if (on == sees_every_accept(k))
+		return 0;
+	if (on)
+		return put(k, true, error);
+	drop_sys_exit(k);
+	/* Where that fails the former programs stay, and find no service that asks. */
+	put(k, false, NULL);
+	return 0;
+}
+
 void td_kernel_steering_close(struct td_kernel *k)
 {
+	drop_sys_exit(k);
 	td_hooks_adopt(k, TD_HOOKS_workers);
 	/* Steering first: what is found no more need not be steered to. */
 	td_pins_drop(k->pin_dir, td_hooks[TD_HOOK_link_steer].name);
