@@ -206,3 +206,19 @@ eventually 5 workers_are 4 || fail 'the workers are not found'
 read -r many _ < <(cost 198.18.0.0 1000 400000 16)
 ratio=$(jq -n "$many / $one * 100 | round / 100")
 row workers_steer_ns_vips_1000 "$many" ns "$one" "$ratio" 'as with one (1.1)' "$(at_most "$ratio" 1.1)"
+
+# ---- what `accept_times: all` costs every system call of the host ----------------------------
+# getppid(2) here, which has nothing to do with any group; without it, with it, and once more.
+call() { $REAL_TIME "$BUILD/bench/syscall" || fail 'no cost of a system call'; }
+set_accept_times() { # WHICH
+	app_config "accept_times: $1"
+	t config apply "$T/edge.yaml" >/dev/null || fail "accept_times: $1 is refused"
+}
+set_accept_times address
+without=$(call)
+set_accept_times all
+with=$(call)
+set_accept_times address
+again=$(call)
+without=$(jq -n "[$without, $again] | min")
+row workers_syscall_ns_accept_times_all "$with" ns "$without" "$(jq -n "$with / $without * 100 | round / 100")" '' ''
