@@ -166,6 +166,16 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	return uncounted;
 }
 
+/* Whether a half-open flow leaves its backend: health says that it is down, so a SYN
+ * that comes again got no answer from it, and gets none. Of another service it stays,
+ * in whose row it is counted. */
+CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
+{
+	struct tundish_backend *b = bpf_map_lookup_elem(&backends, &backend);
+
+	return b && b->state == TUNDISH_BACKEND_DOWN && b->service == service;
+}
+
 /*
  * Finds or makes the flow's entry, once for each size of entry. Returns the
  * backend, with FLOW_KNOWN where the flow decided it; q->effects and q->word
@@ -214,6 +224,10 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 				return 0;                                                          \
 			}                                                                          \
 			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
+			if ((q->segment & TUNDISH_SEGMENT_SYN) && q->owner &&                      \
+			    v.live.state == TUNDISH_FLOW_SYN &&                                    \
+			    flow_leaves((__u32)v.live.backend, q->service))                        \
+				step.value.syn.backend = q->owner;                                 \
 			if (q->dry) { /* where it would go, and no more */                         \
 				TRACE(1, flow_hit, v.live.state);                                  \
 				if (!step.value.raw)                                               \

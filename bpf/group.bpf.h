@@ -14,12 +14,18 @@ static __always_inline void count_refusal(struct tundish_steering *s, __u32 reas
 		__sync_fetch_and_add(&s->refused[reason], 1);
 }
 
-/* Which service of this host's listeners a local address and port belong to; 0: none. */
+/* Which service of this host's listeners a local address and port belong to; 0: none.
+ * Of another delivery it is one that has a group: for the backend that is this host. */
 static __always_inline __u32 steered_service(const struct tundish_addr *address, __u16 port)
 {
 	__u64 claim = claim_find(address, port);
+	__u32 service = CLAIM_SERVICE(claim);
+	struct tundish_steering *s;
 
-	return CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS ? CLAIM_SERVICE(claim) : 0;
+	if (CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS || !service)
+		return service;
+	s = bpf_map_lookup_elem(&steering, &service);
+	return s && s->group ? service : 0;
 }
 
 /* ---- whose connections wait ----------------------------------------------------- */

@@ -72,6 +72,23 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 	return q->owner;
 }
 
+/* While a group is empty its next instance is on the way, for a while: a client
+ * that hears nothing tries again. */
+CHECKED_ALONE int awaits_worker(__u32 service)
+{
+	struct tundish_steering *s = bpf_map_lookup_elem(&steering, &service);
+	struct tundish_group *g;
+	__u64 since;
+
+	if (!s || !s->group)
+		return 0;
+	g = bpf_map_lookup_elem(&groups, &s->group);
+	if (!g)
+		return 0;
+	since = READ_ONCE(g->empty_since);
+	return since && (__s64)(bpf_ktime_get_coarse_ns() - since) < (__s64)s->grace;
+}
+
 /*
  * A packet to a service, from choice to way out.
  *
@@ -89,6 +106,7 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 	struct tundish_backend *b;
 	__u32 slot, word, backend;
 	int sampled = 0;
+	verdict_t v;
 
 	row = bpf_map_lookup_elem(&maglev, &service);
 	if (unlikely(!row))
@@ -163,24 +181,11 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 			return unwrap(ctx, link, n->offset, n->is_v6);
 		return VERDICT(XDP_PASS, pass_workers);
 	}
-	return deliver(ctx, n, b, dry);
-}
-
-/* While a group is empty its next instance is on the way, for a while: a client
- * that hears nothing tries again. */
-CHECKED_ALONE int awaits_worker(__u32 service)
-{
-	struct tundish_steering *s = bpf_map_lookup_elem(&steering, &service);
-	struct tundish_group *g;
-	__u64 since;
-
-	if (!s || !s->group)
-		return 0;
-	g = bpf_map_lookup_elem(&groups, &s->group);
-	if (!g)
-		return 0;
-	since = READ_ONCE(g->empty_since);
-	return since && (__s64)(bpf_ktime_get_coarse_ns() - since) < (__s64)s->grace;
+	v = deliver(ctx, n, b, dry);
+	if (unlikely(v == VERDICT(XDP_PASS, pass_local)) && segment == TUNDISH_SEGMENT_SYN &&
+	    awaits_worker(service))
+		return DROP(no_worker);
+	return v;
 }
 
 static __always_inline verdict_t oddity(int forwards, __u32 odd)

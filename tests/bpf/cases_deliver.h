@@ -331,6 +331,20 @@ static inline void case_empty_group(void **state)
 		expect_fresh("it has a worker", build(&in, &s), XDP_PASS, NULL,
 			     C(pass_workers) | C(flow_lookup) | C(flow_new));
 		rig_set_group(K_WORKERS, 0, 0);
+
+		/* Of a service that others serve too: only here, and only a SYN. */
+		s = data_of(v6, port_of(K_LOCAL));
+		s.flags = F_SYN;
+		rig_set_group(K_LOCAL, 1, 1ull << 62);
+		expect_fresh("a SYN to this host's empty group", build(&in, &s), XDP_DROP, NULL,
+			     C(drop_no_worker) | C(flow_lookup) | C(flow_new));
+		s.flags = F_ACK;
+		expect_fresh("data to this host", build(&in, &s), XDP_PASS, NULL, C(pass_local));
+		s.flags = F_SYN;
+		rig_set_group(K_LOCAL, 1, 1);
+		expect_fresh("its time is over, too", build(&in, &s), XDP_PASS, NULL,
+			     C(pass_local) | C(flow_lookup) | C(flow_new));
+		rig_set_group(K_LOCAL, 0, 0);
 	}
 }
 

@@ -344,6 +344,47 @@ static inline void case_owner_changes(void **state)
 	world_reset();
 }
 
+/* A SYN that comes again because its backend went down gets another one; nothing else
+ * does, and not where there is no other. */
+static inline void case_down(void **state)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct conn half = conn_of(v6, 1), old = conn_of(v6, 2), again = conn_of(v6, 3);
+		struct facts f;
+
+		world_reset();
+		opened(&old);
+		opened(&again);
+		segment_of(&again, F_SYN, ISN2, ASKED, "a SYN on a live flow");
+		segment_of(&half, F_SYN, ISN, ASKED | C(flow_new), "half");
+		rig.backends[K_POOL].state = TUNDISH_BACKEND_DOWN;
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "no other"), K_POOL);
+		give_slots(0, true);
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "nobody"), K_POOL);
+		give_slots(K_OTHER, true);
+		assert_int_equal(segment_of(&old, F_ACK, ISN + 1, ASKED, "established"), K_POOL);
+		assert_int_equal(segment_of(&old, F_SYN, ISN, ASKED, "its late SYN"), K_POOL);
+		assert_int_equal(segment_of(&again, F_SYN, ISN2, ASKED, "live"), K_POOL);
+		rig.backends[K_POOL].service = K_DSR;
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "of another row"), K_POOL);
+		rig.backends[K_POOL].service = K_POOL;
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "again"), K_OTHER);
+		f = facts_of(&half, K_OTHER);
+		assert_int_equal(f.state, SYN_);
+		assert_int_equal(f.pending, 1);
+		rig.backends[K_POOL].state = TUNDISH_BACKEND_UP;
+		assert_int_equal(segment_of(&half, F_SYN, ISN, ASKED, "it stays there"), K_OTHER);
+		assert_int_equal(
+			segment_of(&half, F_ACK, ISN + 1, ASKED | C(flow_established), "ACK"),
+			K_OTHER);
+		f = facts_of(&half, K_OTHER);
+		assert_int_equal(f.pending, 0);
+		assert_int_equal(f.total, 1);
+		check_tables("down");
+	}
+	world_reset();
+}
+
 /* One data packet in 64 asks, so that an entry's `seen` keeps up. */
 static inline void case_sampling(void **state)
 {
@@ -412,6 +453,7 @@ static inline void case_random_lives(void **state)
 #define CASES_FLOW                                                                                 \
 	cmocka_unit_test(case_life), cmocka_unit_test(case_short_lives),                           \
 		cmocka_unit_test(case_reopen), cmocka_unit_test(case_owner_changes),               \
-		cmocka_unit_test(case_sampling), cmocka_unit_test(case_random_lives)
+		cmocka_unit_test(case_down), cmocka_unit_test(case_sampling),                      \
+		cmocka_unit_test(case_random_lives)
 
 #endif
