@@ -105,6 +105,7 @@ struct tundish_maglev {
 enum tundish_backend_flag {
 	TUNDISH_BACKEND_RUN_WEIGHT = 1 << 0, /* run_weight is set and file_weight its base */
 	TUNDISH_BACKEND_RUN_STATE = 1 << 1,  /* run_state is set and file_state its base */
+	TUNDISH_BACKEND_UNHEALTHY = 1 << 2,  /* health says down */
 };
 
 struct tundish_backend {

@@ -75,6 +75,85 @@ static void test_one_that_comes_back_has_its_entry_again(void **state)
 	assert_int_equal(b->weight, 100);
 }
 
+/* One that health says is down. */
+static void unhealthy(const char *name, bool down)
+{
+	struct tundish_backend *b = entry(name);
+
+	b->flags =
+		down ? b->flags | TUNDISH_BACKEND_UNHEALTHY : b->flags & ~TUNDISH_BACKEND_UNHEALTHY;
+}
+
+static void test_health(void **state)
+{
+	struct test_config *t = web(3);
+	struct td_state installed;
+	struct td_plan p;
+
+	go(&t->c);
+	unhealthy("web2", true);
+	p = make_plan(&t->c, &installed);
+	assert_int_equal(p.n_steps, 2);
+	assert_string_equal(p.steps[0].why, "state down by health, was up");
+	assert_string_equal(p.steps[1].why, "web2 gets no new connections");
+	td_plan_done(&p);
+	td_state_done(&installed);
+	go(&t->c);
+	assert_int_equal(entry("web2")->state, TUNDISH_BACKEND_DOWN);
+	assert_int_equal(entry("web2")->weight, 0);
+	assert_int_equal(entry("web1")->weight, 100);
+	/* What a command says goes before. */
+	td_override_state(entry("web2"), TUNDISH_BACKEND_DISABLED);
+	go(&t->c);
+	assert_int_equal(entry("web2")->state, TUNDISH_BACKEND_DISABLED);
+	td_override_state(entry("web2"), TUNDISH_BACKEND_UP);
+	go(&t->c);
+	assert_int_equal(entry("web2")->state, TUNDISH_BACKEND_DOWN);
+	unhealthy("web2", false);
+	go(&t->c);
+	assert_int_equal(entry("web2")->state, TUNDISH_BACKEND_UP);
+	assert_int_equal(entry("web2")->weight, 100);
+}
+
+/* Those that are down serve on where nobody else does. */
+static void test_health_of_the_last_ones(void **state)
+{
+	struct test_config *t = web(3);
+	struct td_state installed;
+	struct td_plan p;
+
+	t->backends[0][2].weight = 0;
+	go(&t->c);
+	unhealthy("web1", true);
+	go(&t->c);
+	assert_int_equal(entry("web1")->state, TUNDISH_BACKEND_DOWN);
+	assert_false(td_backend_is_last(entry("web1")));
+	td_override_state(entry("web2"), TUNDISH_BACKEND_DRAIN);
+	p = make_plan(&t->c, &installed);
+	assert_string_equal(p.steps[0].why,
+			    "state up all the same, as no other backend is left, was down");
+	td_plan_done(&p);
+	td_state_done(&installed);
+	go(&t->c);
+	assert_int_equal(entry("web1")->state, TUNDISH_BACKEND_UP);
+	assert_int_equal(entry("web1")->weight, 100);
+	assert_true(td_backend_is_last(entry("web1")));
+	assert_false(td_backend_is_last(entry("web3")));
+	td_override_state(entry("web2"), TUNDISH_BACKEND_UP);
+	go(&t->c);
+	assert_int_equal(entry("web1")->state, TUNDISH_BACKEND_DOWN);
+	/* All of them. */
+	unhealthy("web2", true);
+	go(&t->c);
+	assert_int_equal(entry("web1")->weight, 100);
+	assert_int_equal(entry("web2")->weight, 100);
+	/* One that goes and comes back begins anew. */
+	go(&web(1)->c);
+	go(&t->c);
+	assert_int_equal(entry("web2")->state, TUNDISH_BACKEND_UP);
+	assert_int_equal(entry("web1")->state, TUNDISH_BACKEND_DOWN);
+}
+
 static void test_another_address_is_another_backend(void **state)
 {
 	struct test_config *t = web(2);
@@ -366,6 +445,8 @@ int main(void)
 		cmocka_unit_test_setup(test_a_service_comes_and_goes, setup),
 		cmocka_unit_test_setup(test_steps_come_in_their_order, setup),
 		cmocka_unit_test_setup(test_one_that_comes_back_has_its_entry_again, setup),
+		cmocka_unit_test_setup(test_health, setup),
+		cmocka_unit_test_setup(test_health_of_the_last_ones, setup),
 		cmocka_unit_test_setup(test_another_address_is_another_backend, setup),
 		cmocka_unit_test_setup(test_an_address_under_another_name, setup),
 		cmocka_unit_test_setup(test_weight_changes_need_the_row_alone, setup),

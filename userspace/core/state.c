@@ -111,3 +111,18 @@ uint8_t td_backend_admin_state(const struct tundish_backend *b)
 {
 	return b->flags & TUNDISH_BACKEND_RUN_STATE ? b->run_state : b->file_state;
 }
+
+uint8_t td_backend_state_wanted(const struct tundish_backend *b)
+{
+	uint8_t state = td_backend_admin_state(b);
+
+	return state == TUNDISH_BACKEND_UP && b->flags & TUNDISH_BACKEND_UNHEALTHY
+		       ? TUNDISH_BACKEND_DOWN
+		       : state;
+}
+
+bool td_backend_is_last(const struct tundish_backend *b)
+{
+	return b->state == TUNDISH_BACKEND_UP && td_backend_weight(b) &&
+	       td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN;
+}

@@ -63,5 +63,10 @@ int td_vip_state_compare(const void *a, const void *b);
 /* What is in force: the run-time setting where there is one, else the file's. */
 uint16_t td_backend_weight(const struct tundish_backend *b);
 uint8_t td_backend_admin_state(const struct tundish_backend *b);
+/* What it shall be if others take its place: `down` where health says so and nobody
+ * has told it to be anything but up. */
+uint8_t td_backend_state_wanted(const struct tundish_backend *b);
+/* Whether it takes new connections although health says down, for want of others. */
+bool td_backend_is_last(const struct tundish_backend *b);
 
 #endif

@@ -6,6 +6,9 @@
  * another address it is another backend, and the former one stays, in state
  * GONE, until its flows have ended. One that comes back before that takes up
  * its entry again. Ids are never given while an entry stands.
+ *
+ * One that health says is down gets no new connections as long as another backend
+ * of its service takes them; to send them nowhere would help nobody.
  */
 #include "core/target.h"
 
@@ -184,7 +187,6 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 {
 	struct tundish_backend *b = &t->b.value;
 	bool fresh = b->state == TUNDISH_BACKEND_FREE, back = b->state == TUNDISH_BACKEND_GONE;
-	uint8_t state;
 
 	t->wanted = true;
 	if (fresh) {
@@ -207,13 +209,23 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		if (!t->why[0])
 			snprintf(t->why, sizeof(t->why), "another delivery in the file");
 	}
-	state = td_backend_admin_state(b);
+}
+
+/* @others: its service has a backend that takes new connections */
+static void settle_state(struct td_target_backend *t, bool others)
+{
+	struct tundish_backend *b = &t->b.value;
+	uint8_t state = td_backend_state_wanted(b);
+	const char *by = b->flags & TUNDISH_BACKEND_RUN_STATE ? " by command" : "";
+
+	if (state == TUNDISH_BACKEND_DOWN) {
+		by = others ? " by health" : " all the same, as no other backend is left";
+		state = others ? state : TUNDISH_BACKEND_UP;
+	}
 	if (b->state != state) {
 		if (!t->why[0])
 			snprintf(t->why, sizeof(t->why), "state %s%s, was %s",
-				 td_backend_state_name(state),
-				 b->flags & TUNDISH_BACKEND_RUN_STATE ? " by command" : "",
-				 td_backend_state_name(b->state));
+				 td_backend_state_name(state), by, td_backend_state_name(b->state));
 		b->state = state;
 		t->change = TD_CHANGE_PUT;
 	}
@@ -222,6 +234,26 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 	 * must not be that backend any more by then. */
 	if (t->change == TD_CHANGE_PUT && state == TUNDISH_BACKEND_DISABLED && t->installed_weight)
 		t->change = TD_CHANGE_PUT_AFTER_ROW;
+}
+
+static int settle_states(struct td_target *t)
+{
+	_cleanup_free_ bool *takes = calloc(TUNDISH_SERVICES_MAX, sizeof(*takes));
+
+	if (!takes)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n_backends; i++) {
+		const struct tundish_backend *b = &t->backends[i].b.value;
+
+		if (t->backends[i].wanted && b->service < TUNDISH_SERVICES_MAX &&
+		    td_backend_state_wanted(b) == TUNDISH_BACKEND_UP && td_backend_weight(b))
+			takes[b->service] = true;
+	}
+	for (size_t i = 0; i < t->n_backends; i++)
+		if (t->backends[i].wanted)
+			settle_state(&t->backends[i],
+				     takes[t->backends[i].b.value.service % TUNDISH_SERVICES_MAX]);
+	return 0;
 }
 
 static void let_go(struct td_target_backend *t, bool service_wanted)
@@ -384,6 +416,9 @@ int td_target_backends(struct td_target *t, const struct td_state *installed,
 		if (r < 0)
 			return r;
 	}
+	r = settle_states(t);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < t->n_backends; i++) {
 		struct td_target_backend *b = &t->backends[i];
 		struct td_target_service *s = service_of(t, b->b.value.service);
