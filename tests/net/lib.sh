@@ -520,10 +520,11 @@ counter() { # NAME, of /metrics or the map: the data path's own count
 # $BUILD/bench/server (workers NAME0, NAME1, ...), clients $BUILD/bench/connections.
 LISTEN='[::]:8080'
 
-# group_host: the client, with seventeen addresses, and the edge; no backends.
+# group_host [BACKEND...]: the client, with seventeen addresses, and the edge; no backends
+# unless they are named.
 group_host() {
 	local i
-	BACKENDS=
+	BACKENDS=$*
 	one_nic
 	for i in {0..15}; do
 		add_address client eth0 10.0.0.$((151 + i))/24
@@ -544,6 +545,51 @@ app_config() {
 		    workers: {listen: "$LISTEN"${1:+, $1}}
 		${2-}
 	YAML
+}
+
+# several_host: the edge is one of two backends, beside b1 with its nginx. Then
+# several_config DELIVERY FAMILY [KEYS of workers]: `app` with `here` and `b1`.
+several_host() {
+	group_host b1
+	vips_on_lo b1
+	web b1
+	backend_daemons
+}
+several_config() {
+	local here=10.0.0.1 b1=10.0.0.11
+	[ "$2" = 4 ] || here=fd00:0::1 b1=fd00:0::11
+	config edge <<-YAML
+		interfaces: [{name: eth0, attach: native}]
+		services:
+		  - name: app
+		    vips: [$VIP, "$VIP6"]
+		    ports: [80]
+		    delivery: $1
+		    backends: [{name: here, address: "${HERE:-$here}"}, {name: b1, address: "$b1"}]
+		    workers: {listen: "$LISTEN", restart_grace: 1s${3:+, $3}}
+	YAML
+}
+# of FIELD [BACKEND]: of the present one, where a former one of the name still has connections.
+of() {
+	t --json backend list app |
+		jq -r --arg b "${2:-here}" ".[] | select(.name == \$b and (.leaving | not)) | .$1"
+}
+backend_is() { [ "$(of state)/$(of health)" = "$1" ]; } # STATE/HEALTH
+attention() { t --json status | jq -r '.attention[] | "\(.what): \(.why)"'; }
+# becomes STATE/HEALTH: `here` does, and the metric and `status` say the same.
+becomes() {
+	local up=0
+	check "$TAG: here becomes $1" eventually 15 backend_is "$1"
+	[ "${1#*/}" = down ] || up=1
+	is "$TAG: so says the metric" "$(in_ns edge curl -s http://127.0.0.1:9799/metrics |
+		sed -n 's/^tundish_backend_up{service="app",backend="here"} //p')" $up
+}
+# all_go PATTERN: forty new connections on each VIP, all to servers of this name.
+all_go() { # NAME PATTERN
+	local address
+	for address in $VIP $VIP6; do
+		is "$TAG: $address: $1" "$(get "$address" 40 | grep -cE "$2")" 40
+	done
 }
 
 # serve NAME [ARGUMENTS]: a server on the edge; returns when all its workers listen.

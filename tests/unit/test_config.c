@@ -246,7 +246,10 @@ static void test_workers(void **state)
 		" delivery: workers, workers: {listen: ['0.0.0.0:81', '[::]:80', '0.0.0.0:80']}}\n"
 		"- {name: b, vips: [192.0.2.9], ports: 80, delivery: workers, workers:"
 		" {listen: '10.0.0.1:9', steering: hash, share: 37%, refuse: reset, stall: 1500ms,"
-		" restart_grace: 250ms, size: 3, accept_times: all}}\n");
+		" restart_grace: 250ms, size: 3, accept_times: all}}\n"
+		"- {name: c, vips: [192.0.2.10], ports: 80, delivery: ipip, workers: {listen:"
+		" '[::]:81', restart_grace: 1s}, backends: [{name: x, address: 10.0.0.1},"
+		" {name: y, address: 10.0.0.2}]}\n");
 	static const char *const order[] = {"[::]:80", "0.0.0.0:80", "0.0.0.0:81"};
 	const struct td_workers_conf *w = &c->services[0].workers;
 	const struct td_vip_conf *v = c->services[0].vips;
@@ -275,6 +278,12 @@ static void test_workers(void **state)
 	assert_int_equal(w->restart_grace_ms, 250);
 	assert_int_equal(w->size, 3);
 	assert_int_equal(w->accept_times, TUNDISH_ACCEPT_TIMES_ALL);
+
+	/* Beside other hosts. */
+	w = &c->services[2].workers;
+	assert_int_equal(w->n_listen, 1);
+	assert_int_equal(w->restart_grace_ms, 1000);
+	assert_int_equal(c->services[2].n_backends, 2);
 	all = print(c);
 	assert_non_null(strstr(all, "vips: [198.51.100.0/24, \"2001:db8::/64\", 192.0.2.1]\n"));
 	assert_non_null(strstr(all,

@@ -83,6 +83,21 @@ static void test_made(void **state)
 	free(groups);
 	td_config_free(c);
 
+	/* Of another delivery: for the backend that is this host, in front of one group
+	 * with those that have no other. */
+	c = config(
+		SERVICE("a", "1", "listen: '[::]:8080'") "- {name: b, vips: 192.0.2.2, ports: 2,"
+							 " delivery: dsr, backends: [{name: x,"
+							 " address: 10.0.0.1}], workers: {listen:"
+							 " '[::]:8080'}}\n");
+	assert_int_equal(td_groups_make(c, &groups, &n, &e), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(groups[0].services, 2);
+	assert_int_equal(td_group_of(groups, n, &c->services[1]), 0);
+	free(groups);
+	groups = NULL;
+	td_config_free(c);
+
 	c = config("- {name: b, vips: 192.0.2.1, ports: 2, delivery: workers}\n");
 	assert_int_equal(td_groups_make(c, &groups, &n, &e), 0);
 	assert_null(groups);

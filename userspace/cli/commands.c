@@ -44,6 +44,7 @@ static const struct cli_column backend_columns[] = {
 	{"TOTAL", "connections_total", CLI_COUNT, NULL},
 	{"PACKETS", "packets", CLI_COUNT, NULL},
 	{"BYTES", "bytes", CLI_BYTES, NULL},
+	{"REASON", "reason", CLI_TEXT, NULL},
 	{0},
 };
 

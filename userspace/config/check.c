@@ -171,15 +171,16 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 				"out, or choose delivery dsr or ipip");
 		return td_check_workers(d, s, workers);
 	}
-	if (workers && !td_node_is_null(workers))
-		return td_document_fail(d, workers,
-					"delivery %s has no workers; leave \"workers\" "
-					"out, or choose delivery workers",
-					name);
 	if (!s->n_backends)
 		return td_document_fail(d, delivery,
 					"delivery %s needs backends; give at least one", name);
-	return check_prefixes(d, s, name);
+	if (workers && !td_node_is_null(workers) && !s->workers.n_listen)
+		return td_document_fail(d, workers,
+					"with delivery %s \"workers\" are those of the backend "
+					"that is this host; add \"listen\", such as "
+					"\"[::]:8080\", or leave \"workers\" out",
+					name);
+	return check_prefixes(d, s, name) ?: td_check_workers(d, s, workers);
 }
 
 static int check_service(struct td_document *d, const struct td_service_conf *s, size_t number)

@@ -136,7 +136,7 @@ const struct td_row td_schema[] = {
 	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
 	 .help = "servers of a dsr or ipip service"},
 	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, FIELD(td_service_conf, workers),
-	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners of a workers service"},
+	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners on this host"},
 	{TD_SCOPE_SERVICE, "sources", TD_TYPE_LATER, .help = "source addresses of fullnat"},
 	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
 

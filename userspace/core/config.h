@@ -56,8 +56,8 @@ struct td_listen_conf {
 	struct td_place at;
 };
 
-/* `workers:` of a service with delivery workers. Services with the same list
- * (in any order) stand in front of one group. */
+/* `workers:` of a service with delivery workers, or of another one of whose backends
+ * is this host. Services with the same list (in any order) stand in front of one group. */
 struct td_workers_conf {
 	struct td_listen_conf *listen; /* ascending by (address, port); none: the listeners are
 					* on the VIP's own address and port, and not steered */

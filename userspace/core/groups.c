@@ -39,8 +39,7 @@ static bool overlap(const struct td_group_want *g, const struct td_workers_conf 
 
 static bool has_group(const struct td_service_conf *s)
 {
-	return s->delivery == TUNDISH_DELIVERY_WORKERS && s->workers.n_listen &&
-	       s->workers.n_listen <= TUNDISH_GROUP_LISTENS;
+	return s->workers.n_listen && s->workers.n_listen <= TUNDISH_GROUP_LISTENS;
 }
 
 uint32_t td_group_of(const struct td_group_want *groups, size_t n,

@@ -39,7 +39,7 @@ int td_groups_make(const struct td_config *config, struct td_group_want **ret, s
 		   struct td_error *error);
 
 /* The index in `groups` of the one that the service stands in front of, or
- * TD_GROUP_NONE: another delivery, or listeners on the VIPs themselves. */
+ * TD_GROUP_NONE: no `workers`, or listeners on the VIPs themselves. */
 uint32_t td_group_of(const struct td_group_want *groups, size_t n,
 		     const struct td_service_conf *service);
 

@@ -26,6 +26,18 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 		snprintf(what, sizeof(what), "backend %.63s/%.63s", td_service_name(s, b->service),
 			 b->name);
 		td_address_print(&b->address, text);
+		if (td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN) {
+			const char *reason;
+
+			td_backend_health(d, s->backends[i].id, &reason);
+			snprintf(why, sizeof(why), "%s: %s", reason ?: "unknown",
+				 td_backend_is_last(b)
+					 ? "no other backend is left, so new connections still go "
+					   "to it"
+					 : "new connections go to the other backends");
+			add(list, what, why,
+			    "start its server, or make room for it; it comes back by itself");
+		}
 		if (m->resolved < 0) {
 			snprintf(why, sizeof(why), "no next hop for %s: %s%s", text, m->trouble,
 				 b->nexthop && m->resolved != -ENETUNREACH
@@ -74,6 +86,17 @@ static void services(const struct td_state *s, json_t *list)
 	}
 }
 
+static bool has_local(const struct td_daemon *d, const struct td_state *s, uint32_t service)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < s->n_backends && !has; i++)
+		has = s->backends[i].value.service == service &&
+		      s->backends[i].value.state != TUNDISH_BACKEND_GONE &&
+		      td_nexthop_is_local(d, s->backends[i].id);
+	return has;
+}
+
 static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 {
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
@@ -99,9 +122,18 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 			stalled += td_worker_stalled(w, &steering[v->id]);
 		}
 		snprintf(what, sizeof(what), "service %.63s", v->value.name);
-		if (!alive) {
-			snprintf(why, sizeof(why),
-				 "nothing listens on %.63s: new connections are refused", g->name);
+		if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
+			add(list, what,
+			    "it has workers, but none of its backends is this host: they get no "
+			    "connections",
+			    "give a backend one of this host's addresses, or take workers out");
+		else if (!alive) {
+			snprintf(why, sizeof(why), "nothing listens on %.63s: new connections %s",
+				 g->name,
+				 v->value.delivery == TUNDISH_DELIVERY_WORKERS
+					 ? "are refused"
+					 : "to this host wait, and after restart_grace go to the "
+					   "other backends");
 			add(list, what, why,
 			    "start its server there, or see `ss -ltnp` for where it listens");
 		}

@@ -246,7 +246,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	r = td_net_open(&d->net, error);
 	if (r < 0)
 		return r;
-	if (td_nexthops_open(d) < 0 || td_sweeper_open(d) < 0)
+	if (td_nexthops_open(d) < 0 || td_health_open(d) < 0 || td_sweeper_open(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	return 0;
 }
@@ -264,6 +264,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->attachments);
 	free(d->endpoints);
 	free(d->memory);
+	free(d->group_memory);
 	free(d->hops);
 	free(d->samples);
 	free(d->events);

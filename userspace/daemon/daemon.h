@@ -10,6 +10,7 @@
  *   apply.c       the steps of a plan, carried out
  *   groups.c      worker groups: into the maps, and who comes and goes
  *   workers.c     workers as JSON, and the commands on them
+ *   health.c      verdicts on backends, brought into force
  *   nexthop.c     where backends are, kept fresh
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
@@ -25,6 +26,7 @@
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
+#include "core/health.h"
 #include "core/plan.h"
 #include "core/sweep.h"
 #include "kernel/kernel.h"
@@ -55,6 +57,15 @@ struct td_backend_memory {
 	int resolved; /* 0, or the negative errno of the last look-up */
 	bool via_gateway, no_source;
 	char trouble[128]; /* what that look-up said */
+	struct td_health health;
+	bool told_last; /* that it goes on though health says down */
+};
+
+/* What it knows of one service's group, as the health of a backend that is this host. */
+struct td_group_memory {
+	uint32_t group; /* that `health` is about */
+	uint64_t grace_ns;
+	struct td_group_health health;
 };
 
 struct td_sample {
@@ -101,6 +112,11 @@ struct td_daemon {
 	struct td_hop *hops;		  /* [hops_max] */
 	uint32_t hops_max, n_unresolved;
 	bool ready;
+
+	struct td_group_memory *group_memory; /* [services_max] */
+	bool health_on;			      /* some service's backends are looked at */
+	bool health_clear;		      /* none was, when it was looked last */
+	bool health_stale;		      /* the plan has yet to follow */
 
 	struct td_sweep *sweep;
 	uint32_t sweep_done, sweep_ticks; /* slices of this pass, and timer ticks */
@@ -184,12 +200,26 @@ void td_groups_close(struct td_daemon *d);
 /* "w3": the fourth index of its group. */
 void td_worker_name(const struct td_daemon *d, uint32_t index, char *buffer, size_t size);
 
+/* ---- health.c ------------------------------------------------------------------- */
+/* An empty group of a service with other backends resets nobody until the daemon has
+ * surely sent the next SYN there: beyond restart_grace for so long. */
+#define TD_HEALTH_SLACK_MS 5000u
+int td_health_open(struct td_daemon *d);
+/* "none", "up" or "down"; *ret_reason is why it is down, else NULL. */
+const char *td_backend_health(const struct td_daemon *d, uint32_t backend, const char **ret_reason);
+/* The service has a group. */
+void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_service_conf *c);
+/* Once a second: asks all, and brings into force what has changed. */
+void td_health_look(struct td_daemon *d);
+
 /* ---- nexthop.c ------------------------------------------------------------------ */
 int td_nexthops_open(struct td_daemon *d);
 /* Looks one backend up and stores what is found. Returns 0, or why not. */
 int td_nexthop_refresh(struct td_daemon *d, uint32_t backend);
 void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only);
 void td_nexthop_forget(struct td_daemon *d, uint32_t backend);
+/* Whether the backend is this host. */
+bool td_nexthop_is_local(const struct td_daemon *d, uint32_t backend);
 void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms);
 
 /* ---- addresses.c ---------------------------------------------------------------- */

@@ -155,6 +155,11 @@ static void put_steering(struct td_daemon *d, uint32_t service, const struct td_
 	struct tundish_steering *s = &td_kernel_steering(d->kernel)[service];
 
 	if (group) {
+		uint64_t grace = c->workers.restart_grace_ms;
+
+		if (c->delivery != TUNDISH_DELIVERY_WORKERS)
+			grace += TD_HEALTH_SLACK_MS;
+		td_health_configure(d, service, c);
 		__atomic_store_n(&s->method, c->workers.steering, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->refuse, c->workers.refuse, __ATOMIC_RELAXED);
 		__atomic_store_n(&s->share, c->workers.share, __ATOMIC_RELAXED);
@@ -163,8 +168,7 @@ static void put_steering(struct td_daemon *d, uint32_t service, const struct td_
 				 d->accepts_trouble[0] ? TUNDISH_ACCEPT_TIMES_ADDRESS
 						       : c->workers.accept_times,
 				 __ATOMIC_RELAXED);
-		__atomic_store_n(&s->grace, c->workers.restart_grace_ms * TD_NS_PER_MS,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&s->grace, grace * TD_NS_PER_MS, __ATOMIC_RELAXED);
 	}
 	if (s->group == group)
 		return;
@@ -243,6 +247,7 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 	r = read_installed(d, &in);
 	if (r < 0)
 		return td_fail(error, -r, "cannot read the map listens: %s", strerror(-r));
+	d->health_on = false;
 	/* Services first leave their group, then groups go, then new ones come. */
 	for (uint32_t id = 1; id < s->services_max; id++) {
 		const struct td_service_state *v = td_state_service_by_id(target, id);
@@ -480,9 +485,13 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 
 	sd_event_source_set_time(source, usec + TICK_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-	if (!d->kernel || !d->groups_on)
+	if (!d->kernel)
 		return 0;
-	bury(d);
+	if (d->groups_on)
+		bury(d);
+	td_health_look(d);
+	if (!d->groups_on)
+		return 0;
 	if (d->shadowed[0] && td_now_ns() - d->shadowed_ns > 2 * SHADOW_NS)
 		d->shadowed[0] = '\0', d->shadowed_cookie = 0;
 	else if (d->shadowed[0] && td_now_ns() - d->shadowed_ns > SHADOW_NS)

@@ -63,7 +63,8 @@ static size_t collect(struct td_daemon *d, const struct td_state *s, struct seri
 			.service = td_service_name(s, b->service),
 			.backend = b->name,
 			.value = {b->connections_total, b->connections_active, t.packets, t.bytes,
-				  b->state == TUNDISH_BACKEND_UP},
+				  b->state == TUNDISH_BACKEND_UP &&
+					  !(b->flags & TUNDISH_BACKEND_UNHEALTHY)},
 			.listed = b->delivery != TUNDISH_DELIVERY_WORKERS &&
 				  b->state != TUNDISH_BACKEND_GONE,
 		};
@@ -97,7 +98,8 @@ static void print_targets(FILE *out, const struct series *series, size_t n)
 		[PACKETS] = {"tundish_packets_total", "counter", "Packets from clients."},
 		[BYTES] = {"tundish_bytes_total", "counter",
 			   "Bytes from clients, from the IP header on."},
-		[UP] = {"tundish_backend_up", "gauge", "1 where the backend's state is up."},
+		[UP] = {"tundish_backend_up", "gauge",
+			"1 where the backend's state is up and health does not say down."},
 	};
 
 	for (size_t m = 0; m <= UP; m++) {

@@ -69,6 +69,14 @@ void td_nexthop_forget(struct td_daemon *d, uint32_t backend)
 	d->cares_stale = true;
 }
 
+bool td_nexthop_is_local(const struct td_daemon *d, uint32_t backend)
+{
+	uint32_t index = td_kernel_backends(d->kernel)[backend].nexthop;
+
+	return index && index < d->hops_max && d->hops[index].written &&
+	       d->hops[index].value.flags & TUNDISH_NEXTHOP_LOCAL;
+}
+
 /* An entry with this value, or a free one that gets it; 0 where there is none. */
 static uint32_t entry_with(struct td_daemon *d, const struct tundish_nexthop *value)
 {

@@ -192,6 +192,7 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 			    const struct td_backend_state *v)
 {
 	const struct tundish_backend *b = &v->value;
+	const char *reason, *health = td_backend_health(d, v->id, &reason);
 	bool gone = b->state == TUNDISH_BACKEND_GONE;
 	char text[TD_ADDRESS_TEXT];
 	struct tundish_traffic t;
@@ -202,12 +203,14 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 		      td_service_name(s, b->service), "name", b->name, "address",
 		      td_address_print(&b->address, text), "weight",
 		      gone ? 0 : td_backend_weight(b), "state",
-		      gone ? "drain" : td_backend_state_name(b->state), "health", "none",
+		      gone ? "drain" : td_backend_state_name(b->state), "health", health,
 		      "connections_active", (json_int_t)b->connections_active, "connections_total",
 		      (json_int_t)b->connections_total, "packets", (json_int_t)t.packets, "bytes",
 		      (json_int_t)t.bytes);
 	if (gone)
 		json_object_set_new(o, "leaving", json_true());
+	if (reason)
+		json_object_set_new(o, "reason", json_string(reason));
 	if (b->flags & TUNDISH_BACKEND_RUN_WEIGHT)
 		json_object_set_new(o, "file_weight", json_integer(b->file_weight));
 	if (b->flags & TUNDISH_BACKEND_RUN_STATE)

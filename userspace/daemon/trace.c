@@ -227,7 +227,10 @@ static void answer(struct td_daemon *d, const struct td_state *s, const struct t
 			json_array_append_new(path, json_string(line));
 	}
 	explain(s, t, target ?: "no backend", line, sizeof(line));
-	if (b && b->value.delivery == TUNDISH_DELIVERY_WORKERS && t->action == XDP_PASS) {
+	/* To this host's listeners, as the only backend or as one of several. */
+	if (b && t->action == XDP_PASS &&
+	    (t->counter == TUNDISH_COUNTER_pass_workers ||
+	     t->counter == TUNDISH_COUNTER_pass_local)) {
 		struct tundish_steering *st = &td_kernel_steering(d->kernel)[t->service];
 		const char *worker =
 			st->group ? worker_of(d, from, to, name, sizeof(name), line, sizeof(line))
