@@ -158,7 +158,7 @@ end_server s$i
 # ---- how even --------------------------------------------------------------------------------
 for n in 1 2 4 16 64; do
 	PRIORITY=$REAL_TIME serve s --workers $n # equal, whatever else runs here
-	PRIORITY=$REAL_TIME flood $VIP 5000 20000
+	PRIORITY=$REAL_TIME flood $VIP 8000 100000
 	uneven=$(echo "$RESULT" | jq "(.answered / $n) as \$even | [.tally[] | (. / \$even - 1) * 100 | fabs] | max * 100 | round / 100")
 	row "workers_uneven_of_$n" "$uneven" % '' '' 'at most 5' "$(at_most "$uneven" 5)"
 	end_server s
