@@ -161,6 +161,9 @@ void cli_target_query(struct cli_target *t, const char *key, const char *value);
  */
 int cli_send(const char *control, const struct cli_target *target, const char *body,
 	     struct cli_answer *ret, struct td_error *error);
+/* The same, for a daemon that need not answer: one that is silent for so long is none. */
+int cli_send_within(const char *control, const struct cli_target *target, const char *body,
+		    long silence_s, struct cli_answer *ret, struct td_error *error);
 
 /* cli_send, and what went wrong is told on stderr. Returns enum cli_exit. */
 int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
@@ -219,6 +222,7 @@ int cli_run_worker_state(const struct cli *c); /* drain, enable */
 int cli_run_worker_adopt(const struct cli *c);
 int cli_run_exec(const struct cli *c);
 int cli_run_trace(const struct cli *c);
+int cli_run_doctor(const struct cli *c);
 int cli_run_config_change(const struct cli *c); /* check, diff, apply */
 int cli_run_config_show(const struct cli *c);
 int cli_run_events(const struct cli *c);

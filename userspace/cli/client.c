@@ -101,6 +101,12 @@ static int tell_transport(const char *control, CURLcode code, long os_errno, con
 int cli_send(const char *control, const struct cli_target *target, const char *body,
 	     struct cli_answer *ret, struct td_error *error)
 {
+	return cli_send_within(control, target, body, SILENCE_S, ret, error);
+}
+
+int cli_send_within(const char *control, const struct cli_target *target, const char *body,
+		    long silence_s, struct cli_answer *ret, struct td_error *error)
+{
 	char url[sizeof(target->text) + 32], detail[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers = NULL;
 	struct cli_buffer answer = {0};
@@ -124,7 +130,7 @@ int cli_send(const char *control, const struct cli_target *target, const char *b
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, silence_s);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);

@@ -210,7 +210,12 @@ static const struct cli_verb trace_verbs[] = {
 };
 
 static const struct cli_verb doctor_verbs[] = {
-	{.help = "every queue and limit between NIC and accept(), and what to change"},
+	{.options = {{"interval", "SECONDS", "between the two looks; 0: one. Default is 1"},
+		     {"connections", "N", "for how many there shall be room"},
+		     {"sysctl", NULL,
+		      "print a file for sysctl.d instead, for so many. Default is 100000"}},
+	 .help = "every queue and limit between NIC and accept(), and what to change",
+	 .run = cli_run_doctor},
 };
 
 static const struct cli_verb config_verbs[] = {
