@@ -736,3 +736,46 @@ renewed() {
 		[[ " $now " != *" $child "* ]] || return 1
 	done
 }
+
+# ---- doctor ---------------------------------------------------------------------------------
+# doctor [ARGUMENTS]: looks at the edge; sets DOCTOR (the rows) and DOCTOR_EXIT.
+doctor() {
+	DOCTOR=$(t --json doctor "$@" 2>"$T/doctor.log")
+	DOCTOR_EXIT=$?
+	echo "$DOCTOR" | jq -r '.[] | select(.verdict != "ok") | "\(.verdict) \(.id) \(.value)/\(.limit): \(.sentence)"' >>"$T/doctor.log"
+}
+# doctor_row ID FIELD: of the worst row with that id.
+doctor_row() {
+	echo "$DOCTOR" | jq -r "[.[] | select(.id == \"$1\")] |
+		max_by(.verdict as \$v | [\"ok\", \"note\", \"warn\", \"bad\"] | index(\$v)) | .$2"
+}
+# doctor_says NAME ID VERDICT SETTING SENTENCE: the row is so, its texts match the patterns, and
+# the exit status tells of it.
+doctor_says() {
+	local verdict setting sentence
+	verdict=$(doctor_row "$2" verdict) setting=$(doctor_row "$2" setting) sentence=$(doctor_row "$2" sentence)
+	if [ "$verdict $DOCTOR_EXIT" = "$3 5" ] && [[ $setting =~ $4 ]] && [[ $sentence =~ $5 ]]; then
+		ok "$1"
+	else
+		not_ok "$1 (exit $DOCTOR_EXIT, $2 is $verdict: \"$sentence\", change \"$setting\")"
+	fi
+}
+# Rows that concern the whole machine, where other tests may be at work.
+HOST_ROWS='["softnet_backlog", "tcp_mem", "orphans", "host_files", "capacity"]'
+# doctor_quiet NAME: nothing is wrong in this network namespace, and the exit status says so
+# unless something is wrong with the machine.
+doctor_quiet() {
+	local wrong host
+	wrong=$(echo "$DOCTOR" | jq -c "[.[] | select(.wrong) | .id] - $HOST_ROWS")
+	host=$(echo "$DOCTOR" | jq '[.[] | select(.wrong)] | length')
+	if [ "$wrong" = '[]' ] && [ "$DOCTOR_EXIT" = "$([ "$host" = 0 ] && echo 0 || echo 5)" ]; then
+		ok "$1"
+	else
+		not_ok "$1 (exit $DOCTOR_EXIT, wrong: $wrong; $(echo "$DOCTOR" | jq -c '[.[] | select(.wrong) | .sentence]'))"
+	fi
+}
+# doctor_host: the edge with the default range of source ports, and the client.
+doctor_host() {
+	group_host
+	in_ns edge sysctl -qw net.ipv4.ip_local_port_range='32768 60999' net.core.somaxconn=4096
+}

@@ -58,7 +58,7 @@ void td_row_past(struct td_row *row, int64_t of, const char *what);
 int64_t td_doubled(int64_t value, int64_t least, int64_t most);
 
 /* A listener in the range that probably asked for port 0: RPC services do (the kernel's own
- * have no program), and what is on loopback mostly. */
+ * have no program), tundishd for its sink, and what is on loopback mostly. */
 bool td_listens_anywhere(const struct td_listen *x);
 
 /* checks_in.c */

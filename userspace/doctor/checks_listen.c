@@ -87,6 +87,11 @@ static void set_backlog(const struct td_look *l, const struct td_listen *x, stru
 		td_row_set(row, "%s", own);
 }
 
+static bool is_full(const struct td_listen *x)
+{
+	return x && x->queue > x->limit;
+}
+
 /* ---- SYN queues -------------------------------------------------------------------- */
 
 /* Listeners of one address and port share their half-open ones. */
@@ -122,6 +127,22 @@ static const struct td_listen *fullest_syn(const struct td_facts *f, int64_t *re
 	return found;
 }
 
+/* Of the listeners of an address and port; in one look only it may be chance. */
+static bool syn_full(const struct td_facts *f, const struct td_listen *of)
+{
+	int64_t half_open = 0, limit = 0;
+
+	for (size_t i = 0; i < f->n_listeners; i++) {
+		const struct td_listen *x = &f->listeners[i];
+
+		if (x->port != of->port || !tundish_addr_equal(&x->address, &of->address))
+			continue;
+		half_open += x->half_open;
+		limit += x->limit;
+	}
+	return limit > 0 && half_open >= limit;
+}
+
 void td_check_syn_queue(struct td_look *l)
 {
 	bool seen = !(l->now->unseen & TD_UNSEEN_HALF_OPEN), cookies = TD_SYSCTL(l, SYNCOOKIES) > 0;
@@ -141,15 +162,15 @@ void td_check_syn_queue(struct td_look *l)
 	row->value = x ? x->half_open : seen ? 0 : -1;
 	row->limit = x ? limit : -1;
 	td_row_counter(l, row, TD_COUNTER_REQUEST_QUEUE_DROPS);
-	if (x && limit > 0 && x->half_open >= limit)
+	if (x && syn_full(l->now, x) && (!l->was || syn_full(l->was, x)))
 		td_row_say(
-			row, TD_VERDICT_BAD,
-			"the SYN queue of %s, %s, is full: %s; a flood, or clients that cannot hear our "
-			"answers",
-			at, program(x, who, sizeof(who)),
+			row, TD_VERDICT_BAD, "the SYN queue of %s, %s, is full: %s; %s", at,
+			program(x, who, sizeof(who)),
 			cookies ? "SYN cookies answer what does not fit, without window scaling and "
 				  "SACK for clients without timestamps"
-				: "SYNs are dropped, as SYN cookies are off");
+				: "SYNs are dropped, as SYN cookies are off",
+			is_full(x) ? "handshakes cannot end, as its accept queue is full"
+				   : "a flood, or clients that cannot hear our answers");
 	else if (td_row_hurts(row))
 		td_row_say(row, TD_VERDICT_BAD,
 			   "SYNs are dropped: a SYN queue is full and SYN cookies are off");
@@ -252,11 +273,6 @@ void td_check_syn_backlog(struct td_look *l)
 }
 
 /* ---- accept queues ------------------------------------------------------------------- */
-
-static bool is_full(const struct td_listen *x)
-{
-	return x && x->queue > x->limit;
-}
 
 /* A queue of few places is over 80% with the first that waits. */
 static bool is_near(const struct td_listen *x)

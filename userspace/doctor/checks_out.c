@@ -136,7 +136,7 @@ bool td_listens_anywhere(const struct td_listen *x)
 	if (tundish_addr_is_v4(&x->address) ? (TUNDISH_BE32(x->address.word[3]) >> 24) == 127
 					    : tundish_addr_equal(&x->address, &one))
 		return true;
-	return !x->pid || strncmp(x->command, "rpc", 3) == 0;
+	return !x->pid || strncmp(x->command, "rpc", 3) == 0 || strcmp(x->command, "tundishd") == 0;
 }
 
 void td_check_overlap(struct td_look *l)

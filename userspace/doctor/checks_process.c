@@ -154,7 +154,8 @@ void td_check_receive_buffers(struct td_look *l)
 	td_row_drops(l, row, now, was);
 	if (td_row_hurts(row)) {
 		td_row_say(
-			row, TD_VERDICT_WARN,
+			row,
+			row->drops_now < BUFFER_DROPS_LEAST ? TD_VERDICT_NOTE : TD_VERDICT_WARN,
 			"%.0f packets/s of open connections are thrown away: their sockets' buffers are "
 			"full, because programs read too slowly or the buffers are small",
 			row->drops_now);

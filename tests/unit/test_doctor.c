@@ -1,0 +1,992 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Verdicts from facts, on both sides of each threshold; facts from recorded files, of any
+ * content; the file for sysctl.d: that it parses, says the same when it has been applied,
+ * and never asks for less for more connections.
+ */
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include <ftw.h>
+#include <linux/if_link.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "doctor/doctor.h"
+
+/* A host on which all is well, in two looks a second apart. */
+struct look {
+	struct td_facts f;
+	struct td_cpu cpu[2];
+	struct td_nic nic[2];
+	struct td_listen listen[2];
+	struct td_process process[2];
+};
+static struct look was, now;
+static struct td_report report;
+
+static void fill(struct look *l, uint64_t at_ns)
+{
+	static const struct {
+		enum td_sysctl s;
+		int64_t value;
+	} sysctls[] = {
+		{TD_SYSCTL_SOMAXCONN, 4096},
+		{TD_SYSCTL_NETDEV_MAX_BACKLOG, 1000},
+		{TD_SYSCTL_NETDEV_BUDGET, 300},
+		{TD_SYSCTL_NETDEV_BUDGET_USECS, 8000},
+		{TD_SYSCTL_SYNCOOKIES, 1},
+		{TD_SYSCTL_MAX_SYN_BACKLOG, 1024},
+		{TD_SYSCTL_ABORT_ON_OVERFLOW, 0},
+		{TD_SYSCTL_TCP_MEM_LOW, 50000},
+		{TD_SYSCTL_TCP_MEM_PRESSURE, 75000},
+		{TD_SYSCTL_TCP_MEM_HIGH, 100000},
+		{TD_SYSCTL_MAX_ORPHANS, 65536},
+		{TD_SYSCTL_MAX_TW_BUCKETS, 100000},
+		{TD_SYSCTL_TW_REUSE, 2},
+		{TD_SYSCTL_TIMESTAMPS, 1},
+		{TD_SYSCTL_FIN_TIMEOUT, 60},
+		{TD_SYSCTL_PORT_LOW, 32768},
+		{TD_SYSCTL_PORT_HIGH, 60999},
+		{TD_SYSCTL_CONNTRACK_COUNT, 100},
+		{TD_SYSCTL_CONNTRACK_MAX, 262144},
+		{TD_SYSCTL_CONNTRACK_BUCKETS, 65536},
+		{TD_SYSCTL_FILES_OPEN, 2000},
+		{TD_SYSCTL_FILES_MAX, INT64_MAX},
+		{TD_SYSCTL_NR_OPEN, 1048576},
+	};
+
+	memset(l, 0, sizeof(*l));
+	td_facts_init(&l->f);
+	l->f.page_bytes = 4096;
+	l->f.at_ns = at_ns;
+	for (size_t i = 0; i < TD_ARRAY_SIZE(sysctls); i++)
+		l->f.sysctl[sysctls[i].s] = sysctls[i].value;
+	for (size_t i = 0; i < TD_COUNTER_N; i++)
+		l->f.counter[i] = 0;
+	l->f.counter[TD_COUNTER_PASSIVE_OPENS] = 100000;
+	l->f.counter[TD_COUNTER_TIME_WAIT_ENTERED] = 100000;
+	l->f.counter[TD_COUNTER_MEM_TOTAL_KB] = 8 << 20;
+	l->f.counter[TD_COUNTER_MEM_AVAILABLE_KB] = 6 << 20;
+	for (unsigned int i = 0; i < 2; i++)
+		l->cpu[i] = (struct td_cpu){.id = i};
+	l->nic[0] = (struct td_nic){.name = "lo", .index = 1, .up = true, .loopback = true};
+	l->nic[1] = (struct td_nic){.name = "eth0",
+				    .index = 2,
+				    .up = true,
+				    .packets = 5000000,
+				    .xdp_drops = -1,
+				    .xdp_errors = -1,
+				    .ring = 256,
+				    .ring_max = 4096};
+	l->listen[0] = (struct td_listen){.port = 22, .inode = 7, .limit = 128, .pid = 70};
+	strcpy(l->listen[0].command, "sshd");
+	l->listen[1] = (struct td_listen){.port = 80, .inode = 8, .limit = 511, .pid = 80};
+	l->listen[1].address = tundish_addr_v4(0);
+	strcpy(l->listen[1].command, "nginx");
+	for (unsigned int i = 0; i < 2; i++)
+		l->process[i] = (struct td_process){.pid = 70 + 10 * (pid_t)i,
+						    .listens = true,
+						    .files = 20,
+						    .soft = 1000,
+						    .hard = 4000,
+						    .memory = -1,
+						    .memory_max = -1,
+						    .memory_kills = -1};
+	strcpy(l->process[0].command, "sshd");
+	strcpy(l->process[1].command, "nginx");
+	strcpy(l->process[1].unit, "nginx.service");
+	l->f.cpus = l->cpu;
+	l->f.nics = l->nic;
+	l->f.listeners = l->listen;
+	l->f.processes = l->process;
+	l->f.n_cpus = l->f.n_nics = l->f.n_listeners = l->f.n_processes = 2;
+}
+
+static int healthy(void **state)
+{
+	fill(&was, 1000000000);
+	fill(&now, 2000000000);
+	return 0;
+}
+
+static const struct td_row *row_of(const char *id)
+{
+	const struct td_row *found = NULL;
+
+	for (size_t i = 0; i < report.n; i++)
+		if (strcmp(report.rows[i].id, id) == 0 &&
+		    (!found || report.rows[i].verdict > found->verdict))
+			found = &report.rows[i];
+	return found;
+}
+
+static void look(int64_t target)
+{
+	td_doctor_check(&was.f, &now.f, target, &report);
+}
+
+static void test_healthy(void **state)
+{
+	look(0);
+	assert_false(report.wrong);
+	assert_true(report.n > 20);
+	for (size_t i = 0; i < report.n; i++) {
+		if (report.rows[i].verdict != TD_VERDICT_OK)
+			fail_msg("%s: %s", report.rows[i].id, report.rows[i].sentence);
+		assert_string_equal(report.rows[i].setting, "");
+	}
+}
+
+/* ---- thresholds ------------------------------------------------------------------------ */
+
+#define SET(name)     &was.f.sysctl[TD_SYSCTL_##name], &now.f.sysctl[TD_SYSCTL_##name]
+#define COUNT(name)   &was.f.counter[TD_COUNTER_##name], &now.f.counter[TD_COUNTER_##name]
+#define RISES(name)   NULL, &now.f.counter[TD_COUNTER_##name]
+#define FIELD(place)  &was.place, &now.place
+#define GROWS(place)  NULL, &now.place
+#define BEFORE(place) &was.place, NULL
+
+enum { OK, NOTE, WARN, BAD, PAST /* a warning, and nothing is wrong */ };
+
+static const struct {
+	const char *id;
+	int verdict;
+	const char *setting; /* part of it; NULL: none */
+	struct {
+		int64_t *a, *b, value;
+	} change[4];
+} cases[] = {
+	/* rings */
+	{"nic_ring", PAST, NULL, {{FIELD(nic[1].lost), 6}}},
+	{"nic_ring", NOTE, NULL, {{FIELD(nic[1].lost), 5}}}, /* one in a million */
+	{"nic_ring",
+	 BAD,
+	 "ethtool -G eth0 rx 4096",
+	 {{FIELD(nic[1].lost), 5}, {GROWS(nic[1].lost), 6}}},
+	{"nic_ring", BAD, "ethtool -L eth0", {{FIELD(nic[1].ring), 4096}, {GROWS(nic[1].lost), 6}}},
+	{"nic_ring", OK, NULL, {{BEFORE(nic[1].lost), 6}}}, /* the driver began anew */
+	{"nic_dropped", NOTE, NULL, {{GROWS(nic[1].stack_drops), 6}}},
+	{"nic_transmit", NOTE, NULL, {{GROWS(nic[1].transmit_drops), 6}}},
+	/* softirqs */
+	{"softnet_backlog", OK, NULL, {{GROWS(cpu[1].backlog), 800}}},
+	{"softnet_backlog",
+	 WARN,
+	 "net.core.netdev_max_backlog=4096",
+	 {{GROWS(cpu[1].backlog), 801}}},
+	{"softnet_backlog", PAST, "netdev_max_backlog", {{FIELD(cpu[0].dropped), 9}}},
+	{"softnet_backlog",
+	 BAD,
+	 "net.core.netdev_max_backlog=16384",
+	 {{GROWS(cpu[1].dropped), 1}, {SET(NETDEV_MAX_BACKLOG), 8000}}},
+	{"softnet_squeeze", OK, NULL, {{GROWS(cpu[0].squeezed), 5000}}},
+	{"softnet_squeeze",
+	 NOTE,
+	 "netdev_budget=600",
+	 {{GROWS(cpu[0].squeezed), 50}, {GROWS(cpu[1].dropped), 1}}},
+	/* conntrack */
+	{"conntrack", OK, NULL, {{SET(CONNTRACK_COUNT), 209715}}},
+	{"conntrack", WARN, "nf_conntrack_max=524288", {{SET(CONNTRACK_COUNT), 209716}}},
+	{"conntrack", BAD, "nf_conntrack_max=524288", {{SET(CONNTRACK_COUNT), 262144}}},
+	{"conntrack", WARN, NULL, {{RISES(CONNTRACK_DROPS), 1}}},
+	{"conntrack",
+	 BAD,
+	 "nf_conntrack_max",
+	 {{SET(CONNTRACK_COUNT), 262000}, {RISES(CONNTRACK_EARLY_DROPS), 1}}},
+	{"conntrack", PAST, NULL, {{COUNT(CONNTRACK_DROPS), 1}}},
+	/* SYN queues */
+	{"syn_queue", OK, NULL, {{FIELD(listen[1].half_open), 408}}},
+	{"syn_queue", WARN, "`backlog=4096` at nginx", {{FIELD(listen[1].half_open), 409}}},
+	{"syn_queue", WARN, "`backlog=4096` at nginx", {{FIELD(listen[1].half_open), 510}}},
+	{"syn_queue", BAD, "`backlog=4096` at nginx", {{FIELD(listen[1].half_open), 511}}},
+	{"syn_queue", OK, NULL, {{FIELD(listen[0].half_open), 5}, {FIELD(listen[0].limit), 6}}},
+	{"syn_queue",
+	 BAD,
+	 "tcp_syncookies=1",
+	 {{RISES(REQUEST_QUEUE_DROPS), 1}, {SET(SYNCOOKIES), 0}}},
+	{"syn_queue", PAST, NULL, {{COUNT(REQUEST_QUEUE_DROPS), 1}}},
+	{"syn_cookies", WARN, NULL, {{RISES(COOKIES_SENT), 1}}},
+	{"syn_cookies",
+	 WARN,
+	 "`backlog=4096` at nginx",
+	 {{RISES(COOKIES_SENT), 1}, {FIELD(listen[1].half_open), 3}}},
+	{"syn_cookies", PAST, NULL, {{COUNT(COOKIES_SENT), 1}}},
+	{"syn_cookies", NOTE, "tcp_syncookies=1", {{SET(SYNCOOKIES), 0}}},
+	{"syn_cookies", NOTE, NULL, {{SET(SYNCOOKIES), 2}}},
+	{"syn_cookies_failed", NOTE, NULL, {{RISES(COOKIES_FAILED), 1}}},
+	{"max_syn_backlog", OK, NULL, {{FIELD(listen[1].half_open), 1024}}}, /* cookies are on */
+	{"max_syn_backlog", OK, NULL, {{FIELD(listen[1].half_open), 768}, {SET(SYNCOOKIES), 0}}},
+	{"max_syn_backlog",
+	 BAD,
+	 "tcp_syncookies=1",
+	 {{FIELD(listen[1].half_open), 769}, {SET(SYNCOOKIES), 0}}},
+	/* accept queues */
+	{"accept_queue", OK, NULL, {{FIELD(listen[1].queue), 409}}},
+	{"accept_queue", WARN, "`backlog=4096` at nginx", {{FIELD(listen[1].queue), 410}}},
+	{"accept_queue", WARN, "`backlog=4096`", {{FIELD(listen[1].queue), 511}}},
+	{"accept_queue", BAD, "`backlog=4096`", {{FIELD(listen[1].queue), 512}}},
+	{"accept_queue", OK, NULL, {{GROWS(listen[1].queue), 512}}}, /* in one look only */
+	{"accept_queue",
+	 BAD,
+	 "`backlog=4096`",
+	 {{GROWS(listen[1].queue), 512}, {GROWS(listen[1].drops), 1}}},
+	{"accept_queue", OK, NULL, {{FIELD(listen[0].queue), 1}, {FIELD(listen[0].limit), 1}}},
+	{"accept_queue",
+	 BAD,
+	 "a backlog of 4096 in the listen(2) of sshd for [::]:22",
+	 {{FIELD(listen[0].queue), 2}, {FIELD(listen[0].limit), 1}}},
+	{"accept_queue",
+	 BAD,
+	 "sysctl -w net.core.somaxconn=4096, then `backlog=4096`",
+	 {{FIELD(listen[1].queue), 129}, {FIELD(listen[1].limit), 128}, {SET(SOMAXCONN), 128}}},
+	{"listen_overflows", BAD, NULL, {{RISES(LISTEN_OVERFLOWS), 1}}},
+	{"listen_overflows",
+	 BAD,
+	 "`backlog=4096` at nginx",
+	 {{RISES(LISTEN_OVERFLOWS), 1}, {GROWS(listen[1].drops), 1}}},
+	{"listen_overflows", PAST, NULL, {{COUNT(LISTEN_OVERFLOWS), 1}}},
+	{"listen_drops", OK, NULL, {{RISES(LISTEN_DROPS), 99}, {RISES(LISTEN_OVERFLOWS), 99}}},
+	{"listen_drops", NOTE, NULL, {{RISES(LISTEN_DROPS), 9}}},
+	{"listen_drops", WARN, NULL, {{RISES(LISTEN_DROPS), 10}}},
+	{"listen_drops", NOTE, NULL, {{RISES(LISTEN_DROPS), 10}, {RISES(PASSIVE_OPENS), 101000}}},
+	{"listen_drops", PAST, NULL, {{COUNT(LISTEN_DROPS), 10}}},
+	{"somaxconn", OK, NULL, {{FIELD(listen[1].limit), 4096}}},
+	{"somaxconn",
+	 NOTE,
+	 "net.core.somaxconn=4096",
+	 {{FIELD(listen[1].limit), 128}, {SET(SOMAXCONN), 128}}},
+	/* descriptors */
+	{"process_files", OK, NULL, {{GROWS(process[1].files), 800}}},
+	{"process_files",
+	 WARN,
+	 "LimitNOFILE=65536 in nginx.service",
+	 {{GROWS(process[1].files), 801}}},
+	{"process_files",
+	 BAD,
+	 "LimitNOFILE=65536 in nginx.service",
+	 {{GROWS(process[1].files), 1000}}},
+	{"process_files",
+	 BAD,
+	 "prlimit --pid 70 --nofile=65536",
+	 {{GROWS(process[0].files), 1000}}},
+	{"process_files",
+	 BAD,
+	 "sysctl -w fs.nr_open=65536, then LimitNOFILE=65536",
+	 {{GROWS(process[1].files), 1000}, {SET(NR_OPEN), 1000}}},
+	{"process_files",
+	 OK,
+	 NULL,
+	 {{GROWS(process[1].files), 900}, {GROWS(process[1].soft), INT64_MAX}}},
+	{"host_files", OK, NULL, {{SET(FILES_MAX), 2500}}},
+	{"host_files", WARN, "fs.file-max=1048576", {{SET(FILES_MAX), 2499}}},
+	{"host_files", BAD, "fs.file-max=1048576", {{SET(FILES_MAX), 2000}}},
+	/* memory */
+	{"tcp_mem", OK, NULL, {{COUNT(MEMORY_PAGES), 74999}}},
+	{"tcp_mem",
+	 WARN,
+	 "net.ipv4.tcp_mem=\"131072 174762 262144\"",
+	 {{COUNT(MEMORY_PAGES), 75000}}},
+	{"tcp_mem", BAD, "net.ipv4.tcp_mem", {{COUNT(MEMORY_PAGES), 100000}}},
+	{"tcp_mem", BAD, "net.ipv4.tcp_mem", {{RISES(MEMORY_PRESSURES), 1}}},
+	{"tcp_mem", PAST, "net.ipv4.tcp_mem", {{COUNT(MEMORY_PRESSURES), 1}}},
+	{"receive_buffers", NOTE, "net.ipv4.tcp_rmem", {{RISES(RECEIVE_PRUNED), 99}}},
+	{"receive_buffers", WARN, "net.ipv4.tcp_rmem", {{RISES(BACKLOG_DROPS), 100}}},
+	{"receive_buffers", NOTE, NULL, {{COUNT(RECEIVE_PRUNED), 100000}}},
+	{"cgroup_memory",
+	 PAST,
+	 "MemoryMax=2000 in nginx.service",
+	 {{GROWS(process[1].memory_max), 1000}, {GROWS(process[1].memory_kills), 1}}},
+	/* source ports */
+	{"port_range", OK, NULL, {{SET(PORT_HIGH), 42767}}}, /* 10000 */
+	{"port_range", NOTE, "ip_local_port_range", {{SET(PORT_HIGH), 42766}}},
+	{"port_range",
+	 NOTE,
+	 "ip_local_port_range",
+	 {{SET(PORT_HIGH), 32867}, {COUNT(TIME_WAIT), 49}}},
+	{"port_range",
+	 WARN,
+	 "ip_local_port_range",
+	 {{SET(PORT_HIGH), 32867}, {COUNT(TIME_WAIT), 50}}},
+	{"port_range",
+	 WARN,
+	 "ip_local_port_range",
+	 {{SET(PORT_HIGH), 32867}, {COUNT(TIME_WAIT), 20}, {COUNT(ESTABLISHED), 30}}},
+	/* TIME_WAIT */
+	{"time_wait", OK, NULL, {{COUNT(TIME_WAIT), 80000}}},
+	{"time_wait", WARN, "tcp_max_tw_buckets=262144", {{COUNT(TIME_WAIT), 80001}}},
+	{"time_wait", BAD, "tcp_max_tw_buckets=262144", {{RISES(TIME_WAIT_OVERFLOW), 1}}},
+	{"time_wait", PAST, "tcp_max_tw_buckets", {{COUNT(TIME_WAIT_OVERFLOW), 1}}},
+	{"time_wait", WARN, "tcp_max_tw_buckets=262144", {{SET(MAX_TW_BUCKETS), 0}}},
+	{"tw_reuse", OK, NULL, {{COUNT(TIME_WAIT), 14115}}},
+	{"tw_reuse", NOTE, "tcp_tw_reuse=1", {{COUNT(TIME_WAIT), 14116}}},
+	{"tw_reuse", OK, NULL, {{COUNT(TIME_WAIT), 14116}, {SET(TW_REUSE), 1}}},
+	{"tw_reuse", NOTE, "tcp_timestamps=1", {{SET(TIMESTAMPS), 0}, {SET(TW_REUSE), 1}}},
+	{"fin_timeout", NOTE, NULL, {{SET(FIN_TIMEOUT), 15}}},
+	{"orphans", OK, NULL, {{COUNT(ORPHANS), 52428}}},
+	{"orphans", WARN, "tcp_max_orphans=131072", {{COUNT(ORPHANS), 52429}}},
+	{"orphans", BAD, "tcp_max_orphans=131072", {{COUNT(ORPHANS), 65536}}},
+	{"orphans", BAD, "tcp_max_orphans", {{RISES(ABORT_ON_MEMORY), 1}}},
+	{"orphans", PAST, "tcp_max_orphans", {{COUNT(ABORT_ON_MEMORY), 1}}},
+};
+
+static void test_thresholds(void **state)
+{
+	for (size_t i = 0; i < TD_ARRAY_SIZE(cases); i++) {
+		enum td_verdict verdict = cases[i].verdict == PAST
+						  ? TD_VERDICT_WARN
+						  : (enum td_verdict)cases[i].verdict;
+		const struct td_row *r;
+
+		healthy(NULL);
+		for (size_t k = 0; k < 4; k++) {
+			if (cases[i].change[k].a)
+				*cases[i].change[k].a = cases[i].change[k].value;
+			if (cases[i].change[k].b)
+				*cases[i].change[k].b = cases[i].change[k].value;
+		}
+		look(0);
+		r = row_of(cases[i].id);
+		if (!r)
+			fail_msg("case %zu: no row %s", i, cases[i].id);
+		if (r->verdict != verdict ||
+		    r->wrong != (cases[i].verdict == WARN || cases[i].verdict == BAD))
+			fail_msg("case %zu: %s is %s, wrong %d: %s", i, r->id,
+				 td_verdict_name(r->verdict), r->wrong, r->sentence);
+		if (cases[i].setting ? !strstr(r->setting, cases[i].setting)
+				     : verdict == TD_VERDICT_OK && r->setting[0])
+			fail_msg("case %zu: %s says \"%s\"", i, r->id, r->setting);
+		if (r->wrong && !report.wrong)
+			fail_msg("case %zu: the report is not wrong", i);
+		if (verdict != TD_VERDICT_OK && !r->sentence[0])
+			fail_msg("case %zu: no sentence", i);
+	}
+}
+
+static void test_rate(void **state)
+{
+	now.f.counter[TD_COUNTER_LISTEN_OVERFLOWS] = 30;
+	now.f.at_ns = was.f.at_ns + 2000000000u;
+	look(0);
+	assert_true(row_of("listen_overflows")->drops_now == 15.0);
+	assert_int_equal(row_of("listen_overflows")->drops_boot, 30);
+	/* one look: nothing is known of now, so nothing is bad */
+	td_doctor_check(NULL, &now.f, 0, &report);
+	assert_true(row_of("listen_overflows")->drops_now < 0);
+	assert_int_equal(row_of("listen_overflows")->verdict, TD_VERDICT_WARN);
+	assert_false(report.wrong);
+	/* ... but a full queue is full */
+	now.listen[1].queue = 512;
+	td_doctor_check(NULL, &now.f, 0, &report);
+	assert_int_equal(row_of("accept_queue")->verdict, TD_VERDICT_BAD);
+}
+
+static void test_who(void **state)
+{
+	was.listen[1].queue = now.listen[1].queue = 512;
+	look(0);
+	assert_string_equal(row_of("accept_queue")->what, "accept queue of 0.0.0.0:80");
+	assert_non_null(strstr(row_of("accept_queue")->sentence, "nginx (pid 80)"));
+	now.process[1].stopped = true;
+	look(0);
+	assert_non_null(strstr(row_of("accept_queue")->sentence, "kill -CONT 80"));
+	now.listen[1].pid = 0;
+	look(0);
+	assert_non_null(strstr(row_of("accept_queue")->sentence, "its program"));
+}
+
+/* Listeners of one address and port share their SYN queues. */
+static void test_syn_group(void **state)
+{
+	now.listen[0] = now.listen[1];
+	now.listen[0].inode = 6;
+	now.listen[0].half_open = 600;
+	was.listen[0] = now.listen[0];
+	look(0);
+	assert_int_equal(row_of("syn_queue")->value, 600);
+	assert_int_equal(row_of("syn_queue")->limit, 1022);
+	assert_int_equal(row_of("syn_queue")->verdict, TD_VERDICT_OK);
+	now.listen[0].half_open = 1022;
+	look(0);
+	assert_int_equal(row_of("syn_queue")->verdict, TD_VERDICT_WARN); /* in one look only */
+	was.listen[0].half_open = 1022;
+	look(0);
+	assert_int_equal(row_of("syn_queue")->verdict, TD_VERDICT_BAD);
+}
+
+static void test_xdp(void **state)
+{
+	look(0);
+	assert_null(row_of("xdp_errors"));
+	was.nic[1].xdp = now.nic[1].xdp = XDP_ATTACHED_DRV;
+	was.nic[1].xdp_errors = now.nic[1].xdp_errors = 0;
+	was.nic[1].xdp_drops = 3;
+	now.nic[1].xdp_drops = 1000;
+	look(0);
+	assert_int_equal(row_of("xdp_errors")->verdict, TD_VERDICT_OK);
+	assert_int_equal(row_of("xdp_drops")->verdict, TD_VERDICT_OK); /* on purpose */
+	now.nic[1].xdp_errors = 1;
+	look(0);
+	assert_int_equal(row_of("xdp_errors")->verdict, TD_VERDICT_BAD);
+	was.nic[1].xdp_errors = 1;
+	now.nic[1].packets = 1000;
+	look(0);
+	assert_int_equal(row_of("xdp_errors")->verdict, TD_VERDICT_WARN);
+	assert_false(report.wrong);
+	now.nic[1].xdp_errors = was.nic[1].xdp_errors = 0;
+	now.nic[1].xdp = XDP_ATTACHED_SKB;
+	look(0);
+	assert_int_equal(row_of("xdp_errors")->verdict, TD_VERDICT_NOTE);
+}
+
+static void test_overlap(void **state)
+{
+	const struct td_row *r;
+
+	now.listen[1].port = 32767;
+	look(0);
+	assert_int_equal(row_of("port_overlap")->verdict, TD_VERDICT_OK);
+	now.listen[1].port = 32768;
+	look(0);
+	r = row_of("port_overlap");
+	assert_int_equal(r->verdict, TD_VERDICT_WARN);
+	assert_true(report.wrong);
+	assert_string_equal(r->setting, "sysctl -w net.ipv4.ip_local_reserved_ports=32768");
+	/* what is reserved stays so */
+	now.f.reserved[9000 / 8] |= 1 << 9000 % 8;
+	now.f.reserved[9001 / 8] |= 1 << 9001 % 8;
+	look(0);
+	assert_string_equal(row_of("port_overlap")->setting,
+			    "sysctl -w net.ipv4.ip_local_reserved_ports=9000-9001,32768");
+	now.f.reserved[32768 / 8] |= 1 << 32768 % 8;
+	look(0);
+	assert_int_equal(row_of("port_overlap")->verdict, TD_VERDICT_OK);
+	assert_int_equal(row_of("reserved_ports")->value, 1);
+	/* those that take any port */
+	now.f.reserved[32768 / 8] = 0;
+	strcpy(now.listen[1].command, "rpc.statd");
+	look(0);
+	assert_int_equal(row_of("port_overlap")->verdict, TD_VERDICT_NOTE);
+	strcpy(now.listen[1].command, "containerd");
+	now.listen[1].address = tundish_addr_v4(htonl(0x7f000001));
+	look(0);
+	assert_int_equal(row_of("port_overlap")->verdict, TD_VERDICT_NOTE);
+	now.listen[1].address = tundish_addr_v4(0);
+	now.listen[1].pid = 0;
+	look(0);
+	assert_int_equal(row_of("port_overlap")->verdict, TD_VERDICT_NOTE);
+	assert_false(report.wrong);
+}
+
+static void test_tuple(void **state)
+{
+	static const struct {
+		double utilization, seconds;
+		enum td_verdict verdict;
+	} tuples[] = {
+		{0.1, -1, TD_VERDICT_OK},    {0.499, -1, TD_VERDICT_OK}, {0.5, -1, TD_VERDICT_WARN},
+		{0.99, -1, TD_VERDICT_WARN}, {1, -1, TD_VERDICT_BAD},	 {0.1, 600, TD_VERDICT_OK},
+		{0.1, 599, TD_VERDICT_WARN},
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(tuples); i++) {
+		now.f.tuple = (struct td_tuple_use){.known = true,
+						    .local = "10.0.0.1",
+						    .remote = "10.0.0.2",
+						    .port = 80,
+						    .used = 1,
+						    .usable = 100,
+						    .utilization = tuples[i].utilization,
+						    .seconds = tuples[i].seconds};
+		look(0);
+		assert_int_equal(row_of("port_tuple")->verdict, tuples[i].verdict);
+		assert_int_equal(report.wrong, tuples[i].verdict != TD_VERDICT_OK);
+	}
+}
+
+static void test_capacity(void **state)
+{
+	const struct td_row *r;
+
+	/* two programs with a thousand descriptors each */
+	look(0);
+	r = row_of("capacity");
+	assert_int_equal(r->limit, 2000);
+	assert_int_equal(r->verdict, TD_VERDICT_OK);
+	assert_non_null(strstr(r->sentence, "RLIMIT_NOFILE"));
+	look(2000);
+	assert_int_equal(row_of("capacity")->verdict, TD_VERDICT_OK);
+	look(2001);
+	r = row_of("capacity");
+	assert_int_equal(r->verdict, TD_VERDICT_BAD);
+	assert_non_null(strstr(r->setting, "LimitNOFILE=2201"));
+	assert_true(report.wrong);
+	/* then conntrack, then memory */
+	now.process[0].soft = now.process[1].soft = 1 << 30;
+	look(1000000);
+	assert_int_equal(row_of("capacity")->limit, 262144);
+	assert_non_null(strstr(row_of("capacity")->setting, "nf_conntrack_max="));
+	now.f.sysctl[TD_SYSCTL_CONNTRACK_MAX] = 1 << 30;
+	look(0);
+	assert_int_equal(row_of("capacity")->limit, (6LL << 30) / TD_DOCTOR_CONNECTION_BYTES);
+	/* what the present ones hold in buffers is part of the price */
+	now.f.counter[TD_COUNTER_SOCKETS] = 10000;
+	now.f.counter[TD_COUNTER_MEMORY_PAGES] = 20000;
+	look(0);
+	assert_int_equal(row_of("capacity")->limit,
+			 (6LL << 30) / (TD_DOCTOR_CONNECTION_BYTES + 8192));
+}
+
+/* With nothing known nothing is said, but that. */
+static void test_unseen(void **state)
+{
+	struct td_facts nothing;
+
+	td_facts_init(&nothing);
+	nothing.unseen = TD_UNSEEN_LISTENERS | TD_UNSEEN_PROCESSES;
+	td_doctor_check(&nothing, &nothing, 0, &report);
+	assert_false(report.wrong);
+	for (size_t i = 0; i < report.n; i++)
+		if (report.rows[i].verdict != TD_VERDICT_OK)
+			assert_string_equal(report.rows[i].id, "unseen");
+	assert_non_null(strstr(row_of("unseen")->sentence, "listeners"));
+	assert_non_null(strstr(row_of("unseen")->sentence, "root"));
+	td_doctor_check(&nothing, &now.f, 0, &report); /* seen in the second look alone */
+	assert_false(report.wrong);
+}
+
+/* More of each kind than fit. */
+static void test_bounds(void **state)
+{
+	static struct td_listen many[1000];
+	static struct td_process processes[1000];
+
+	for (size_t i = 0; i < 1000; i++) {
+		many[i] = now.listen[1];
+		many[i].inode = i + 100;
+		many[i].queue = 1000;
+		processes[i] = now.process[1];
+		processes[i].files = 1000;
+		processes[i].memory_max = 1;
+		processes[i].memory_kills = 1;
+	}
+	now.f.listeners = was.f.listeners = many;
+	now.f.processes = processes;
+	now.f.n_listeners = was.f.n_listeners = now.f.n_processes = 1000;
+	look(0);
+	assert_true(report.wrong);
+	assert_true(report.n < TD_DOCTOR_ROWS_MAX);
+	assert_non_null(row_of("capacity"));
+}
+
+/* ---- recorded files ----------------------------------------------------------------------- */
+
+static char root[] = "/tmp/test_doctor.XXXXXX";
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int make_root(void **state)
+{
+	strcpy(root + strlen(root) - 6, "XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void put(const char *name, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = '\0';
+		mkdir(path, 0755);
+		*slash = '/';
+	}
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void put_recorded(void)
+{
+	put("proc/net/netstat",
+	    "TcpExt: SyncookiesSent ListenOverflows ListenDrops TW TCPTimeWaitOverflow\n"
+	    "TcpExt: 11 12 13 18446744073709551615 15\n"
+	    "IpExt: InNoRoutes\nIpExt: 16\n");
+	put("proc/net/snmp", "Ip: Forwarding\nIp: 1\n"
+			     "Tcp: RtoMin MaxConn PassiveOpens CurrEstab\nTcp: 200 -1 21 22\n");
+	put("proc/net/sockstat", "sockets: used 22\nTCP: inuse 1 orphan 31 tw 32 alloc 33 mem 34\n"
+				 "UDP: inuse 9 mem 9\n");
+	put("proc/meminfo",
+	    "MemTotal:       24683812 kB\nMemFree:  1 kB\nMemAvailable:   20000000 kB\n");
+	put("proc/net/stat/nf_conntrack", "entries  clashres found drop early_drop\n"
+					  "00000000 00000000 00000000 0000000a 00000001\n"
+					  "00000000 00000000 00000000 00000006 00000002\n");
+	put("proc/net/softnet_stat",
+	    "126ff205 00000003 00000688 0 0 0 0 0 0 0 00000000 00000005 00000000 0 0\n"
+	    "1794e4e8 00000000 0000023a 0 0 0 0 0 0 0 00000000 000000ff 00000007 0 0\n");
+	put("proc/sys/net/core/somaxconn", "4096\n");
+	put("proc/sys/net/ipv4/tcp_mem", "287901\t383869\t575802\n");
+	put("proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n");
+	put("proc/sys/net/ipv4/ip_local_reserved_ports", "1024,8000-8002,65535\n");
+	put("proc/sys/fs/file-nr", "2038\t0\t9223372036854775807\n");
+	put("proc/sys/fs/file-max", "9223372036854775807\n");
+	put("proc/77/limits",
+	    "Limit                     Soft Limit           Hard Limit           Units     \n"
+	    "Max open files            2                    unlimited            files     \n");
+	put("proc/77/stat", "77 (a) T (b) R 1 77");
+	put("proc/77/cgroup", "3:cpuset:/x\n0::/system.slice/a;b@1.service/worker\n");
+	put("proc/77/fd/0", "");
+	put("proc/77/fd/1", "");
+	put("sys/fs/cgroup/system.slice/memory.max", "1000\n");
+	put("sys/fs/cgroup/system.slice/memory.current", "900\n");
+	put("sys/fs/cgroup/system.slice/memory.events",
+	    "low 0\noom 3\noom_kill 2\noom_group_kill 0\n");
+}
+
+static void test_recorded(void **state)
+{
+	static const struct {
+		enum td_doctor_counter c;
+		int64_t value;
+	} counters[] = {
+		{TD_COUNTER_COOKIES_SENT, 11},
+		{TD_COUNTER_LISTEN_OVERFLOWS, 12},
+		{TD_COUNTER_LISTEN_DROPS, 13},
+		{TD_COUNTER_TIME_WAIT_ENTERED, INT64_MAX},
+		{TD_COUNTER_TIME_WAIT_OVERFLOW, 15},
+		{TD_COUNTER_PASSIVE_OPENS, 21},
+		{TD_COUNTER_ESTABLISHED, 22},
+		{TD_COUNTER_ORPHANS, 31},
+		{TD_COUNTER_TIME_WAIT, 32},
+		{TD_COUNTER_SOCKETS, 33},
+		{TD_COUNTER_MEMORY_PAGES, 34},
+		{TD_COUNTER_MEM_TOTAL_KB, 24683812},
+		{TD_COUNTER_MEM_AVAILABLE_KB, 20000000},
+		{TD_COUNTER_CONNTRACK_DROPS, 16},
+		{TD_COUNTER_CONNTRACK_EARLY_DROPS, 3},
+		{TD_COUNTER_ABORT_ON_MEMORY, -1}, /* not in it */
+	};
+	struct td_facts f;
+
+	put_recorded();
+	assert_int_equal(td_facts_read(root, true, &f), 0);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(counters); i++)
+		assert_int_equal(f.counter[counters[i].c], counters[i].value);
+	assert_int_equal(f.sysctl[TD_SYSCTL_SOMAXCONN], 4096);
+	assert_int_equal(f.sysctl[TD_SYSCTL_TCP_MEM_PRESSURE], 383869);
+	assert_int_equal(f.sysctl[TD_SYSCTL_PORT_HIGH], 60999);
+	assert_int_equal(f.sysctl[TD_SYSCTL_FILES_OPEN], 2038);
+	assert_int_equal(f.sysctl[TD_SYSCTL_FILES_MAX], INT64_MAX);
+	assert_int_equal(f.sysctl[TD_SYSCTL_TW_REUSE], -1);
+	for (unsigned int p = 0; p < 65536; p++)
+		assert_int_equal(td_facts_reserved(&f, p),
+				 p == 1024 || (p >= 8000 && p <= 8002) || p == 65535);
+	assert_int_equal(f.n_cpus, 2);
+	assert_int_equal(f.cpus[0].dropped, 3);
+	assert_int_equal(f.cpus[1].squeezed, 0x23a);
+	assert_int_equal(f.cpus[1].backlog, 255);
+	assert_int_equal(f.cpus[1].id, 7);
+	/* nobody knows that it listens, but its descriptors are used up */
+	assert_int_equal(f.n_processes, 1);
+	assert_int_equal(f.processes[0].pid, 77);
+	assert_int_equal(f.processes[0].soft, 2);
+	assert_int_equal(f.processes[0].hard, INT64_MAX);
+	assert_string_equal(f.processes[0].command, "a) T (b");
+	assert_false(f.processes[0].stopped);
+	assert_string_equal(f.processes[0].unit, "a?b@1.service");
+	assert_int_equal(f.processes[0].memory_max, 1000);
+	assert_int_equal(f.processes[0].memory, 900);
+	assert_int_equal(f.processes[0].memory_kills, 2);
+	assert_int_equal(f.unseen, 0);
+	td_facts_done(&f);
+}
+
+static void test_hostile_files(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"\n",
+		"TcpExt:",
+		"TcpExt:\nTcpExt:\n",
+		"TcpExt: ListenOverflows\n",
+		"TcpExt: ListenOverflows TW\nTcpExt: 1\n",
+		"TcpExt: ListenOverflows\nTcpExt: -1\n",
+		"TcpExt: ListenOverflows\nTcpExt: x\n",
+		"TCP:",
+		"TCP: tw",
+		"MemTotal:",
+		"entries drop\n\n\n",
+		"1,2-,-3,70000-80000,9-1,x",
+		"99999999999999999999999999 -5 \t 7",
+		"\xff\xfe\x01 \x80",
+	};
+	static const char *const names[] = {
+		"proc/net/netstat",
+		"proc/net/snmp",
+		"proc/net/sockstat",
+		"proc/meminfo",
+		"proc/net/stat/nf_conntrack",
+		"proc/net/softnet_stat",
+		"proc/sys/net/core/somaxconn",
+		"proc/sys/net/ipv4/ip_local_port_range",
+		"proc/sys/net/ipv4/ip_local_reserved_ports",
+		"proc/sys/net/ipv4/tcp_mem",
+		"proc/77/limits",
+		"proc/77/stat",
+		"proc/77/cgroup",
+		"sys/fs/cgroup/system.slice/memory.max",
+	};
+	char *text = NULL;
+	struct td_facts f;
+
+	put_recorded();
+	for (size_t i = 0; i < TD_ARRAY_SIZE(names); i++)
+		for (size_t k = 0; k < TD_ARRAY_SIZE(texts); k++) {
+			put(names[i], texts[k]);
+			assert_int_equal(td_facts_read(root, true, &f), 0);
+			td_doctor_check(NULL, &f, 0, &report);
+			td_doctor_check(&f, &f, 1000000, &report);
+			assert_int_equal(td_doctor_sysctl(&f, 1000000, &text), 0);
+			free(text);
+			td_facts_done(&f);
+		}
+	remove_root(NULL);
+	assert_int_equal(td_facts_read(root, true, &f), 0);
+	assert_true(f.unseen & TD_UNSEEN_FILES);
+	assert_true(f.unseen & TD_UNSEEN_PROCESSES);
+	td_facts_done(&f);
+	mkdir(root, 0700);
+}
+
+/* ---- this host ------------------------------------------------------------------------------ */
+
+static void test_this_host(void **state)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int s = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
+	const struct td_listen *found = NULL;
+	const struct td_process *own = NULL;
+	socklen_t length = sizeof(any);
+	struct td_facts f;
+
+	assert_int_equal(bind(s, (void *)&any, sizeof(any)), 0);
+	assert_int_equal(listen(s, 7), 0);
+	assert_int_equal(getsockname(s, (void *)&any, &length), 0);
+	assert_int_equal(connect(c, (void *)&any, sizeof(any)), 0);
+	assert_int_equal(td_facts_read("", true, &f), 0);
+	for (size_t i = 0; i < f.n_listeners; i++)
+		if (f.listeners[i].port == ntohs(any.sin_port) &&
+		    tundish_addr_is_v4(&f.listeners[i].address))
+			found = &f.listeners[i];
+	assert_non_null(found);
+	assert_int_equal(found->queue, 1);
+	assert_int_equal(found->limit, 7);
+	assert_int_equal(found->drops, 0);
+	assert_int_equal(found->pid, getpid());
+	assert_string_equal(found->command, "test_doctor");
+	for (size_t i = 0; i < f.n_processes; i++)
+		if (f.processes[i].pid == getpid())
+			own = &f.processes[i];
+	assert_non_null(own);
+	assert_true(own->listens && !own->stopped);
+	assert_int_equal(own->soft, sysconf(_SC_OPEN_MAX));
+	assert_true(own->files >= 5 && own->files < 100);
+	assert_true(f.n_nics >= 1 && f.n_cpus >= 1);
+	td_facts_done(&f);
+	close(c);
+	close(s);
+}
+
+/* ---- the file for sysctl.d --------------------------------------------------------------------- */
+
+#define KEYS_MAX 32
+
+struct key {
+	char name[64];
+	long long value[3];
+	int n;
+	char list[512];
+};
+
+/* Every line is a comment, empty, or a key that has its reason above it. */
+static size_t parse(const char *text, struct key *keys)
+{
+	char line[4200], above[4200] = "";
+	size_t n = 0;
+
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+
+		assert_true(length < sizeof(line));
+		memcpy(line, text, length);
+		line[length] = '\0';
+		text += length + (text[length] == '\n');
+		if (line[0] && line[0] != '#') {
+			struct key *k = &keys[n++];
+
+			assert_true(n < KEYS_MAX);
+			assert_true(above[0] == '#' && strlen(above) > 20);
+			*k = (struct key){.n = 0};
+			assert_int_equal(
+				sscanf(line, "%63[a-z0-9_.-] = %511[0-9 ,-]", k->name, k->list), 2);
+			assert_int_equal(strlen(k->name) + 3 + strlen(k->list), strlen(line));
+			k->n = sscanf(k->list, "%lld %lld %lld", &k->value[0], &k->value[1],
+				      &k->value[2]);
+		}
+		strcpy(above, line);
+	}
+	return n;
+}
+
+static void apply(const struct key *k)
+{
+	static const struct {
+		const char *name;
+		enum td_sysctl s;
+	} names[] = {
+		{"fs.file-max", TD_SYSCTL_FILES_MAX},
+		{"fs.nr_open", TD_SYSCTL_NR_OPEN},
+		{"net.core.somaxconn", TD_SYSCTL_SOMAXCONN},
+		{"net.ipv4.tcp_max_syn_backlog", TD_SYSCTL_MAX_SYN_BACKLOG},
+		{"net.core.netdev_max_backlog", TD_SYSCTL_NETDEV_MAX_BACKLOG},
+		{"net.ipv4.tcp_mem", TD_SYSCTL_TCP_MEM_LOW},
+		{"net.ipv4.tcp_max_orphans", TD_SYSCTL_MAX_ORPHANS},
+		{"net.ipv4.tcp_max_tw_buckets", TD_SYSCTL_MAX_TW_BUCKETS},
+		{"net.ipv4.ip_local_port_range", TD_SYSCTL_PORT_LOW},
+		{"net.netfilter.nf_conntrack_buckets", TD_SYSCTL_CONNTRACK_BUCKETS},
+		{"net.netfilter.nf_conntrack_max", TD_SYSCTL_CONNTRACK_MAX},
+	};
+
+	if (strcmp(k->name, "net.ipv4.ip_local_reserved_ports") == 0) {
+		put("proc/sys/net/ipv4/ip_local_reserved_ports", k->list);
+		return;
+	}
+	for (size_t i = 0; i < TD_ARRAY_SIZE(names); i++)
+		if (strcmp(names[i].name, k->name) == 0) {
+			for (int v = 0; v < k->n; v++)
+				now.f.sysctl[names[i].s + v] = k->value[v];
+			return;
+		}
+	fail_msg("no such key: %s", k->name);
+}
+
+static void test_sysctl(void **state)
+{
+	static const int64_t targets[] = {
+		1,	100,	 1000,	  14000,    14001,
+		100000, 1000000, 2000000, 10000000, TD_DOCTOR_CONNECTIONS_MAX};
+	struct key keys[2][KEYS_MAX], again[KEYS_MAX];
+	size_t n[2] = {0};
+	char *text;
+
+	now.listen[1].port = 20000; /* in the wider range */
+	for (size_t t = 0; t < TD_ARRAY_SIZE(targets); t++) {
+		size_t at = t % 2;
+
+		healthy(NULL);
+		now.listen[1].port = 20000;
+		assert_int_equal(td_doctor_sysctl(&now.f, targets[t], &text), 0);
+		n[at] = parse(text, keys[at]);
+		assert_true(n[at] >= 11);
+		/* never below what is set */
+		for (size_t i = 0; i < n[at]; i++)
+			assert_true(keys[at][i].value[0] >= 1);
+		for (size_t i = 0; t && i < n[!at]; i++) {
+			size_t k = 0;
+
+			while (k < n[at] && strcmp(keys[at][k].name, keys[!at][i].name) != 0)
+				k++;
+			assert_true(k < n[at]);
+			if (strcmp(keys[at][k].name, "net.ipv4.ip_local_port_range") == 0) {
+				assert_true(keys[at][k].value[0] <= keys[!at][i].value[0]);
+				assert_true(keys[at][k].value[1] >= keys[!at][i].value[1]);
+				continue;
+			}
+			for (int v = 0; v < keys[at][k].n; v++)
+				if (keys[at][k].value[v] < keys[!at][i].value[v])
+					fail_msg("%s for %lld connections", keys[at][k].name,
+						 (long long)targets[t]);
+		}
+		/* applied, it says the same */
+		for (size_t i = 0; i < n[at]; i++)
+			apply(&keys[at][i]);
+		if (targets[t] > 14000)
+			now.f.reserved[20000 / 8] |= 1 << 20000 % 8;
+		free(text);
+		assert_int_equal(td_doctor_sysctl(&now.f, targets[t], &text), 0);
+		assert_int_equal(parse(text, again), n[at]);
+		assert_memory_equal(again, keys[at], n[at] * sizeof(*again));
+		free(text);
+		/* and for fewer it takes nothing back */
+		assert_int_equal(td_doctor_sysctl(&now.f, 1, &text), 0);
+		assert_int_equal(parse(text, again), n[at]);
+		assert_memory_equal(again, keys[at], n[at] * sizeof(*again));
+		free(text);
+	}
+}
+
+static void test_sysctl_words(void **state)
+{
+	struct key keys[KEYS_MAX];
+	char *text;
+	size_t n;
+
+	now.listen[1].port = 20000;
+	assert_int_equal(td_doctor_sysctl(&now.f, 2000000, &text), 0);
+	assert_non_null(strstr(text, "\nnet.ipv4.ip_local_reserved_ports = 20000\n"));
+	assert_non_null(strstr(text, "LimitNOFILE=2201024"));
+	assert_non_null(strstr(text, "MORE THAN THIS HOST HAS")); /* 9 GiB of 8 */
+	assert_null(strstr(text, "\nnet.ipv4.tcp_fin_timeout"));
+	assert_null(strstr(text, "\nnet.ipv4.tcp_tw"));
+	free(text);
+	/* Half of the memory at most for buffers. */
+	assert_int_equal(td_doctor_sysctl(&now.f, 10000000, &text), 0);
+	assert_non_null(strstr(text, "\nnet.ipv4.tcp_mem = 524288 699050 1048576\n"));
+	free(text);
+	/* What is not seen is not set. */
+	td_facts_init(&now.f);
+	assert_int_equal(td_doctor_sysctl(&now.f, 1000000, &text), 0);
+	n = parse(text, keys);
+	assert_int_equal(n, 0);
+	assert_non_null(strstr(text, "# net.core.somaxconn: not seen from here"));
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_healthy, healthy),
+		cmocka_unit_test_setup(test_thresholds, healthy),
+		cmocka_unit_test_setup(test_rate, healthy),
+		cmocka_unit_test_setup(test_who, healthy),
+		cmocka_unit_test_setup(test_syn_group, healthy),
+		cmocka_unit_test_setup(test_xdp, healthy),
+		cmocka_unit_test_setup(test_overlap, healthy),
+		cmocka_unit_test_setup(test_tuple, healthy),
+		cmocka_unit_test_setup(test_capacity, healthy),
+		cmocka_unit_test_setup(test_unseen, healthy),
+		cmocka_unit_test_setup(test_bounds, healthy),
+		cmocka_unit_test_setup_teardown(test_recorded, make_root, remove_root),
+		cmocka_unit_test_setup_teardown(test_hostile_files, make_root, remove_root),
+		cmocka_unit_test(test_this_host),
+		cmocka_unit_test_setup_teardown(test_sysctl, make_root, remove_root),
+		cmocka_unit_test_setup(test_sysctl_words, healthy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
