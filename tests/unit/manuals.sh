@@ -20,7 +20,7 @@ not_ok() {
 breach() {
 	local tree=$scratch/tree said
 	rm -rf "$tree" && mkdir "$tree"
-	cp -r --parents scripts/man include/tundish userspace/cli userspace/config \
+	cp -r --parents scripts/man include/tundish userspace/cli userspace/config userspace/doctor \
 		userspace/daemon/main.c userspace/daemon/metrics.c "$tree"
 	sed -i "$3" "$tree/$2"
 	if cmp -s "$2" "$tree/$2"; then
@@ -56,7 +56,8 @@ breach 'a key that is not told' $man/tundish.yaml.5 '/^\.It Cm timeouts\.closing
 breach 'a key that is not there' $man/tundish.yaml.5 's/^\.It Cm limits\.vips$/.It Cm limits.pips/' 'no key limits.pips'
 breach 'a command that is not told' $man/tundish.8 '/^\.It Cm backend drain/d' 'command backend drain is missing'
 breach 'a command that is not there' userspace/cli/commands.c 's/\.name = "apply"/.name = "commit"/' 'no command config apply'
-breach 'a command that is not built yet' $man/tundish.8 '/^\.Cm doctor ,/d' 'doctor is missing under'
+breach 'a command that is not built yet' $man/tundish.8 '/^\.Cm capture$/d' 'capture is missing under'
+breach 'a row of doctor' $man/tundish-doctor.8 's/^\.It Cm orphans/.It Cm waifs/' 'row orphans is missing'
 breach 'an option of a command' userspace/cli/commands.c 's/{"top", "N"/{"first", "N"/' '--first of tuple list'
 breach 'an option of all commands' $man/tundish.8 's/^\.It Fl -pin/.It Fl -pins/' 'option pin is missing'
 breach 'an option of the daemon' userspace/daemon/main.c 's/{"debug", no_argument/{"loud", no_argument/' 'option loud is missing'

@@ -51,6 +51,13 @@ static void test_usage_errors(void **state)
 		{"exec -- true", "SERVICE is missing"},
 		{"exec app true", "nothing more is expected at \"true\""},
 		{"exec app --workers four -- true", "--workers: \"four\" is no number"},
+		{"doctor now",
+		 "nothing more is expected at \"now\"; usage: tundish doctor [--interval "
+		 "SECONDS] [--connections N] [--sysctl]"},
+		{"doctor --interval 3601", "\"3601\" is no number from 0 to 3600"},
+		{"doctor --connections 0", "\"0\" is no number from 1 to"},
+		{"doctor --sysctl=1", "takes no value"},
+		{"doctor --sysctl --interval 2", "leave --interval away"},
 		{"help nonsense", "no object \"nonsense\""},
 	};
 	struct fixture *f = *state;
@@ -64,7 +71,10 @@ static void test_usage_errors(void **state)
 static void test_later_versions(void **state)
 {
 	static const char *const later[] = {
-		"port list --top 5", "timewait", "doctor", "capture tcp port 80", "top",
+		"port list --top 5",
+		"timewait",
+		"capture tcp port 80",
+		"top",
 	};
 	struct fixture *f = *state;
 
