@@ -400,6 +400,22 @@ static void test_who(void **state)
 	assert_non_null(strstr(row_of("accept_queue")->sentence, "its program"));
 }
 
+/* A process with more descriptors than it may have took its limit down itself, as sandboxes do. */
+static void test_sandbox(void **state)
+{
+	now.process[1].files = 5;
+	now.process[1].soft = 5;
+	now.process[1].listens = false;
+	look(0);
+	assert_int_equal(row_of("process_files")->verdict, TD_VERDICT_BAD);
+	now.process[1].soft = 1;
+	look(0);
+	assert_int_equal(row_of("process_files")->verdict, TD_VERDICT_OK);
+	now.process[1].listens = true;
+	look(0);
+	assert_int_equal(row_of("process_files")->verdict, TD_VERDICT_BAD);
+}
+
 /* Listeners of one address and port share their SYN queues. */
 static void test_syn_group(void **state)
 {
@@ -974,6 +990,7 @@ int main(void)
 		cmocka_unit_test_setup(test_thresholds, healthy),
 		cmocka_unit_test_setup(test_rate, healthy),
 		cmocka_unit_test_setup(test_who, healthy),
+		cmocka_unit_test_setup(test_sandbox, healthy),
 		cmocka_unit_test_setup(test_syn_group, healthy),
 		cmocka_unit_test_setup(test_xdp, healthy),
 		cmocka_unit_test_setup(test_overlap, healthy),

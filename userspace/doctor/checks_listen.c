@@ -282,11 +282,10 @@ static bool is_near(const struct td_listen *x)
 
 static void check_listener(struct td_look *l, const struct td_listen *x, size_t *rows)
 {
-	const struct td_listen *was = before(l, x);
+	const struct td_listen *was = x->queue > 0 ? before(l, x) : NULL;
 	bool full = is_full(x) && (!l->was || is_full(was));
 	bool near = is_near(x) && (!l->was || is_near(was));
-	bool drops = was && x->drops > was->drops && x->queue > 0 &&
-		     (near || is_full(x) || is_full(was));
+	bool drops = was && x->drops > was->drops && (near || is_full(x) || is_full(was));
 	char at[80], who[64];
 	struct td_row *row;
 
@@ -300,11 +299,10 @@ static void check_listener(struct td_look *l, const struct td_listen *x, size_t 
 	td_row_drops(l, row, x->drops, was ? was->drops : -1);
 	program(x, who, sizeof(who));
 	if (is_stopped(l, x->pid))
-		td_row_say(
-			row, full ? TD_VERDICT_BAD : TD_VERDICT_WARN,
-			"%s is stopped (SIGSTOP or a debugger) and accepts nothing: continue it with "
-			"`kill -CONT %d`; a longer queue on %s would only fill later",
-			who, x->pid, at);
+		td_row_say(row, full ? TD_VERDICT_BAD : TD_VERDICT_WARN,
+			   "%s is stopped (SIGSTOP) and accepts nothing: continue it with "
+			   "`kill -CONT %d`; a longer queue on %s would only fill later",
+			   who, x->pid, at);
 	else if (full || drops)
 		td_row_say(
 			row, TD_VERDICT_BAD,

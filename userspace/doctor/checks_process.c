@@ -42,12 +42,12 @@ void td_check_process_files(struct td_look *l)
 	for (size_t i = 0; i < l->now->n_processes; i++) {
 		const struct td_process *p = &l->now->processes[i];
 
-		if (p->files < 0 || !is_finite(p->soft))
+		/* Who has more than it may lowered the limit itself, as sandboxes do. */
+		if (p->files < 0 || !is_finite(p->soft) || (p->files > p->soft && !p->listens))
 			continue;
 		if (!fullest || (double)p->files * (double)TD_MAX(fullest->soft, 1) >
 					(double)fullest->files * (double)TD_MAX(p->soft, 1))
 			fullest = p;
-		/* Descriptors may lie above a limit that was lowered. */
 		if (!td_is_near(p->files, p->soft) || rows++ >= TD_DOCTOR_EACH_MAX)
 			continue;
 		row = td_row_add(l, "process", "process_files", "files of %s (pid %d)", p->command,

@@ -113,7 +113,7 @@ static void read_name(const char *root, const char *pid, struct td_process *p)
 	end = strrchr(text, ')');
 	if (!begin || !end || end < begin)
 		return;
-	p->stopped = end[1] == ' ' && (end[2] == 'T' || end[2] == 't');
+	p->stopped = end[1] == ' ' && end[2] == 'T'; /* 't' is a tracer's, for a moment */
 	*end = '\0';
 	snprintf(p->command, sizeof(p->command), "%s", begin + 1);
 	for (char *c = p->command; *c; c++)
