@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "doctor/doctor.h"
+#include "doctor/private.h"
 
 /* A host on which all is well, in two looks a second apart. */
 struct look {
@@ -395,9 +395,19 @@ static void test_who(void **state)
 	now.process[1].stopped = true;
 	look(0);
 	assert_non_null(strstr(row_of("accept_queue")->sentence, "kill -CONT 80"));
+	assert_int_equal(row_of("accept_queue")->verdict, TD_VERDICT_BAD);
+	was.listen[1].queue = now.listen[1].queue = 450;
+	look(0);
+	assert_int_equal(row_of("accept_queue")->verdict, TD_VERDICT_WARN);
 	now.listen[1].pid = 0;
 	look(0);
 	assert_non_null(strstr(row_of("accept_queue")->sentence, "its program"));
+	now.f.counter[TD_COUNTER_LISTEN_OVERFLOWS] = 1;
+	look(0);
+	assert_non_null(strstr(row_of("listen_overflows")->sentence, "try again"));
+	now.f.sysctl[TD_SYSCTL_ABORT_ON_OVERFLOW] = 1;
+	look(0);
+	assert_non_null(strstr(row_of("listen_overflows")->sentence, "reset"));
 }
 
 /* A process with more descriptors than it may have took its limit down itself, as sandboxes do. */
@@ -414,6 +424,9 @@ static void test_sandbox(void **state)
 	now.process[1].listens = true;
 	look(0);
 	assert_int_equal(row_of("process_files")->verdict, TD_VERDICT_BAD);
+	now.process[1].files = -1; /* not ours to see */
+	look(0);
+	assert_int_equal(row_of("process_files")->verdict, TD_VERDICT_OK);
 }
 
 /* Listeners of one address and port share their SYN queues. */
@@ -458,6 +471,62 @@ static void test_xdp(void **state)
 	now.nic[1].xdp = XDP_ATTACHED_SKB;
 	look(0);
 	assert_int_equal(row_of("xdp_errors")->verdict, TD_VERDICT_NOTE);
+}
+
+/* As the drivers write them. */
+static void test_driver_counters(void **state)
+{
+	static const struct {
+		const char *name[4];
+		uint64_t value[4];
+		int64_t lost, xdp_drops, xdp_errors;
+	} drivers[] = {
+		{{"rx_queue_0_xdp_drops", "rx_queue_1_xdp_drops", "rx_queue_0_xdp_tx_errors",
+		  "rx_queue_0_xdp_redirect_errors"},
+		 {1, 2, 4, 8},
+		 3,
+		 3,
+		 12}, /* veth, virtio_net */
+		{{"rx_xdp_drop", "rx0_xdp_drop", "rx_xdp_tx_full", "rx0_xdp_tx_full"},
+		 {5, 5, 7, 7},
+		 3,
+		 5,
+		 7}, /* mlx5: in total and each */
+		{{"rx_out_of_buffer", "rx_xdp_tx_err", "rx_xdp_redirect", "rx_packets"},
+		 {9, 2, 100, 1000},
+		 9,
+		 -1,
+		 2},
+		{{"queue_0_rx_xdp_aborted", "queue_0_rx_xdp_invalid", "queue_0_rx_xdp_pass", "x"},
+		 {1, 1, 50, 50},
+		 3,
+		 -1,
+		 2}, /* ena */
+		{{"rx_no_dma_resources", "tx_packets", "rx_bytes", "errors"},
+		 {4, 9, 9, 9},
+		 4,
+		 -1,
+		 -1},
+		{{"rx_missed_errors", "RX_NoDesc", "abcdefghijklmnopqrstuvwxyz012345", ""},
+		 {1, 1, 9, 9},
+		 3,
+		 -1,
+		 -1},
+	};
+	char names[4 * 32];
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(drivers); i++) {
+		struct td_nic nic = {.lost = 3};
+
+		memset(names, 0, sizeof(names));
+		for (size_t k = 0; k < 4; k++)
+			memcpy(names + 32 * k, drivers[i].name[k], strlen(drivers[i].name[k]));
+		td_doctor_statistics(&nic, names, drivers[i].value, 4);
+		if (nic.lost != drivers[i].lost || nic.xdp_drops != drivers[i].xdp_drops ||
+		    nic.xdp_errors != drivers[i].xdp_errors)
+			fail_msg("case %zu: %lld %lld %lld", i, (long long)nic.lost,
+				 (long long)nic.xdp_drops, (long long)nic.xdp_errors);
+	}
 }
 
 static void test_overlap(void **state)
@@ -550,6 +619,23 @@ static void test_capacity(void **state)
 	now.f.sysctl[TD_SYSCTL_CONNTRACK_MAX] = 1 << 30;
 	look(0);
 	assert_int_equal(row_of("capacity")->limit, (6LL << 30) / TD_DOCTOR_CONNECTION_BYTES);
+	now.f.sysctl[TD_SYSCTL_FILES_MAX] = 500000;
+	now.f.counter[TD_COUNTER_ESTABLISHED] = 7;
+	look(0);
+	assert_int_equal(row_of("capacity")->limit, 500000 - 2000 + 7);
+	look(500000);
+	assert_non_null(strstr(row_of("capacity")->setting, "fs.file-max=1048576"));
+	now.f.sysctl[TD_SYSCTL_FILES_MAX] = INT64_MAX;
+	now.f.counter[TD_COUNTER_ESTABLISHED] = 0;
+	now.f.counter[TD_COUNTER_SOCKETS] = 999; /* too few to tell */
+	now.f.counter[TD_COUNTER_MEMORY_PAGES] = 999;
+	look(0);
+	assert_int_equal(row_of("capacity")->limit, (6LL << 30) / TD_DOCTOR_CONNECTION_BYTES);
+	now.f.counter[TD_COUNTER_SOCKETS] = 1000;
+	now.f.counter[TD_COUNTER_MEMORY_PAGES] = 1000;
+	look(0);
+	assert_int_equal(row_of("capacity")->limit,
+			 (6LL << 30) / (TD_DOCTOR_CONNECTION_BYTES + 4096));
 	/* what the present ones hold in buffers is part of the price */
 	now.f.counter[TD_COUNTER_SOCKETS] = 10000;
 	now.f.counter[TD_COUNTER_MEMORY_PAGES] = 20000;
@@ -993,6 +1079,7 @@ int main(void)
 		cmocka_unit_test_setup(test_sandbox, healthy),
 		cmocka_unit_test_setup(test_syn_group, healthy),
 		cmocka_unit_test_setup(test_xdp, healthy),
+		cmocka_unit_test(test_driver_counters),
 		cmocka_unit_test_setup(test_overlap, healthy),
 		cmocka_unit_test_setup(test_tuple, healthy),
 		cmocka_unit_test_setup(test_capacity, healthy),

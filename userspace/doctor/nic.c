@@ -135,8 +135,8 @@ static int64_t sum_of(const struct sum *s)
 	return s->total ? clamped(s->of_total) : s->each ? clamped(s->of_each) : -1;
 }
 
-static void sum_statistics(struct td_nic *nic, const struct ethtool_gstrings *names,
-			   const struct ethtool_stats *values, unsigned int n)
+void td_doctor_statistics(struct td_nic *nic, const char *names, const uint64_t *values,
+			  unsigned int n)
 {
 	struct sum sums[N_KINDS] = {0};
 
@@ -145,14 +145,14 @@ static void sum_statistics(struct td_nic *nic, const struct ethtool_gstrings *na
 		bool each = false;
 		struct sum *s;
 
-		memcpy(name, names->data + (size_t)i * ETH_GSTRING_LEN, ETH_GSTRING_LEN);
+		memcpy(name, names + (size_t)i * ETH_GSTRING_LEN, ETH_GSTRING_LEN);
 		for (char *c = name; *c; c++) {
 			each = each || isdigit((unsigned char)*c);
 			*c = (char)tolower((unsigned char)*c);
 		}
 		s = &sums[kind_of(name)];
 		*(each ? &s->each : &s->total) = true;
-		*(each ? &s->of_each : &s->of_total) += values->data[i];
+		*(each ? &s->of_each : &s->of_total) += values[i];
 	}
 	nic->lost = TD_MAX(nic->lost, sum_of(&sums[LOST]));
 	nic->xdp_drops = sum_of(&sums[XDP_DROPS]);
@@ -178,7 +178,8 @@ static int read_statistics(int fd, struct td_nic *nic)
 	*names = (struct ethtool_gstrings){ETHTOOL_GSTRINGS, ETH_SS_STATS, n};
 	*values = (struct ethtool_stats){ETHTOOL_GSTATS, n};
 	if (ethtool(fd, nic->name, names) == 0 && ethtool(fd, nic->name, values) == 0)
-		sum_statistics(nic, names, values, TD_MIN(n, TD_MIN(names->len, values->n_stats)));
+		td_doctor_statistics(nic, (const char *)names->data, (const uint64_t *)values->data,
+				     TD_MIN(n, TD_MIN(names->len, values->n_stats)));
 	return 0;
 }
 

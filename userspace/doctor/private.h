@@ -18,6 +18,11 @@ int td_doctor_listeners(struct td_facts *f);		   /* listeners.c */
 int td_doctor_holders(struct td_facts *f);		   /* processes.c */
 int td_doctor_processes(const char *root, struct td_facts *f);
 
+/* What the driver's own counters say of losses and of XDP: `n` names of 32 bytes each, and their
+ * values. */
+void td_doctor_statistics(struct td_nic *nic, const char *names, const uint64_t *values,
+			  unsigned int n);
+
 struct nlmsghdr;
 
 /*
