@@ -7,9 +7,8 @@ doctor_host
 ADDRESSES=0.0.0.0:8080 serve s --workers 1 --backlog 32
 ip -n edge route add 10.9.0.0/16 via 10.0.0.100 # and the client does not forward
 in_ns client sysctl -qw net.ipv4.ip_forward=0
-# syns COUNT RATE: from as many ports of 10.9.0.1
-syns() {
-	in_ns client "$PYTHON" -c '
+# COUNT RATE: SYNs from the ports of 10.9.0.1, one after the other
+cat >"$T/syns.py" <<'PY'
 import socket, struct, sys, time
 count, rate = int(sys.argv[1]), int(sys.argv[2])
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -20,22 +19,23 @@ def fold(data):
         s = (s & 0xffff) + (s >> 16)
     return ~s & 0xffff
 for i in range(count):
-    tcp = struct.pack("!HHIIBBHHH", 10000 + i, 8080, i, 0, 5 << 4, 2, 65535, 0, 0)
+    tcp = struct.pack("!HHIIBBHHH", 10000 + i % 50000, 8080, i, 0, 5 << 4, 2, 65535, 0, 0)
     tcp = tcp[:16] + struct.pack("!H", fold(a + b + struct.pack("!HH", 6, 20) + tcp)) + tcp[18:]
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, i, 0, 64, 6, 0, a, b)
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, i % 65536, 0, 64, 6, 0, a, b)
     raw.sendto(ip + tcp, ("10.0.0.1", 0))
     time.sleep(1 / rate)
-' "$1" "$2"
-}
+PY
 half_open() { in_ns edge ss -Hatn state syn-recv | wc -l; }
 _full() { [ "$(half_open)" -ge 32 ]; }
 
-syns 20 500
+in_ns client "$PYTHON" "$T/syns.py" 20 500
 doctor
 doctor_quiet 'twenty of thirty-two are no trouble'
-is 'and are counted' "$(doctor_row syn_queue value) of $(doctor_row syn_queue limit)" "$(half_open) of 32"
+# The kernel lets the oldest go early where over half of the queue is taken.
+between 'and are counted' "$(doctor_row syn_queue value)" "$(half_open)" 20
+is 'of as many as fit' "$(doctor_row syn_queue limit)" 32
 
-(syns 1200 200) &
+(exec nsenter --net=/run/netns/client "$PYTHON" "$T/syns.py" $((6000 * TUNDISH_TEST_SLOW)) 200) &
 flood=$!
 check 'the SYN queue is full' eventually 10 _full
 doctor
@@ -49,7 +49,7 @@ is 'tcp_max_syn_backlog is not either' "$(doctor_row max_syn_backlog verdict)" o
 in_ns edge sysctl -qw net.ipv4.tcp_syncookies=0
 doctor
 doctor_says 'without SYN cookies' syn_queue bad '^sysctl -w net.ipv4.tcp_syncookies=1$' 'SYN cookies are off'
-check 'SYNs are dropped' test "$(doctor_row syn_queue drops_now | cut -d. -f1)" -gt 5
+is 'SYNs are dropped' "$(doctor_row syn_queue 'drops_now > 0')" true
 in_ns edge sh -c "$(doctor_row syn_queue setting)" >/dev/null
 is 'the setting is right' "$(in_ns edge cat /proc/sys/net/ipv4/tcp_syncookies)" 1
-wait $flood
+kill $flood
