@@ -111,7 +111,7 @@ $(BUILD)/obj/%.o: %.c | $(READY) $(SKELETONS)
 
 define link
 $(call say,LINK,$@)
-$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) $(1)
+$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) -lm $(1)
 endef
 
 # Of all parts, for the tests too; a program takes from it what it needs. Appended (q),
@@ -148,7 +148,7 @@ $(BUILD)/fuzz/libtundish.a: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIBRARY))
 	$(Q)rm -f $@ && $(AR) qcs $@ $^
 $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/libtundish.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
 
 test: setup ## every test this machine can run, in under ten minutes (as root)
 	@+$(MAKE) --no-print-directory tests
