@@ -292,6 +292,13 @@ int td_check(struct td_document *d, const struct td_config *c)
 		return td_document_fail(d, td_node_value(d, service_node(d, again), "name"),
 					"service name \"%s\" is taken already in line %u",
 					c->services[again].name, c->services[first].at.line);
+	if (r == 0)
+		r = FIND_REPEATED(c->ports.namespaces, c->ports.n_namespaces, path, &first, &again);
+	if (r > 0)
+		return td_document_fail_at(d, c->ports.namespaces[again].at,
+					   "network namespace %s stands twice, first in line %u",
+					   c->ports.namespaces[again].path,
+					   c->ports.namespaces[first].at.line);
 	if (r < 0)
 		return out_of_memory(d);
 

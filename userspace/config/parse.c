@@ -148,6 +148,7 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	struct td_vip_conf *vip = element;
 	struct td_port_conf *port = element;
 	struct td_listen_conf *listen = element;
+	struct td_netns_conf *netns = element;
 	const char *text = td_node_text(item);
 	struct td_error error = {0};
 	int r;
@@ -161,6 +162,9 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	} else if (row->type == TD_TYPE_PORTS) {
 		port->at = td_node_place(item);
 		r = td_value_read_port(text, port, &error);
+	} else if (row->type == TD_TYPE_PATHS) {
+		netns->at = td_node_place(item);
+		r = td_value_read_path(row, text, netns, &error);
 	} else {
 		listen->at = td_node_place(item);
 		r = td_value_read_listen(text, listen, &error);
@@ -242,7 +246,8 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 	case TD_TYPE_OBJECTS: return parse_objects(d, node, row, object);
 	case TD_TYPE_VIPS:
 	case TD_TYPE_PORTS:
-	case TD_TYPE_LISTENS: return parse_list(d, node, row, object);
+	case TD_TYPE_LISTENS:
+	case TD_TYPE_PATHS: return parse_list(d, node, row, object);
 	case TD_TYPE_MAPPING:
 		if (td_node_is_null(node))
 			return 0;

@@ -70,6 +70,10 @@ static void print_list(FILE *out, const struct td_row *row, const void *object)
 						listen));
 			continue;
 		}
+		if (row->type == TD_TYPE_PATHS) {
+			print_text(out, ((const struct td_netns_conf *)array)[i].path);
+			continue;
+		}
 		td_ports_print(&((const struct td_port_conf *)array)[i], text);
 		fprintf(out, strchr(text, '-') ? "\"%s\"" : "%s", text);
 	}
@@ -95,7 +99,8 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 	switch (row->type) {
 	case TD_TYPE_VIPS:
 	case TD_TYPE_PORTS:
-	case TD_TYPE_LISTENS: print_list(out, row, object); break;
+	case TD_TYPE_LISTENS:
+	case TD_TYPE_PATHS: print_list(out, row, object); break;
 	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
 	case TD_TYPE_NUMBER: fprintf(out, "%u", td_value_number(row, object)); break;
 	case TD_TYPE_PERCENT: fprintf(out, "%u%%", td_value_number(row, object)); break;

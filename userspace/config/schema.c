@@ -73,6 +73,12 @@ static const struct td_choice accept_times_choices[] = {
 	{0},
 };
 
+static const struct td_choice switch_choices[] = {
+	{"on", true, false},
+	{"off", false, false},
+	{0},
+};
+
 static const struct td_choice off_choice[] = {
 	{"off", 0, false},
 	{0},
@@ -106,6 +112,8 @@ const struct td_row td_schema[] = {
 	 .opens = TD_SCOPE_TIMEOUTS, .help = "how long a silent flow is remembered"},
 	{TD_SCOPE_TOP, "limits", TD_TYPE_MAPPING, FIELD(td_config, limits),
 	 .opens = TD_SCOPE_LIMITS, .help = "sizes of tables", .reload = TD_RELOAD_NEW_MAPS},
+	{TD_SCOPE_TOP, "ports", TD_TYPE_MAPPING, FIELD(td_config, ports), .opens = TD_SCOPE_PORTS,
+	 .help = "how source ports and TIME_WAIT are watched"},
 	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
 	 .help = "where metrics are served"},
 
@@ -205,6 +213,19 @@ const struct td_row td_schema[] = {
 	      "(local IP, remote IP, remote port) tuples of source ports counted"),
 #undef LIMIT
 
+	{TD_SCOPE_PORTS, "watch", TD_TYPE_CHOICE, FIELD(td_ports_conf, watch),
+	 .choices = switch_choices, .standard = "on",
+	 .help = "whether sockets are counted, by scans and events"},
+	{TD_SCOPE_PORTS, "namespaces", TD_TYPE_PATHS, LIST(td_ports_conf, namespaces, n_namespaces),
+	 .max = TUNDISH_SPACES_MAX - 2,
+	 .help = "network namespaces that are watched beside the daemon's own"},
+	{TD_SCOPE_PORTS, "interval", TD_TYPE_DURATION, FIELD(td_ports_conf, interval_ms),
+	 .min = SECOND, .max = 10 * MINUTE, .standard = "5s",
+	 .help = "least time from scan to scan"},
+	{TD_SCOPE_PORTS, "cpu", TD_TYPE_PERCENT, FIELD(td_ports_conf, cpu), .min = 1, .max = 100,
+	 .standard = "2%",
+	 .help = "most that scans may take of one core, which stretches the interval"},
+
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
 	 .choices = off_choice, .standard = "127.0.0.1:9799",
 	 .help = "address and port of the metrics"},
@@ -223,6 +244,7 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},
 	[TD_SCOPE_LIMITS] = {"limits", "limits.", 0, 0, false},
+	[TD_SCOPE_PORTS] = {"ports", "ports.", 0, 0, true},
 	[TD_SCOPE_METRICS] = {"metrics", "metrics.", 0, 0, true},
 };
 

@@ -18,6 +18,7 @@ enum td_scope {
 	TD_SCOPE_WORKERS,
 	TD_SCOPE_TIMEOUTS,
 	TD_SCOPE_LIMITS,
+	TD_SCOPE_PORTS,
 	TD_SCOPE_METRICS,
 	TD_SCOPES,
 };
@@ -30,6 +31,7 @@ enum td_type {
 	TD_TYPE_VIPS,	   /* a list of addresses and prefixes; one may stand without a list */
 	TD_TYPE_PORTS,	   /* a list of ports; the same */
 	TD_TYPE_LISTENS,   /* a list of "ADDRESS:PORT"; the same */
+	TD_TYPE_PATHS,	   /* a list of absolute names of files; the same */
 	TD_TYPE_NAME,	   /* char[] */
 	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
 	TD_TYPE_CHOICE,	   /* unsigned, of 1 or 4 bytes; 0: checked but not kept */

@@ -272,6 +272,28 @@ const char *td_ports_print(const struct td_port_conf *ports, char buffer[TD_PORT
 	return buffer;
 }
 
+int td_value_read_path(const struct td_row *row, const char *text, struct td_netns_conf *ret,
+		       struct td_error *error)
+{
+	char quoted[TD_QUOTED];
+
+	if (*text != '/')
+		return td_fail(error, EINVAL,
+			       "%s %s is not the whole name of a file; valid: /run/netns/NAME, "
+			       "/proc/PID/ns/net",
+			       row->key, td_quote(text, quoted));
+	if (strlen(text) >= sizeof(ret->path))
+		return td_fail(error, EINVAL, "%s %s is longer than %zu characters", row->key,
+			       td_quote(text, quoted), sizeof(ret->path) - 1);
+	for (const char *p = text; *p; p++)
+		if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
+			return td_fail(error, EINVAL,
+				       "%s %s has a character that no name of a namespace has",
+				       row->key, td_quote(text, quoted));
+	snprintf(ret->path, sizeof(ret->path), "%s", text);
+	return 0;
+}
+
 int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error)
 {
 	switch (row->type) {

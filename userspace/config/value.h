@@ -12,10 +12,13 @@
  * sentence that begins with the key; the field is untouched then. */
 int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error);
 
-/* The same for one member of `vips`, `ports` and `listen`; all but the place. */
+/* The same for one member of `vips`, `ports`, `listen` and of a list of files; all but the place. */
 int td_value_read_vip(const char *text, struct td_vip_conf *ret, struct td_error *error);
 int td_value_read_port(const char *text, struct td_port_conf *ret, struct td_error *error);
 int td_value_read_listen(const char *text, struct td_listen_conf *ret, struct td_error *error);
+
+int td_value_read_path(const struct td_row *row, const char *text, struct td_netns_conf *ret,
+		       struct td_error *error);
 
 /* Two kinds of td_value_read, of value_address.c. */
 int td_value_read_address(const struct td_row *row, const char *text, void *object,

@@ -16,6 +16,7 @@ struct td_config *td_config_free(struct td_config *c)
 	}
 	free(c->services);
 	free(c->interfaces);
+	free(c->ports.namespaces);
 	free(c);
 	return NULL;
 }
@@ -60,6 +61,17 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 	return true;
 }
 
+static bool ports_equal(const struct td_ports_conf *a, const struct td_ports_conf *b)
+{
+	if (a->watch != b->watch || a->interval_ms != b->interval_ms || a->cpu != b->cpu ||
+	    a->n_namespaces != b->n_namespaces)
+		return false;
+	for (size_t i = 0; i < a->n_namespaces; i++)
+		if (strcmp(a->namespaces[i].path, b->namespaces[i].path))
+			return false;
+	return true;
+}
+
 bool td_config_equal(const struct td_config *a, const struct td_config *b)
 {
 	if (a->n_interfaces != b->n_interfaces || a->n_services != b->n_services)
@@ -74,7 +86,7 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	/* Both are made of 32-bit words alone, so there is no padding to differ. */
 	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
-	       !strcmp(a->metrics_listen, b->metrics_listen);
+	       ports_equal(&a->ports, &b->ports) && !strcmp(a->metrics_listen, b->metrics_listen);
 }
 
 const struct td_service_conf *td_config_service(const struct td_config *c, const char *name)

@@ -106,6 +106,23 @@ struct td_limits_conf {
 	uint32_t ports;	   /* tuples of source ports, 65536 */
 };
 
+#define TD_NETNS_PATH 128
+
+/* Another network namespace: "/run/netns/NAME", "/proc/PID/ns/net". */
+struct td_netns_conf {
+	char path[TD_NETNS_PATH];
+	struct td_place at;
+};
+
+/* Source ports and TIME_WAIT: how they are watched. */
+struct td_ports_conf {
+	bool watch;			  /* true */
+	struct td_netns_conf *namespaces; /* beside the daemon's own */
+	size_t n_namespaces;
+	uint32_t interval_ms; /* least time from scan to scan, 5000; 1000..600000 */
+	uint16_t cpu;	      /* most that scans may take, in percent of one core, 2; 1..100 */
+};
+
 struct td_config {
 	struct td_interface_conf *interfaces;
 	size_t n_interfaces;
@@ -113,6 +130,7 @@ struct td_config {
 	size_t n_services;
 	struct td_timeouts_conf timeouts;
 	struct td_limits_conf limits;
+	struct td_ports_conf ports;
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
 };
 
