@@ -204,6 +204,7 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	$(foreach u,$(wildcard scripts/*.service),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u));)
 	sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/*tundish*.service
 	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
+	$(foreach r,$(wildcard scripts/prometheus/*.yaml),install -D -m 0644 $(r) $(DESTDIR)$(PREFIX)/share/tundish/prometheus/$(notdir $(r));)
 	install -m 0644 include/tundish/README.md $(DESTDIR)$(PREFIX)/share/doc/tundish/maps.md
 	$(foreach c,$(wildcard scripts/completion/*.bash),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$(basename $(notdir $(c)));)
 
