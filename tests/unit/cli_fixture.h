@@ -60,7 +60,25 @@
 
 #define TUPLE                                                                                      \
 	"{\"client\":\"198.51.100.7\",\"vip\":\"192.0.2.10\",\"port\":80,\"protocol\":\"tcp\","    \
-	"\"active\":10000,\"total\":9999}"
+	"\"active\":10000,\"total\":9999,\"utilization\":0.155,\"vips_needed\":1}"
+
+#define PORT                                                                                       \
+	"{\"local_ip\":\"10.0.0.1\",\"remote_ip\":\"10.0.0.5\",\"remote_port\":80,"                \
+	"\"namespace\":null,\"protocol\":\"tcp\",\"used\":14116,\"time_wait\":14000,"              \
+	"\"usable\":28232,\"utilization\":0.5,\"seconds_to_exhaustion\":200,"                      \
+	"\"seconds_to_cliff\":0,\"opening_rate\":240,\"failed\":0}"
+
+#define BLOCKED                                                                                    \
+	"{\"port\":40001,\"protocol\":\"tcp\",\"program\":\"python3\",\"pid\":77,"                 \
+	"\"address\":\"10.0.0.1\",\"reason\":\"bound\",\"why\":\"bound to this port\"}"
+
+#define TIMEWAIT                                                                                   \
+	"{\"sockets\":14000,\"limit\":131072,\"outbound\":14000,\"entered\":15000,"                \
+	"\"entered_per_second\":240.5,\"reused\":1,\"overflowed\":0,\"verdict\":\"cause\","        \
+	"\"why\":\"a cause: of it\",\"namespaces\":[],\"services\":[],\"tuples\":[{"               \
+	"\"local_ip\":\"10.0.0.1\",\"remote_ip\":\"10.0.0.5\",\"remote_port\":80,"                 \
+	"\"time_wait\":14000,\"utilization\":0.5,\"closed_here\":15000,\"closed_there\":0,"        \
+	"\"closes_first\":\"this host\"}]}"
 
 #define TRACE                                                                                      \
 	"{\"service\":\"web\",\"target\":\"web1\",\"reason\":\"Maglev alone\",\"path\":"           \
@@ -101,6 +119,9 @@ static const struct {
 	{"GET flows", "[" FLOW "]"},
 	{"GET flows/count", "{\"flows\":3,\"flows6\":4}"},
 	{"GET tuples", "[" TUPLE "]"},
+	{"GET ports", "[" PORT "]"},
+	{"GET ports/blocked", "[" BLOCKED "]"},
+	{"GET timewait", TIMEWAIT},
 	{"GET trace", TRACE},
 	{"POST config/check", "{\"changes\":[]}"},
 	{"POST config/diff", "{\"changes\":[{\"kind\":\"add\",\"object\":\"web/web3\","
@@ -129,8 +150,8 @@ static inline void note_request(struct fixture *f, const struct td_request *r, c
 				size_t size)
 {
 	static const char *const keys[] = {"client",  "client_port", "vip",   "port", "service",
-					   "backend", "state",	     "limit", "top",  "src",
-					   "dst",     "name",	     "since"};
+					   "backend", "state",	     "limit", "scan", "top",
+					   "src",     "dst",	     "name",  "since"};
 	size_t used, n;
 
 	n = snprintf(line, size, "%s ", r->method);

@@ -77,8 +77,8 @@ static void test_other_lists(void **state)
 	struct fixture *f = *state;
 
 	assert_output(f, "tuple list --top 5",
-		      "CLIENT        VIP         PORT  PROTO  ACTIVE  TOTAL\n"
-		      "198.51.100.7  192.0.2.10    80  tcp     10.0k   9999\n");
+		      "CLIENT        VIP         PORT  PROTO  ACTIVE  TOTAL  USE  VIPS NEEDED\n"
+		      "198.51.100.7  192.0.2.10    80  tcp     10.0k   9999  16%            1\n");
 	assert_string_equal(f->requests, "GET tuples top=5\n");
 	assert_json(f, "tuple list --json", "[" TUPLE "]");
 	assert_output(f, "flow count", "flows  3\nflows6  4\n");
@@ -89,6 +89,38 @@ static void test_other_lists(void **state)
 		"198.51.100.7  40001  192.0.2.10    80  tcp    web      web1     established  3m20s    1s\n");
 	assert_string_equal(f->requests, "GET flows\n");
 	assert_json(f, "flow list --json", "[" FLOW "]");
+}
+
+static void test_source_ports(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_output(
+		f, "port list --scan --top 5",
+		"LOCAL     REMOTE    PORT  PROTO  NAMESPACE         USED  USE  TIME_WAIT  OPENS/S  "
+		"DEAR IN  FULL IN  REFUSED\n"
+		"10.0.0.1  10.0.0.5    80  tcp    -          14116/28232  50%      14000      240  "
+		"     0s    3m20s        0\n");
+	assert_string_equal(f->requests, "GET ports scan=1 top=5\n");
+	assert_json(f, "port list --json", "[" PORT "]");
+	assert_output(f, "port blocked",
+		      " PORT  PROTO  NAMESPACE  PROGRAM  PID  ADDRESS   WHY\n"
+		      "40001  tcp    -          python3   77  10.0.0.1  bound to this port\n");
+	assert_string_equal(f->requests, "GET ports/blocked\n");
+	assert_output(
+		f, "timewait",
+		"a cause: of it\n"
+		"\n"
+		"sockets     14.0k/131k\n"
+		"outbound    14.0k\n"
+		"entered/s   240\n"
+		"entered     15.0k\n"
+		"re-used     1\n"
+		"overflowed  0\n"
+		"\n"
+		"LOCAL     REMOTE    PORT  NAMESPACE  TIME_WAIT  USE   HERE  THERE  CLOSES FIRST\n"
+		"10.0.0.1  10.0.0.5    80  -              14.0k  50%  15.0k      0  this host\n");
+	assert_json(f, "timewait --json", TIMEWAIT);
 }
 
 static void test_flow_filters(void **state)
@@ -229,6 +261,7 @@ int main(void)
 		T(test_backend_list),
 		T(test_services),
 		T(test_other_lists),
+		T(test_source_ports),
 		T(test_flow_filters),
 		T(test_a_hundred_thousand_rows),
 		T(test_a_list_that_is_cut),

@@ -71,8 +71,6 @@ static void test_usage_errors(void **state)
 static void test_later_versions(void **state)
 {
 	static const char *const later[] = {
-		"port list --top 5",
-		"timewait",
 		"capture tcp port 80",
 		"top",
 	};

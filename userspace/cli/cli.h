@@ -221,6 +221,7 @@ int cli_run_worker_list(const struct cli *c);
 int cli_run_worker_state(const struct cli *c); /* drain, enable */
 int cli_run_worker_adopt(const struct cli *c);
 int cli_run_exec(const struct cli *c);
+int cli_run_timewait(const struct cli *c);
 int cli_run_trace(const struct cli *c);
 int cli_run_doctor(const struct cli *c);
 int cli_run_config_change(const struct cli *c); /* check, diff, apply */

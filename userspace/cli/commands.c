@@ -82,6 +82,35 @@ static const struct cli_column tuple_columns[] = {
 	{"PROTO", "protocol", CLI_TEXT, NULL},
 	{"ACTIVE", "active", CLI_COUNT, NULL},
 	{"TOTAL", "total", CLI_COUNT, NULL},
+	{"USE", "utilization", CLI_PERCENT, NULL},
+	{"VIPS NEEDED", "vips_needed", CLI_NUMBER, NULL},
+	{0},
+};
+
+static const struct cli_column port_columns[] = {
+	{"LOCAL", "local_ip", CLI_TEXT, NULL},
+	{"REMOTE", "remote_ip", CLI_TEXT, NULL},
+	{"PORT", "remote_port", CLI_NUMBER, NULL},
+	{"PROTO", "protocol", CLI_TEXT, NULL},
+	{"NAMESPACE", "namespace", CLI_TEXT, NULL},
+	{"USED", "used", CLI_NUMBER, "usable"},
+	{"USE", "utilization", CLI_PERCENT, NULL},
+	{"TIME_WAIT", "time_wait", CLI_NUMBER, NULL},
+	{"OPENS/S", "opening_rate", CLI_COUNT, NULL},
+	{"DEAR IN", "seconds_to_cliff", CLI_SECONDS, NULL},
+	{"FULL IN", "seconds_to_exhaustion", CLI_SECONDS, NULL},
+	{"REFUSED", "failed", CLI_COUNT, NULL},
+	{0},
+};
+
+static const struct cli_column blocked_columns[] = {
+	{"PORT", "port", CLI_NUMBER, NULL},
+	{"PROTO", "protocol", CLI_TEXT, NULL},
+	{"NAMESPACE", "namespace", CLI_TEXT, NULL},
+	{"PROGRAM", "program", CLI_TEXT, NULL},
+	{"PID", "pid", CLI_NUMBER, NULL},
+	{"ADDRESS", "address", CLI_TEXT, NULL},
+	{"WHY", "why", CLI_TEXT, NULL},
 	{0},
 };
 
@@ -195,12 +224,22 @@ static const struct cli_verb tuple_verbs[] = {
 
 static const struct cli_verb port_verbs[] = {
 	{.name = "list",
-	 .options = {{"top", "N", "only those with the most"}},
-	 .help = "source ports used per (local IP, remote IP, remote port)"},
+	 .options = {{"scan", NULL, "count the sockets anew, before the answer"},
+		     {"top", "N", "the fullest ones alone, the others as one row"}},
+	 .help = "source ports used per (local IP, remote IP, remote port)",
+	 .run = cli_run_list,
+	 .path = "ports",
+	 .columns = port_columns},
+	{.name = "blocked",
+	 .help = "source ports that no connection can have, and who holds them",
+	 .run = cli_run_list,
+	 .path = "ports/blocked",
+	 .columns = blocked_columns},
 };
 
 static const struct cli_verb timewait_verbs[] = {
-	{.help = "TIME_WAIT: how many, how fast, who closes first, and whether it matters"},
+	{.help = "TIME_WAIT: how many, how fast, who closes first, and whether it matters",
+	 .run = cli_run_timewait},
 };
 
 static const struct cli_verb trace_verbs[] = {

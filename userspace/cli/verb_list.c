@@ -7,9 +7,11 @@
 
 static void list_target(const struct cli *c, struct cli_target *t)
 {
-	char key[64];
+	char key[64], *next = NULL;
 
-	cli_target_word(t, c->verb->path);
+	snprintf(key, sizeof(key), "%s", c->verb->path);
+	for (char *word = strtok_r(key, "/", &next); word; word = strtok_r(NULL, "/", &next))
+		cli_target_word(t, word);
 	for (size_t i = 0; i < c->n_arguments; i++)
 		cli_target_word(t, c->argument[i]);
 	for (size_t i = 0; c->verb->options[i].name; i++) {
@@ -19,7 +21,8 @@ static void list_target(const struct cli *c, struct cli_target *t)
 		for (char *p = key; *p; p++)
 			if (*p == '-')
 				*p = '_';
-		cli_target_query(t, key, c->option[i]);
+		/* A switch has no value of its own. */
+		cli_target_query(t, key, c->option[i][0] ? c->option[i] : "1");
 	}
 }
 

@@ -77,6 +77,34 @@ static void print_drops(const json_t *drops)
 	puts(json_object_size(drops) ? "" : "none");
 }
 
+static void print_source_ports(const json_t *o)
+{
+	static const struct cli_column age = {"", "age_seconds", CLI_SECONDS, NULL};
+	const json_t *scan = json_object_get(o, "scan");
+	const char *fullest = json_string_value(json_object_get(o, "fullest"));
+	struct cli_buffer cell = {0};
+	char n[24];
+
+	if (!o)
+		return;
+	if (!json_is_true(json_object_get(o, "watch"))) {
+		puts("source ports not watched");
+		return;
+	}
+	printf("%-12s %s tuples", "source ports",
+	       cli_count(json_number_value(json_object_get(o, "tuples")), n, sizeof(n)));
+	if (fullest) {
+		printf(", the fullest %.0f%% (",
+		       100 * json_number_value(json_object_get(o, "utilization_max")));
+		cli_put_escaped(stdout, fullest, CLI_KEEP_NONE);
+		putchar(')');
+	}
+	cli_cell(&cell, &age, scan);
+	printf("; counted %s ago, every %.0fs\n", cell.data,
+	       json_number_value(json_object_get(scan, "interval_seconds")));
+	cli_buffer_done(&cell);
+}
+
 static void print_status(const json_t *s)
 {
 	static const struct cli_column head[] = {
@@ -111,6 +139,7 @@ static void print_status(const json_t *s)
 	print_fill("flows IPv6", json_object_get(s, "flows"), "active6", "capacity6");
 	print_fill("tuples", json_object_get(s, "tuples"), "active", "capacity");
 	print_drops(json_object_get(s, "drops"));
+	print_source_ports(json_object_get(s, "source_ports"));
 }
 
 int cli_run_status(const struct cli *c)

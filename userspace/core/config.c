@@ -61,7 +61,7 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 	return true;
 }
 
-static bool ports_equal(const struct td_ports_conf *a, const struct td_ports_conf *b)
+bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_conf *b)
 {
 	if (a->watch != b->watch || a->interval_ms != b->interval_ms || a->cpu != b->cpu ||
 	    a->n_namespaces != b->n_namespaces)
@@ -86,7 +86,8 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	/* Both are made of 32-bit words alone, so there is no padding to differ. */
 	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
-	       ports_equal(&a->ports, &b->ports) && !strcmp(a->metrics_listen, b->metrics_listen);
+	       td_ports_conf_equal(&a->ports, &b->ports) &&
+	       !strcmp(a->metrics_listen, b->metrics_listen);
 }
 
 const struct td_service_conf *td_config_service(const struct td_config *c, const char *name)

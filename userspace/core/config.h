@@ -143,6 +143,8 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b);
 /* The service of that name, of TUNDISH_NAME_LEN bytes at most, or NULL. */
 const struct td_service_conf *td_config_service(const struct td_config *c, const char *name);
 
+bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_conf *b);
+
 static inline void td_config_freep(struct td_config **c)
 {
 	td_config_free(*c);

@@ -42,6 +42,8 @@ static void add_settings(const struct td_daemon *d, const struct td_config *c, j
 	if (memcmp(&c->limits, &d->config->limits, sizeof(c->limits)))
 		add(list, "limits", "limits",
 		    "other values in the file; the pinned maps keep theirs until `tundish unload`");
+	if (!td_ports_conf_equal(&c->ports, &d->config->ports))
+		add(list, "ports", "ports", "other values in the file");
 	if (!d->options.metrics && strcmp(c->metrics_listen, d->config->metrics_listen))
 		add(list, "metrics", "metrics.listen", "another address in the file");
 }

@@ -226,7 +226,7 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
 	r = r < 0 ? r : td_rates_open(d);
 	r = r < 0 ? r : td_groups_open(d);
-	return r;
+	return r < 0 ? r : td_source_ports_open(d);
 }
 
 /* ---- start --------------------------------------------------------------------- */
@@ -246,7 +246,8 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	r = td_net_open(&d->net, error);
 	if (r < 0)
 		return r;
-	if (td_nexthops_open(d) < 0 || td_health_open(d) < 0 || td_sweeper_open(d) < 0)
+	if (td_nexthops_open(d) < 0 || td_health_open(d) < 0 || td_sweeper_open(d) < 0 ||
+	    td_source_ports_new(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	return 0;
 }
@@ -255,6 +256,7 @@ static void close_parts(struct td_daemon *d)
 {
 	d->control = td_control_close(d->control);
 	td_groups_close(d);
+	td_source_ports_close(d);
 	sd_event_unref(d->event);
 	d->net = td_net_close(d->net);
 	d->kernel = td_kernel_close(d->kernel);

@@ -16,6 +16,7 @@
  *   sweeper.c     the sweep of flows, in slices
  *   events.c      what the daemon did and why
  *   rates.c       per second
+ *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   handlers.c    requests to answers; objects.c, flows.c, changes.c, trace.c,
  *                 status.c, attention.c, metrics.c: the answers
  */
@@ -128,6 +129,8 @@ struct td_daemon {
 	struct tundish_counters counters, former_counters;
 	uint64_t full_flows_ns, full_tuples_ns; /* when such a counter last rose; 0: never */
 
+	struct td_source_ports *source_ports;
+
 	struct td_event *events; /* ring */
 	uint64_t next_event;
 
@@ -233,6 +236,13 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 int td_sweeper_open(struct td_daemon *d);
 void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret);
 
+/* ---- scan.c: source ports ------------------------------------------------------- */
+int td_source_ports_new(struct td_daemon *d);
+int td_source_ports_open(struct td_daemon *d); /* its timers */
+void td_source_ports_close(struct td_daemon *d);
+/* On or off and where, as the file says. What fails is told in `status`. */
+void td_source_ports_apply(struct td_daemon *d, const struct td_config *c);
+
 /* ---- events.c ------------------------------------------------------------------- */
 enum td_log_level { TD_LOG_ERROR = 3, TD_LOG_WARNING = 4, TD_LOG_NOTICE = 5, TD_LOG_INFO = 6 };
 void td_log(enum td_log_level level, const char *format, ...) TD_PRINTF(2, 3);
@@ -269,6 +279,18 @@ void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_sta
 void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_timewait(struct td_daemon *d, struct td_reply *reply);
+json_t *td_source_ports_json(struct td_daemon *d);
+typedef void (*td_attention_add)(json_t *list, const char *what, const char *why,
+				 const char *remedy);
+void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
+void td_print_port_metrics(FILE *out, struct td_daemon *d);
+/* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
+int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
+		   struct td_reply *reply);
+/* Of all tuples of inbound connections the one that has most. */
+bool td_tuple_fullest(struct td_daemon *d, struct tundish_tuple *ret);
 void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_metrics(struct td_daemon *d, struct td_reply *reply);

@@ -5,6 +5,7 @@
  * `idle_seconds` is what the sampled packets tell, so it is an upper bound.
  */
 #include "core/address.h"
+#include "core/budget.h"
 #include "core/override.h"
 #include "daemon/daemon.h"
 
@@ -26,8 +27,8 @@ static const char *const state_names[] = {
 	[TUNDISH_FLOW_CLOSING] = "closing",
 };
 
-static int read_number(const struct td_request *q, const char *key, unsigned long max,
-		       uint32_t *ret, struct td_reply *reply)
+int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
+		   struct td_reply *reply)
 {
 	const char *text = q->query(q, key);
 	char *end = NULL;
@@ -68,9 +69,9 @@ static int read_filter(const struct td_request *q, struct filter *f, struct td_r
 	*f = (struct filter){.service = q->query(q, "service"), .backend = q->query(q, "backend")};
 	if (read_address(q, "client", &f->client, &f->has_client, reply) < 0 ||
 	    read_address(q, "vip", &f->vip, &f->has_vip, reply) < 0 ||
-	    read_number(q, "client_port", 65535, &f->client_port, reply) < 0 ||
-	    read_number(q, "port", 65535, &f->port, reply) < 0 ||
-	    read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0)
+	    td_read_number(q, "client_port", 65535, &f->client_port, reply) < 0 ||
+	    td_read_number(q, "port", 65535, &f->port, reply) < 0 ||
+	    td_read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0)
 		return -EINVAL;
 	f->limit = limit;
 	for (uint32_t i = 1; state && i < TD_ARRAY_SIZE(state_names); i++)
@@ -252,6 +253,18 @@ static size_t highest(const struct td_sweep_tables *t, struct tundish_tuple *bes
 	return n;
 }
 
+bool td_tuple_fullest(struct td_daemon *d, struct tundish_tuple *ret)
+{
+	struct tundish_tuple best[1];
+	struct td_sweep_tables t;
+
+	td_sweep_tables_of(d, &t);
+	if (!highest(&t, best, 1))
+		return false;
+	*ret = best[0];
+	return true;
+}
+
 json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top)
 {
 	_cleanup_free_ struct tundish_tuple *best = calloc(top + 1, sizeof(*best));
@@ -266,13 +279,15 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 	for (size_t i = 0; i < n; i++) {
 		char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
 
-		json_array_append_new(list,
-				      json_pack("{s:s s:s? s:i s:s s:I s:I}", "client",
-						td_address_print(&best[i].client, client), "vip",
-						td_vip_text(s, best[i].vip, vip), "port",
-						__builtin_bswap16(best[i].port_be), "protocol",
-						"tcp", "active", (json_int_t)best[i].value.active,
-						"total", (json_int_t)best[i].value.total));
+		json_array_append_new(
+			list, json_pack("{s:s s:s? s:i s:s s:I s:I s:f s:i}", "client",
+					td_address_print(&best[i].client, client), "vip",
+					td_vip_text(s, best[i].vip, vip), "port",
+					__builtin_bswap16(best[i].port_be), "protocol", "tcp",
+					"active", (json_int_t)best[i].value.active, "total",
+					(json_int_t)best[i].value.total, "utilization",
+					(double)best[i].value.active / TD_INBOUND_PORTS,
+					"vips_needed", (int)td_budget_vips(best[i].value.active)));
 	}
 	return list;
 }
@@ -282,7 +297,7 @@ void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td
 	_cleanup_(td_state_done) struct td_state s = {0};
 	uint32_t top = 1000;
 
-	if (read_number(q, "top", 10000, &top, reply) < 0)
+	if (td_read_number(q, "top", 10000, &top, reply) < 0)
 		return;
 	if (td_read_state(d, &s, reply) < 0)
 		return;

@@ -43,6 +43,11 @@ static void answer_events(struct td_daemon *d, const struct td_request *q, struc
 		reply->json = td_events_json(d, n);
 }
 
+static void answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	td_answer_timewait(d, reply);
+}
+
 static void answer_metrics(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	td_answer_metrics(d, reply);
@@ -89,6 +94,8 @@ static const struct route routes[] = {
 	{"POST", "workers", 3, 4, td_answer_worker_command},
 	{"GET", "flows", 1, 2, td_answer_flows},
 	{"GET", "tuples", 1, 1, td_answer_tuples},
+	{"GET", "ports", 1, 2, td_answer_ports},
+	{"GET", "timewait", 1, 1, answer_timewait},
 	{"GET", "config", 1, 1, td_answer_config},
 	{"POST", "config", 2, 2, td_answer_config},
 	{"GET", "trace", 1, 1, td_answer_trace},

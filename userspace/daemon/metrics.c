@@ -4,6 +4,7 @@
  * configuration, and by 20 tuples.
  */
 #include "core/address.h"
+#include "core/budget.h"
 #include "daemon/daemon.h"
 
 #define TOP_TUPLES 20
@@ -148,6 +149,7 @@ static void print_counters(FILE *out, const struct tundish_counters *c)
 static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *s)
 {
 	json_t *list = td_tuples_json(d, s, TOP_TUPLES), *o;
+	struct tundish_tuple most;
 	size_t i;
 
 	td_metric_head(out, "tundish_tuple_connections_active", "gauge",
@@ -164,6 +166,11 @@ static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *
 			(long long)json_integer_value(json_object_get(o, "active")));
 	}
 	json_decref(list);
+	td_metric_head(out, "tundish_tuple_utilization_max_ratio", "gauge",
+		       "Of 64512 ports that a client can have towards one VIP and port, how many "
+		       "the one with most has in use.");
+	fprintf(out, "tundish_tuple_utilization_max_ratio %.6g\n",
+		td_tuple_fullest(d, &most) ? (double)most.value.active / TD_INBOUND_PORTS : 0);
 }
 
 static void print_tables(FILE *out, struct td_daemon *d)
@@ -219,6 +226,7 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_tuples(out, d, &s);
 	print_tables(out, d);
 	td_print_worker_metrics(out, d, &s);
+	td_print_port_metrics(out, d);
 	fputs("# EOF\n", out);
 	fclose(out);
 	reply->text = TD_TAKE_PTR(text);

@@ -165,6 +165,7 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	snprintf(d->config_name, sizeof(d->config_name), "%s", name);
 	td_config_free(d->config);
 	d->config = TD_TAKE_PTR(*config);
+	td_source_ports_apply(d, d->config);
 	return 0;
 }
 

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Source ports as JSON: /v1/ports, and what `status` says of them. */
+#include <math.h>
+
+#include "core/address.h"
+#include "daemon/source_ports.h"
+
+#define ATTENTION_MOST 5
+#define ATTENTION_NS   (300 * TD_NS_PER_S)
+
+static const char *const state_names[] = {
+#define TUNDISH_X(name, help) #name,
+	TUNDISH_PORT_STATES(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+static const char *const failure_names[] = {
+#define TUNDISH_X(name, help) #name,
+	TUNDISH_PORT_FAILURES(TUNDISH_X)
+#undef TUNDISH_X
+};
+
+/* Whole seconds; null where it is not so at all. */
+static json_t *seconds_json(double s)
+{
+	return isinf(s) ? json_null() : json_integer((json_int_t)llround(s));
+}
+
+static json_t *states_json(const struct td_picture *p)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < TUNDISH_PORT_STATE_MAX; i++)
+		json_object_set_new(o, state_names[i], json_integer(p->state[i]));
+	return o;
+}
+
+static json_t *failures_json(const __u64 *failed)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < TUNDISH_PORT_FAILED_MAX; i++)
+		json_object_set_new(o, failure_names[i], json_integer((json_int_t)failed[i]));
+	return o;
+}
+
+static json_int_t sum(const __u64 *failed)
+{
+	json_int_t n = 0;
+
+	for (size_t i = 0; i < TUNDISH_PORT_FAILED_MAX; i++)
+		n += (json_int_t)failed[i];
+	return n;
+}
+
+static double tenths(double rate)
+{
+	return round(rate * 10) / 10;
+}
+
+static json_t *tuple_json(const struct td_daemon *d, const struct td_tuple *t)
+{
+	const struct td_space *s = &d->source_ports->spaces[t->key.space];
+	const struct td_picture *p = &t->picture;
+	bool tcp = t->key.protocol == IPPROTO_TCP;
+	char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
+	uint64_t now = td_now_ns();
+
+	return json_pack(
+		"{s:s s:s? s:o s:s? s:s s:i s:i s:i s:f s:o s:o s:o s:i s:f s:f s:f s:o s:I s:o}",
+		"local_ip", td_address_print(&t->key.local, local), "remote_ip",
+		tcp ? td_address_print(&t->key.remote, remote) : NULL, "remote_port",
+		tcp ? json_integer(__builtin_bswap16(t->key.remote_port_be)) : json_null(),
+		"namespace", s->name[0] ? s->name : NULL, "protocol", tcp ? "tcp" : "udp", "used",
+		(int)p->used, "time_wait", (int)p->state[TUNDISH_PORT_time_wait], "usable",
+		(int)p->usable, "utilization", p->utilization, "seconds_to_exhaustion",
+		seconds_json(p->exhaustion_s), "seconds_to_cliff",
+		tcp ? seconds_json(p->cliff_s) : json_null(), "states", states_json(p), "reusable",
+		(int)p->reusable, "opening_rate", tenths(p->opening_rate), "time_wait_rate",
+		tenths(p->time_wait_rate), "freed_rate", tenths(p->freed_rate), "failures",
+		failures_json(t->value->failed), "failed", sum(t->value->failed),
+		"scan_age_seconds",
+		t->budget.scan ? json_real(tenths((double)(now - t->budget.scan_ns) / TD_NS_PER_S))
+			       : json_null());
+}
+
+static json_t *other_json(const struct td_selection *s)
+{
+	return json_pack("{s:s s:s s:n s:n s:s s:i s:i s:n s:n s:n s:n s:o s:i s:f s:o s:I s:I}",
+			 "local_ip", "other", "remote_ip", "other", "remote_port", "namespace",
+			 "protocol", "tcp", "used", (int)s->other.used, "time_wait",
+			 (int)s->other.state[TUNDISH_PORT_time_wait], "usable", "utilization",
+			 "seconds_to_exhaustion", "seconds_to_cliff", "states",
+			 states_json(&s->other), "reusable", (int)s->other.reusable, "opening_rate",
+			 tenths(s->other.opening_rate), "failures", failures_json(s->other_failed),
+			 "failed", sum(s->other_failed), "tuples", (json_int_t)s->n_other);
+}
+
+static bool is_watched(struct td_daemon *d, struct td_reply *reply)
+{
+	if (d->source_ports->on)
+		return true;
+	if (d->source_ports->trouble[0])
+		td_reply_error(reply, 503, 1, "source ports are not watched: %s",
+			       d->source_ports->trouble);
+	else
+		td_reply_error(reply, 503, 1,
+			       "source ports are not watched; set ports: {watch: on}");
+	return false;
+}
+
+static void answer_list(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	_cleanup_(td_selection_done) struct td_selection s = {0};
+	const char *scan = q->query(q, "scan");
+	uint32_t top = 0;
+	struct td_error e = {0};
+	int r;
+
+	if (td_read_number(q, "top", TD_TUPLES_MOST, &top, reply) < 0)
+		return;
+	if (((scan && strcmp(scan, "0")) || !d->source_ports->rounds) && td_scan_now(d, &e) < 0) {
+		td_reply_error(reply, 503, 1, "%s", e.text);
+		return;
+	}
+	r = td_port_table_select(d, q->query(q, "top") ? top : TD_TUPLES_SHOWN, !q->query(q, "top"),
+				 false, &s);
+	if (r < 0) {
+		td_reply_error(reply, 500, 1, "cannot read the map ports: %s", strerror(-r));
+		return;
+	}
+	reply->json = json_array();
+	for (size_t i = 0; i < s.n; i++)
+		json_array_append_new(reply->json, tuple_json(d, s.rows[i]));
+	if (s.n_other)
+		json_array_append_new(reply->json, other_json(&s));
+}
+
+void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	if (!is_watched(d, reply))
+		return;
+	if (q->n_words == 1)
+		answer_list(d, q, reply);
+	else if (!strcmp(q->word[1], "blocked"))
+		td_answer_blocked(d, reply);
+	else
+		td_reply_error(reply, 404, 2, "there is no /v1/ports/%.40s; there is: blocked",
+			       q->word[1]);
+}
+
+/* ---- status --------------------------------------------------------------------------------- */
+
+json_t *td_source_ports_json(struct td_daemon *d)
+{
+	const struct td_source_ports *p = d->source_ports;
+	const struct td_tuple *fullest = NULL;
+	char text[TD_TUPLE_TEXT];
+	uint32_t sockets = 0;
+	size_t n = 0;
+
+	if (!p->on)
+		return json_pack("{s:b}", "watch", 0);
+	td_port_table_read(d, false);
+	for (size_t i = 0; i < p->n_tuples; i++) {
+		const struct td_tuple *t = &p->tuples[i];
+
+		if (!t->key.protocol || !t->picture.used)
+			continue;
+		n++;
+		if (!fullest || t->picture.utilization > fullest->picture.utilization)
+			fullest = t;
+	}
+	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++)
+		sockets += p->spaces[i].wanted && p->spaces[i].present ? p->spaces[i].sockets : 0;
+	return json_pack(
+		"{s:b s:I s:f s:s? s:{s:o s:f s:f s:f s:I}}", "watch", 1, "tuples", (json_int_t)n,
+		"utilization_max", fullest ? fullest->picture.utilization : 0.0, "fullest",
+		fullest ? td_tuple_text(&fullest->key, text) : NULL, "scan", "age_seconds",
+		p->rounds ? json_real(tenths((double)(td_now_ns() - p->ended_ns) / TD_NS_PER_S))
+			  : json_null(),
+		"interval_seconds", (double)p->interval_ns / TD_NS_PER_S, "duration_seconds",
+		(double)p->duration_ns / TD_NS_PER_S, "cpu_seconds",
+		(double)p->cpu_ns / TD_NS_PER_S, "sockets", (json_int_t)sockets);
+}
+
+void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list)
+{
+	const struct td_source_ports *p = d->source_ports;
+	uint64_t now = td_now_ns();
+	size_t shown = 0;
+	char why[300];
+
+	if (p->trouble[0])
+		add(list, "source ports", p->trouble,
+		    "`tundish port list` and `timewait` need it; all else works");
+	if (!p->on)
+		return;
+	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++)
+		if (p->spaces[i].wanted && p->spaces[i].trouble[0])
+			add(list, "source ports", p->spaces[i].trouble,
+			    "it is tried again with each scan; see ports.namespaces");
+	for (size_t i = 0; i < p->n_tuples && shown < ATTENTION_MOST; i++) {
+		const struct td_tuple *t = &p->tuples[i];
+		bool refused = t->failed_ns && now - t->failed_ns < ATTENTION_NS;
+		char what[TD_TUPLE_TEXT];
+
+		if (!t->key.protocol || (!refused && !t->budget.half && !t->budget.soon))
+			continue;
+		shown++;
+		td_tuple_text(&t->key, what);
+		snprintf(why, sizeof(why), "%u of %u source ports are used, %u by TIME_WAIT%s%s",
+			 t->picture.used, t->picture.usable,
+			 t->picture.state[TUNDISH_PORT_time_wait],
+			 refused ? "; connections were refused within the last five minutes" : "",
+			 t->budget.soon ? "; at this rate there is none left within ten minutes"
+					: "");
+		add(list, what, why,
+		    "let the other end close first, keep connections alive, or add "
+		    "source addresses; see `tundish timewait`");
+	}
+	snprintf(why, sizeof(why), "the last scan took %.1f s, the interval is %.1f s",
+		 (double)p->duration_ns / TD_NS_PER_S, (double)p->interval_ns / TD_NS_PER_S);
+	if (p->late)
+		add(list, "socket scan", why, "watch fewer namespaces, or raise ports.cpu");
+	if (p->full)
+		add(list, "table of source ports",
+		    "full: tuples without a place are counted together, as \"other\"",
+		    "raise limits.ports, then `tundish unload` and start again");
+}
