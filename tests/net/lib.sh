@@ -779,3 +779,73 @@ doctor_host() {
 	group_host
 	in_ns edge sysctl -qw net.ipv4.ip_local_port_range='32768 60999' net.core.somaxconn=4096
 }
+
+# ---- source ports --------------------------------------------------------------------
+# Outgoing connections of the edge, to servers on the client.
+port_host() {
+	BACKENDS=
+	one_nic
+}
+
+# ports_config [KEYS of ports, [LINES]]
+ports_config() {
+	config edge <<-YAML
+		interfaces: [{name: eth0, attach: native}]
+		ports: {watch: on${1:+, $1}}
+		${2-}
+	YAML
+}
+
+# port_server NAMESPACE ADDRESS PORT [ARGUMENTS]: of ports.py; returns when it listens.
+port_server() {
+	local ns=$1 out
+	shift
+	out=$T/serve-$ns-${1//:/_}-$2.out
+	(exec nsenter --net=/run/netns/"$ns" $PYTHON "$TOP/tests/net/ports.py" serve "$@" >"$out" 2>&1) &
+	PID[serve-$1-$2]=$!
+	eventually 10 grep -q ready "$out" || fatal "the server on $1 port $2 does not start"
+}
+
+# ports_client NAMESPACE NAME ARGUMENTS: of ports.py; returns when it has done what it does,
+# and what it keeps is kept until `ports_end NAME`.
+declare -A KEPT
+# In a child: lets go what would keep others from their end.
+_unkept() {
+	local fd
+	for fd in "${KEPT[@]}"; do
+		exec {fd}>&-
+	done
+}
+ports_client() {
+	local ns=$1 name=$2 fd
+	shift 2
+	rm -f "$T/$name.in" "$T/$name.out"
+	mkfifo "$T/$name.in"
+	(_unkept && exec nsenter --net=/run/netns/"$ns" $PYTHON "$TOP/tests/net/ports.py" "$@" \
+		<"$T/$name.in" >"$T/$name.out" 2>"$T/$name.log") &
+	PID[$name]=$!
+	exec {fd}>"$T/$name.in"
+	KEPT[$name]=$fd
+	eventually 60 test -s "$T/$name.out" || fatal "$name does not come to its end"
+}
+ports_end() {
+	local fd=${KEPT[$1]}
+	exec {fd}>&-
+	wait "${PID[$1]}"
+	unset "KEPT[$1]"
+}
+ports_pid() { echo "${PID[$1]}"; }
+ports_opened() { jq .opened "$T/$1.out"; }
+ports_refused() { jq '.errors.EADDRNOTAVAIL // 0' "$T/$1.out"; }
+
+# port_field [--scan] REMOTE FIELD: of `port list`, the first such tuple.
+port_field() {
+	local scan=()
+	[ "$1" != --scan ] || { scan=(--scan) && shift; }
+	t --json port list "${scan[@]}" | jq -r "[.[] | select(.remote_ip == \"$1\")][0].$2"
+}
+# ss_count LOCAL REMOTE:PORT STATE: as ss tells it, in the edge.
+ss_count() {
+	in_ns "${4:-edge}" $PYTHON "$TOP/tests/net/ports.py" ss | jq ".[\"$1 $2\"].\"$3\" // 0"
+}
+has_event() { t events --once | grep -q "$1"; }
