@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tundish/counters.h>
+#include <tundish/egress.h>
 #include <tundish/maps.h>
 #include <tundish/ports.h>
 #include <tundish/trace.h>
@@ -278,5 +279,44 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } port_events SEC(".maps");
+
+/* ---- egress: include/tundish/egress.h -------------------------------------------- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, TUNDISH_EGRESS_MAX);
+	__type(key, __u32);
+	__type(value, struct tundish_egress);
+} egress SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TUNDISH_EGRESS_EXCEPT_MAX);
+	__type(key, struct tundish_egress_prefix);
+	__type(value, __u32);
+} egress_except SEC(".maps");
+
+/* Made by the kernel for each cgroup that a program is attached to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, __u64);
+	__type(value, __u32);
+} egress_cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TUNDISH_EGRESS_PASSED);
+	__type(key, struct tundish_port_key);
+	__type(value, __u64);
+} egress_passed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tundish_egress_question);
+} egress_asked SEC(".maps");
 
 #endif

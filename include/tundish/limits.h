@@ -34,7 +34,12 @@
 #define TUNDISH_PORTS_MAX	    (1u << 20) /* tuples of source ports */
 #define TUNDISH_PORT_OWNERS_MAX	    8192u
 #define TUNDISH_CLOSERS_MAX	    4096u
-#define TUNDISH_BUCKET_ENTRIES	    4u /* entries of a flow or tuple bucket */
+#define TUNDISH_EGRESS_MAX	    33u /* pools, from 1 on */
+#define TUNDISH_EGRESS_SOURCES	    64u /* sources of one pool */
+#define TUNDISH_EGRESS_EXCEPTS	    64u /* destinations that one pool leaves alone */
+#define TUNDISH_EGRESS_EXCEPT_MAX   (2 * TUNDISH_EGRESS_MAX * TUNDISH_EGRESS_EXCEPTS)
+#define TUNDISH_EGRESS_PASSED	    1024u /* sources whose shift is remembered */
+#define TUNDISH_BUCKET_ENTRIES	    4u	  /* entries of a flow or tuple bucket */
 
 /* A table for N entries has 33/64 N buckets of four: 48% full when it holds what
  * was asked for, where an entry without a place in both of its buckets is one in

@@ -299,7 +299,12 @@ struct tundish_settings {
 	X(port_search)                                                                             \
 	X(closers)                                                                                 \
 	X(opening)                                                                                 \
-	X(port_events)
+	X(port_events)                                                                             \
+	X(egress)                                                                                  \
+	X(egress_except)                                                                           \
+	X(egress_cgroups)                                                                          \
+	X(egress_passed)                                                                           \
+	X(egress_asked)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

@@ -24,8 +24,9 @@ struct tundish_space {
 	__u16 first, last; /* net.ipv4.ip_local_port_range, inclusive */
 	__u32 usable;	   /* ports of it less reserved and blocked ones, at the last scan */
 	__u32 reserved;
-	__u64 scan; /* number of the last scan that is whole; 0: none yet */
-	__u64 told; /* ns: last event of a refused port; the data path's */
+	__u64 scan;    /* number of the last scan that is whole; 0: none yet */
+	__u64 scanned; /* ns: when it ended */
+	__u64 told;    /* ns: last event of a refused port; the data path's */
 };
 
 /* ---- port_scan: array of one: the scan under way, written before it begins ------ */

@@ -14,6 +14,7 @@
 #include <net/if.h>
 
 #include <tundish/counters.h>
+#include <tundish/egress.h>
 #include <tundish/maps.h>
 #include <tundish/ports.h>
 #include <tundish/trace.h>
@@ -271,6 +272,41 @@ int td_kernel_port_events_fd(const struct td_kernel *k);
 int td_kernel_read_port_events(struct td_kernel *k,
 			       void (*each)(const struct tundish_port_event *e, void *context),
 			       void *context);
+
+/* ---- egress ------------------------------------------------------------------- */
+
+/*
+ * Loads the programs that choose source addresses, or adopts those that are pinned,
+ * and with them what is attached; replaces those of another build in place.
+ */
+int td_kernel_egress_open(struct td_kernel *k, struct td_error *error);
+bool td_kernel_egress_is_open(const struct td_kernel *k);
+void td_kernel_egress_close(struct td_kernel *k); /* takes them off, and clears all pools */
+
+struct tundish_egress *td_kernel_egress(struct td_kernel *k); /* [TUNDISH_EGRESS_MAX] */
+
+/* The root of the cgroup v2 tree as this process sees it: a descriptor, or with a
+ * sentence -ENOENT (none is mounted) or another. */
+int td_kernel_cgroup_root(struct td_error *error);
+
+/* Attaches the pool to a cgroup, or finds it attached. It goes on when the daemon has
+ * died. A pool is on one cgroup only, and leaves its former one. */
+int td_kernel_egress_attach(struct td_kernel *k, uint32_t pool, int cgroup_fd,
+			    struct td_error *error);
+void td_kernel_egress_detach(struct td_kernel *k, uint32_t pool);
+/* Id (inode) of the cgroup that the pool is attached to; 0: none, or it is gone. */
+uint64_t td_kernel_egress_cgroup(struct td_kernel *k, uint32_t pool);
+
+int td_kernel_put_egress_except(struct td_kernel *k, uint32_t pool, const struct td_prefix *prefix);
+int td_kernel_delete_egress_except(struct td_kernel *k, uint32_t pool,
+				   const struct td_prefix *prefix);
+/* All of a pool's; the caller frees *ret. */
+int td_kernel_egress_excepts(struct td_kernel *k, uint32_t pool, struct td_prefix **ret,
+			     size_t *ret_n);
+
+/* Which source the next such connection would get, asked of the program itself. */
+int td_kernel_ask_egress(struct td_kernel *k, struct tundish_egress_question *q,
+			 struct td_error *error);
 
 /* ---- asking the program --------------------------------------------------- */
 

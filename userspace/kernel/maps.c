@@ -60,7 +60,9 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_port_bits, sizeof(struct tundish_port_bits), TUNDISH_SPACES_MAX,
 			 error)) < 0 ||
-	    (r = map_one(k, TD_MAP_port_search, sizeof(struct tundish_waits), 1, error)) < 0)
+	    (r = map_one(k, TD_MAP_port_search, sizeof(struct tundish_waits), 1, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_egress, sizeof(struct tundish_egress), TUNDISH_EGRESS_MAX,
+			 error)) < 0)
 		return r;
 	return 0;
 }

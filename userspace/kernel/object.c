@@ -44,7 +44,7 @@ static const unsigned char *object_bytes(size_t *ret_n)
 uint64_t td_object_hash(void)
 {
 	const unsigned char *(*const objects[])(size_t * ret_n) = {object_bytes, td_steering_bytes,
-								   td_ports_bytes};
+								   td_ports_bytes, td_egress_bytes};
 	uint64_t h = 0xcbf29ce484222325ull;
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(objects); i++) {
@@ -216,6 +216,22 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, sizeof(int),
 					  sizeof(struct tundish_opening), 0};
 	case TD_MAP_port_events: return (struct map_shape){BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 1 << 16};
+	case TD_MAP_egress:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_egress), TUNDISH_EGRESS_MAX};
+	case TD_MAP_egress_except:
+		return (struct map_shape){BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_egress_prefix), index,
+					  TUNDISH_EGRESS_EXCEPT_MAX};
+	case TD_MAP_egress_cgroups:
+		return (struct map_shape){BPF_MAP_TYPE_CGROUP_STORAGE, 0, sizeof(uint64_t), index,
+					  0};
+	case TD_MAP_egress_passed:
+		return (struct map_shape){BPF_MAP_TYPE_LRU_HASH, 0, sizeof(struct tundish_port_key),
+					  sizeof(uint64_t), TUNDISH_EGRESS_PASSED};
+	case TD_MAP_egress_asked:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_egress_question), 1};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

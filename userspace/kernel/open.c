@@ -47,6 +47,7 @@ static struct td_kernel *kernel_new(const char *pin_dir)
 	k->dir_fd = k->trace_fd = k->alone_fd = -1;
 	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
 		k->hook_fd[i] = k->iterator_fd[i] = -1;
+	memset(k->egress_fd, 0xff, sizeof(k->egress_fd)); /* -1 */
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		k->map_fd[i] = -1;
 	k->n_cpus = libbpf_num_possible_cpus();
@@ -440,6 +441,7 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 	td_program_close(k);
 	td_steering_forget(k);
 	td_ports_forget(k);
+	td_egress_forget(k);
 	td_maps_unmap(k);
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&k->map_fd[i]);

@@ -271,7 +271,7 @@ static int read_pin(const char *dir, const char *name, struct td_pins *p, struct
 	int *place, fd, r;
 
 	p->n++;
-	if (is_half_replaced(name))
+	if (is_half_replaced(name) || td_egress_pin(name)) /* opened when egress is */
 		return 0;
 	place = pin_place(p, name, &expected);
 	if (!place) {
@@ -442,7 +442,8 @@ static int remove_each(const char *dir, const char *name, void *context)
 	const char *kind;
 	int r;
 
-	if (!c->every && !is_half_replaced(name) && !pin_place(&none, name, &kind))
+	if (!c->every && !is_half_replaced(name) && !td_egress_pin(name) &&
+	    !pin_place(&none, name, &kind))
 		return 0;
 	r = pin_path(dir, name, "", path);
 	if (r < 0)

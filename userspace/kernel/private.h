@@ -17,6 +17,7 @@
  *   groups.c     worker groups: their maps and sockets
  *   ports.c      those that count source ports, and the scans
  *   port_maps.c  what they counted
+ *   egress.c     those that choose source addresses
  */
 #ifndef TD_KERNEL_PRIVATE_H
 #define TD_KERNEL_PRIVATE_H
@@ -50,7 +51,11 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(ports, link_port_found, "bpf-link")                                                      \
 	X(ports, prog_port_scan, "bpf-prog")                                                       \
 	X(ports, prog_port_udp, "bpf-prog")                                                        \
-	X(ports, prog_port_owners, "bpf-prog")
+	X(ports, prog_port_owners, "bpf-prog")                                                     \
+	X(egress, prog_egress4, "bpf-prog")                                                        \
+	X(egress, prog_egress6, "bpf-prog")                                                        \
+	X(egress, prog_egress_end, "bpf-prog")                                                     \
+	X(egress, prog_egress_ask, "bpf-prog")
 
 enum td_hook {
 #define TUNDISH_X(object, name, kind) TD_HOOK_##name,
@@ -59,7 +64,7 @@ enum td_hook {
 		TD_HOOK_COUNT
 };
 
-enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_accepts, TD_HOOKS_ports };
+enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_accepts, TD_HOOKS_ports, TD_HOOKS_egress };
 
 struct td_hook_info {
 	const char *name, *kind; /* "bpf-link", "bpf-prog" */
@@ -67,6 +72,10 @@ struct td_hook_info {
 };
 
 extern const struct td_hook_info td_hooks[TD_HOOK_COUNT];
+
+/* Links of pools, of which there may be many: "link_egress_POOL_connect4". */
+#define TD_PIN_EGRESS	"link_egress_"
+#define TD_EGRESS_LINKS 3
 
 #define TD_PIN_TRACE "prog_trace"
 #define TD_PIN_XDP   "prog_xdp" /* only where the program is attached alone */
@@ -229,6 +238,8 @@ struct td_kernel {
 	int iterator_fd[TD_HOOK_COUNT];
 	struct ring_buffer *worker_events, *port_events;
 
+	int egress_fd[TUNDISH_EGRESS_MAX][TD_EGRESS_LINKS]; /* links of pools; -1: none */
+
 	void *mapped[TD_MAP_COUNT];
 	size_t mapped_bytes[TD_MAP_COUNT];
 	int n_cpus;
@@ -280,12 +291,15 @@ int td_hook_iterate(struct td_kernel *k, enum td_hook hook, int map_fd);
 /* Lets it run over all that it has to run over. */
 int td_hook_iterate_all(struct td_kernel *k, enum td_hook hook, int map_fd);
 
-/* ---- steering.c, ports.c ------------------------------------------------------ */
+/* ---- steering.c, ports.c, egress.c ------------------------------------------------------ */
 
 const unsigned char *td_steering_bytes(size_t *ret_n);
 void td_steering_forget(struct td_kernel *k); /* closes descriptors; what is pinned goes on */
 const unsigned char *td_ports_bytes(size_t *ret_n);
 void td_ports_forget(struct td_kernel *k);
+const unsigned char *td_egress_bytes(size_t *ret_n);
+void td_egress_forget(struct td_kernel *k);
+bool td_egress_pin(const char *name); /* whether it is that of a pool's link */
 
 /* ---- port_maps.c ------------------------------------------------------------ */
 
