@@ -849,3 +849,48 @@ ss_count() {
 	in_ns "${4:-edge}" $PYTHON "$TOP/tests/net/ports.py" ss | jq ".[\"$1 $2\"].\"$3\" // 0"
 }
 has_event() { t events --once | grep -q "$1"; }
+
+# ---- cgroups ---------------------------------------------------------------------------
+# cgroups NAME...: cgroups of this scenario's own, $CG/NAME, which end with it. They are the
+# one thing that outlives the namespaces, so they are removed by hand.
+cgroups() {
+	local name
+	CG=$(findmnt -n -t cgroup2 -o TARGET | head -n 1) || fatal 'no cgroup v2 tree is mounted'
+	CG=$CG/tundish-net-$TDT_OUTER-$$
+	trap '_cgroups_end; finish' EXIT
+	mkdir "$CG" || fatal "no cgroup $CG"
+	for name; do
+		mkdir -p "$CG/$name"
+	done
+}
+_cgroups_end() {
+	_status=$?
+	echo 1 >"$CG/cgroup.kill"
+	_removed() {
+		find "$CG" -depth -type d -exec rmdir {} +
+		[ ! -e "$CG" ]
+	}
+	eventually 10 _removed 2>/dev/null
+	return $_status
+}
+# in_cgroup NAME COMMAND...: in the edge's network namespace.
+in_cgroup() {
+	local name=$1
+	shift
+	# shellcheck disable=SC2016 # expanded there
+	in_ns edge sh -c 'echo 0 >"$0/cgroup.procs"; exec "$@"' "$CG/$name" "$@"
+}
+# connects NAME ADDRESS COUNT [ARGUMENTS]: connections from that cgroup, one after the other,
+# to port 80 unless told; an object with `opened`, `failed`, `errors` and `by` source.
+connects() {
+	local name=$1 address=$2 count=$3
+	shift 3
+	in_cgroup "$name" "$PYTHON" "$TOP/tests/net/connects.py" "$address" "${PORT:-80}" "$count" "$@"
+}
+# egress_sources COUNT: 10.0.0.201 and so on, and fd00:0::201, on the edge.
+egress_sources() {
+	local i
+	for ((i = 1; i <= $1; i++)); do
+		add_address edge eth0 10.0.0.$((200 + i))/32 fd00:0::$((200 + i))/128
+	done
+}

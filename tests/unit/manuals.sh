@@ -21,7 +21,7 @@ breach() {
 	local tree=$scratch/tree said
 	rm -rf "$tree" && mkdir "$tree"
 	cp -r --parents scripts/man include/tundish userspace/cli userspace/config userspace/doctor \
-		userspace/daemon/main.c userspace/daemon/metrics.c "$tree"
+		userspace/daemon/main.c userspace/daemon/metrics.c userspace/daemon/egress_metrics.c "$tree"
 	sed -i "$3" "$tree/$2"
 	if cmp -s "$2" "$tree/$2"; then
 		not_ok "$1 (the change does not fit $2 any more)"

@@ -15,7 +15,7 @@ static void test_usage_errors(void **state)
 		{"t", "ambiguous: tuple, timewait, trace, top"},
 		{"bakcend list", "did you mean backend?"},
 		{"xyzzy", "valid here: status, service, backend, worker, exec, flow, tuple, port, "
-			  "timewait, trace, doctor, config, events, capture, top, unload, help"},
+			  "timewait, egress, trace, doctor, config, events, capture, top, unload, help"},
 		{"backend",
 		 "\"backend\" needs a verb; valid here: list, drain, enable, disable, weight"},
 		{"backend d web web1", "ambiguous: drain, disable"},
@@ -176,7 +176,7 @@ static void test_help_and_manual(void **state)
 		"tuple list",
 		"port list",
 		"timewait",
-		"trace SRC[:PORT] DST:PORT",
+		"trace [SRC[:PORT]] DST:PORT",
 		"doctor",
 		"config check FILE",
 		"config diff FILE",

@@ -114,6 +114,17 @@ static const struct cli_column blocked_columns[] = {
 	{0},
 };
 
+static const struct cli_column egress_columns[] = {
+	{"POOL", "pool", CLI_TEXT, NULL},
+	{"SOURCE", "source", CLI_TEXT, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
+	{"CONNECTIONS", "connections_total", CLI_COUNT, NULL},
+	{"USED", "used", CLI_NUMBER, "usable"},
+	{"BUSIEST", "destination", CLI_TEXT, NULL},
+	{"WHY", "reason", CLI_TEXT, NULL},
+	{0},
+};
+
 /* ---- verbs -------------------------------------------------------------------- */
 
 static const struct cli_verb status_verbs[] = {
@@ -242,8 +253,19 @@ static const struct cli_verb timewait_verbs[] = {
 	 .run = cli_run_timewait},
 };
 
+static const struct cli_verb egress_verbs[] = {
+	{.name = "list",
+	 .arguments = {"[NAME]"},
+	 .help = "source addresses of pools, and how much they are used",
+	 .run = cli_run_list,
+	 .path = "egress",
+	 .columns = egress_columns},
+};
+
 static const struct cli_verb trace_verbs[] = {
-	{.arguments = {"SRC[:PORT]", "DST:PORT"},
+	{.arguments = {"[SRC[:PORT]]", "DST:PORT"},
+	 .options = {{"egress", "PID", "instead: which source a connection of this process gets"},
+		     {"protocol", "PROTO", "of that connection: tcp or udp. Default is tcp"}},
 	 .help = "which backend or worker such a SYN gets, and why, asked of the loaded program",
 	 .run = cli_run_trace},
 };
@@ -315,6 +337,7 @@ const struct cli_object cli_objects[] = {
 	OBJECT(tuple, "connections per (client, VIP, port)"),
 	OBJECT(port, "source ports of this host"),
 	OBJECT(timewait, "sockets in TIME_WAIT"),
+	OBJECT(egress, "source addresses of outbound connections"),
 	OBJECT(trace, "the way of one packet"),
 	OBJECT(doctor, "queues and limits"),
 	OBJECT(config, "the configuration"),

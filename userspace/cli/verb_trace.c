@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where a SYN would go: the verdict as lines, then the way there step by step.
+ * Where a SYN would go, or with --egress where a connection would come from: the
+ * verdict as lines, then the way there step by step.
  */
 #include "cli/cli.h"
 
@@ -18,9 +19,22 @@ int cli_run_trace(const struct cli *c)
 	json_t *answer, *path;
 	int r;
 
+	if (c->n_arguments != (cli_option(c, "egress") ? 1 : 2))
+		return cli_fail(
+			CLI_USAGE, "%s",
+			cli_option(c, "egress")
+				? "trace --egress PID takes one destination: trace --egress PID DST:PORT"
+				: "DST:PORT is missing; usage: tundish trace SRC[:PORT] DST:PORT");
 	cli_target_word(&t, "trace");
-	cli_target_query(&t, "src", c->argument[0]);
-	cli_target_query(&t, "dst", c->argument[1]);
+	if (cli_option(c, "egress")) {
+		cli_target_query(&t, "egress", cli_option(c, "egress"));
+		cli_target_query(&t, "dst", c->argument[0]);
+		if (cli_option(c, "protocol"))
+			cli_target_query(&t, "protocol", cli_option(c, "protocol"));
+	} else {
+		cli_target_query(&t, "src", c->argument[0]);
+		cli_target_query(&t, "dst", c->argument[1]);
+	}
 	r = cli_ask(c, &t, NULL, &answer);
 	if (r != CLI_DONE)
 		return r;

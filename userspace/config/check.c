@@ -310,5 +310,7 @@ int td_check(struct td_document *d, const struct td_config *c)
 	r = check_limits(d, c);
 	if (r == 0)
 		r = td_check_groups(d, c);
+	if (r == 0)
+		r = td_check_egress(d, c);
 	return r < 0 ? r : td_check_claims(d, c);
 }

@@ -21,6 +21,9 @@ int td_check_workers(struct td_document *d, const struct td_service_conf *s,
  * them and of their listeners than the tables hold. */
 int td_check_groups(struct td_document *d, const struct td_config *c);
 
+/* Pools of source addresses: names and cgroups given once, sources no VIPs. */
+int td_check_egress(struct td_document *d, const struct td_config *c);
+
 /* "more VIPs than limits.vips allows ..." */
 int td_check_fail_limit(struct td_document *d, struct td_place at, const char *what,
 			uint32_t limit);

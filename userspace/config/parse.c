@@ -149,6 +149,7 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	struct td_port_conf *port = element;
 	struct td_listen_conf *listen = element;
 	struct td_netns_conf *netns = element;
+	struct td_source_conf *source = element;
 	const char *text = td_node_text(item);
 	struct td_error error = {0};
 	int r;
@@ -165,6 +166,12 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	} else if (row->type == TD_TYPE_PATHS) {
 		netns->at = td_node_place(item);
 		r = td_value_read_path(row, text, netns, &error);
+	} else if (row->type == TD_TYPE_SOURCES) {
+		source->at = td_node_place(item);
+		r = td_value_read_source(text, source, &error);
+	} else if (row->type == TD_TYPE_PREFIXES) {
+		vip->at = td_node_place(item);
+		r = td_value_read_prefix(row, text, vip, &error);
 	} else {
 		listen->at = td_node_place(item);
 		r = td_value_read_listen(text, listen, &error);
@@ -247,7 +254,9 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 	case TD_TYPE_VIPS:
 	case TD_TYPE_PORTS:
 	case TD_TYPE_LISTENS:
-	case TD_TYPE_PATHS: return parse_list(d, node, row, object);
+	case TD_TYPE_PATHS:
+	case TD_TYPE_SOURCES:
+	case TD_TYPE_PREFIXES: return parse_list(d, node, row, object);
 	case TD_TYPE_MAPPING:
 		if (td_node_is_null(node))
 			return 0;

@@ -60,7 +60,11 @@ static void print_list(FILE *out, const struct td_row *row, const void *object)
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			fputs(", ", out);
-		if (row->type == TD_TYPE_VIPS) {
+		if (row->type == TD_TYPE_SOURCES) {
+			print_address(out, &((const struct td_source_conf *)array)[i].address);
+			continue;
+		}
+		if (row->type == TD_TYPE_VIPS || row->type == TD_TYPE_PREFIXES) {
 			print_vip(out, &((const struct td_vip_conf *)array)[i]);
 			continue;
 		}
@@ -100,7 +104,9 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 	case TD_TYPE_VIPS:
 	case TD_TYPE_PORTS:
 	case TD_TYPE_LISTENS:
-	case TD_TYPE_PATHS: print_list(out, row, object); break;
+	case TD_TYPE_PATHS:
+	case TD_TYPE_SOURCES:
+	case TD_TYPE_PREFIXES: print_list(out, row, object); break;
 	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
 	case TD_TYPE_NUMBER: fprintf(out, "%u", td_value_number(row, object)); break;
 	case TD_TYPE_PERCENT: fprintf(out, "%u%%", td_value_number(row, object)); break;
@@ -126,6 +132,7 @@ static bool is_absent(const struct td_row *row, const void *object)
 
 	switch (row->type) {
 	case TD_TYPE_LATER: return true;
+	case TD_TYPE_PREFIXES:
 	case TD_TYPE_OBJECTS:
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ENDPOINT: return !*field && !row->choices;

@@ -8,6 +8,7 @@
  */
 #include <netinet/in.h>
 #include <tundish/flow.h>
+#include <tundish/limits.h>
 #include <tundish/workers.h>
 
 #include "config/schema.h"
@@ -107,7 +108,9 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_TOP, "services", TD_TYPE_OBJECTS, LIST(td_config, services, n_services),
 	 .opens = TD_SCOPE_SERVICE, .max = TUNDISH_SERVICES_MAX - 1,
 	 .help = "what is served, and by whom"},
-	{TD_SCOPE_TOP, "egress", TD_TYPE_LATER, .help = "source addresses of outgoing connections"},
+	{TD_SCOPE_TOP, "egress", TD_TYPE_OBJECTS, LIST(td_config, egress, n_egress),
+	 .opens = TD_SCOPE_EGRESS, .max = TUNDISH_EGRESS_MAX - 1,
+	 .help = "source addresses of outgoing connections"},
 	{TD_SCOPE_TOP, "timeouts", TD_TYPE_MAPPING, FIELD(td_config, timeouts),
 	 .opens = TD_SCOPE_TIMEOUTS, .help = "how long a silent flow is remembered"},
 	{TD_SCOPE_TOP, "limits", TD_TYPE_MAPPING, FIELD(td_config, limits),
@@ -183,6 +186,16 @@ const struct td_row td_schema[] = {
 	 .choices = accept_times_choices, .standard = "address",
 	 .help = "of which programs it is known how long connections wait for accept(2)"},
 
+	{TD_SCOPE_EGRESS, "name", TD_TYPE_NAME, .required = true, FIELD(td_egress_conf, name),
+	 .help = "the pool's name"},
+	{TD_SCOPE_EGRESS, "cgroup", TD_TYPE_CGROUP, .required = true, FIELD(td_egress_conf, cgroup),
+	 .help = "the cgroup whose processes' connections get a source"},
+	{TD_SCOPE_EGRESS, "sources", TD_TYPE_SOURCES, .required = true,
+	 LIST(td_egress_conf, sources, n_sources), .min = 1, .max = TUNDISH_EGRESS_SOURCES,
+	 .help = "addresses of this host that connections may come from"},
+	{TD_SCOPE_EGRESS, "except", TD_TYPE_PREFIXES, LIST(td_egress_conf, except, n_except),
+	 .max = TUNDISH_EGRESS_EXCEPTS, .help = "destinations that are left alone"},
+
 	{TD_SCOPE_TIMEOUTS, "syn", TD_TYPE_DURATION, FIELD(td_timeouts_conf, syn_ms),
 	 .min = 2 * SECOND, .max = 120 * SECOND, .standard = "60s", .step = SECOND,
 	 .help = "of a connection that is not established yet"},
@@ -242,6 +255,8 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 	[TD_SCOPE_BACKEND] = {"backend", "services[].backends[].", sizeof(struct td_backend_conf),
 			      offsetof(struct td_backend_conf, at), true},
 	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
+	[TD_SCOPE_EGRESS] = {"egress", "egress[].", sizeof(struct td_egress_conf),
+			     offsetof(struct td_egress_conf, at), false},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},
 	[TD_SCOPE_LIMITS] = {"limits", "limits.", 0, 0, false},
 	[TD_SCOPE_PORTS] = {"ports", "ports.", 0, 0, true},

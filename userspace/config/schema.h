@@ -16,6 +16,7 @@ enum td_scope {
 	TD_SCOPE_SERVICE,
 	TD_SCOPE_BACKEND,
 	TD_SCOPE_WORKERS,
+	TD_SCOPE_EGRESS,
 	TD_SCOPE_TIMEOUTS,
 	TD_SCOPE_LIMITS,
 	TD_SCOPE_PORTS,
@@ -32,7 +33,10 @@ enum td_type {
 	TD_TYPE_PORTS,	   /* a list of ports; the same */
 	TD_TYPE_LISTENS,   /* a list of "ADDRESS:PORT"; the same */
 	TD_TYPE_PATHS,	   /* a list of absolute names of files; the same */
+	TD_TYPE_SOURCES,   /* a list of addresses; the same */
+	TD_TYPE_PREFIXES,  /* a list of prefixes and addresses; the same */
 	TD_TYPE_NAME,	   /* char[] */
+	TD_TYPE_CGROUP,	   /* char[], the path of a cgroup */
 	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
 	TD_TYPE_CHOICE,	   /* unsigned, of 1 or 4 bytes; 0: checked but not kept */
 	TD_TYPE_NUMBER,	   /* unsigned, of 2 or 4 bytes */

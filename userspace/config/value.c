@@ -230,6 +230,36 @@ static int read_interface(const struct td_row *row, const char *text, void *obje
 	return 0;
 }
 
+static int read_cgroup(const struct td_row *row, const char *text, void *object,
+		       struct td_error *error)
+{
+	size_t length = strlen(text);
+	char quoted[TD_QUOTED];
+
+	while (length > 1 && text[length - 1] == '/')
+		length--;
+	if (!length)
+		return td_fail(error, EINVAL,
+			       "%s is empty; valid: a path such as /sys/fs/cgroup/app, or one from "
+			       "the root of the cgroup tree on such as app",
+			       row->key);
+	if (length >= row->size)
+		return td_fail(error, EINVAL, "%s %s is longer than %zu characters", row->key,
+			       td_quote(text, quoted), row->size - 1);
+	for (size_t i = 0; i < length; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return td_fail(error, EINVAL,
+				       "%s %s has a character that is not printable ASCII",
+				       row->key, td_quote(text, quoted));
+	for (const char *p = text; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+		if (!strcmp(p, "..") || !strncmp(p, "../", 3))
+			return td_fail(error, EINVAL, "%s %s has \"..\" in it; write it out",
+				       row->key, td_quote(text, quoted));
+	memset((char *)object + row->offset, 0, row->size);
+	memcpy((char *)object + row->offset, text, length);
+	return 0;
+}
+
 int td_value_read_port(const char *text, struct td_port_conf *ret, struct td_error *error)
 {
 	static const char valid[] = "valid: 1 to 65535, a range such as \"8000-8999\", or any";
@@ -298,6 +328,7 @@ int td_value_read(const struct td_row *row, const char *text, void *object, stru
 {
 	switch (row->type) {
 	case TD_TYPE_NAME: return read_name(row, text, object, error);
+	case TD_TYPE_CGROUP: return read_cgroup(row, text, object, error);
 	case TD_TYPE_INTERFACE: return read_interface(row, text, object, error);
 	case TD_TYPE_CHOICE: return read_choice(row, text, object, error);
 	case TD_TYPE_NUMBER: return read_number(row, text, object, error);

@@ -95,6 +95,32 @@ int td_value_read_address(const struct td_row *row, const char *text, void *obje
 			    error);
 }
 
+int td_value_read_source(const char *text, struct td_source_conf *ret, struct td_error *error)
+{
+	return read_address("source", text, &ret->address, error);
+}
+
+/* Any prefix: these are others' addresses. */
+int td_value_read_prefix(const struct td_row *row, const char *text, struct td_vip_conf *ret,
+			 struct td_error *error)
+{
+	char quoted[TD_QUOTED], valid[TD_PREFIX_TEXT];
+	struct td_prefix p, clean;
+
+	if (td_prefix_parse(text, &p) < 0)
+		return td_fail(error, EINVAL,
+			       "%s %s is not a prefix; valid: one such as 10.0.0.0/8 or "
+			       "\"2001:db8::/32\", or an address",
+			       row->key, td_quote(text, quoted));
+	clean = (struct td_prefix){td_address_mask(&p.address, p.length), p.length};
+	if (!tundish_addr_equal(&clean.address, &p.address))
+		return td_fail(error, EINVAL, "%s %s has bits behind its length; valid: %s",
+			       row->key, td_quote(text, quoted), td_prefix_print(&clean, valid));
+	ret->address = p.address;
+	ret->prefix = p.length;
+	return 0;
+}
+
 /* ---- VIPs -------------------------------------------------------------------- */
 
 /* A wider one would take over more of the Internet than one host can mean. */

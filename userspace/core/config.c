@@ -14,6 +14,11 @@ struct td_config *td_config_free(struct td_config *c)
 		free(c->services[i].backends);
 		free(c->services[i].workers.listen);
 	}
+	for (size_t i = 0; i < c->n_egress; i++) {
+		free(c->egress[i].sources);
+		free(c->egress[i].except);
+	}
+	free(c->egress);
 	free(c->services);
 	free(c->interfaces);
 	free(c->ports.namespaces);
@@ -72,9 +77,25 @@ bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_co
 	return true;
 }
 
+static bool egress_equal(const struct td_egress_conf *a, const struct td_egress_conf *b)
+{
+	if (strcmp(a->name, b->name) || strcmp(a->cgroup, b->cgroup) ||
+	    a->n_sources != b->n_sources || a->n_except != b->n_except)
+		return false;
+	for (size_t i = 0; i < a->n_sources; i++)
+		if (!tundish_addr_equal(&a->sources[i].address, &b->sources[i].address))
+			return false;
+	for (size_t i = 0; i < a->n_except; i++)
+		if (!tundish_addr_equal(&a->except[i].address, &b->except[i].address) ||
+		    a->except[i].prefix != b->except[i].prefix)
+			return false;
+	return true;
+}
+
 bool td_config_equal(const struct td_config *a, const struct td_config *b)
 {
-	if (a->n_interfaces != b->n_interfaces || a->n_services != b->n_services)
+	if (a->n_interfaces != b->n_interfaces || a->n_services != b->n_services ||
+	    a->n_egress != b->n_egress)
 		return false;
 	for (size_t i = 0; i < a->n_interfaces; i++)
 		if (strcmp(a->interfaces[i].name, b->interfaces[i].name) ||
@@ -82,6 +103,9 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 			return false;
 	for (size_t i = 0; i < a->n_services; i++)
 		if (!service_equal(&a->services[i], &b->services[i]))
+			return false;
+	for (size_t i = 0; i < a->n_egress; i++)
+		if (!egress_equal(&a->egress[i], &b->egress[i]))
 			return false;
 	/* Both are made of 32-bit words alone, so there is no padding to differ. */
 	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&

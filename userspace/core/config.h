@@ -123,11 +123,31 @@ struct td_ports_conf {
 	uint16_t cpu;	      /* most that scans may take, in percent of one core, 2; 1..100 */
 };
 
+#define TD_CGROUP_PATH 256
+
+struct td_source_conf {
+	struct tundish_addr address;
+	struct td_place at;
+};
+
+/* Source addresses for connections that the processes of a cgroup open. */
+struct td_egress_conf {
+	char name[TUNDISH_NAME_LEN];
+	char cgroup[TD_CGROUP_PATH]; /* absolute, or from the root of the cgroup tree on */
+	struct td_source_conf *sources;
+	size_t n_sources;
+	struct td_vip_conf *except; /* destinations that are left alone */
+	size_t n_except;
+	struct td_place at;
+};
+
 struct td_config {
 	struct td_interface_conf *interfaces;
 	size_t n_interfaces;
 	struct td_service_conf *services;
 	size_t n_services;
+	struct td_egress_conf *egress;
+	size_t n_egress;
 	struct td_timeouts_conf timeouts;
 	struct td_limits_conf limits;
 	struct td_ports_conf ports;

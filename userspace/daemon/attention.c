@@ -242,6 +242,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	shared_numbers(s, list);
 	clients(d, s, list);
 	td_source_ports_attention(d, add, list);
+	td_egress_attention(d, add, list);
 	if (d->vips_trouble[0])
 		add(list, "virtual IPs", d->vips_trouble,
 		    "see `ip address`; set own: false where another owns them");

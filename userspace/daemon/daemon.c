@@ -131,6 +131,7 @@ static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 	if (!d->kernel)
 		return 0;
 	td_attach_check(d);
+	td_egress_check(d, true);
 	if (td_vips_own(d, d->config, NULL, true, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 	e.text[0] = '\0';
@@ -226,7 +227,9 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
 	r = r < 0 ? r : td_rates_open(d);
 	r = r < 0 ? r : td_groups_open(d);
-	return r < 0 ? r : td_source_ports_open(d);
+	r = r < 0 ? r : td_source_ports_open(d);
+	r = r < 0 ? r : td_egress_open(d);
+	return r;
 }
 
 /* ---- start --------------------------------------------------------------------- */
@@ -269,6 +272,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->group_memory);
 	free(d->hops);
 	free(d->samples);
+	free(d->pools);
 	free(d->events);
 }
 

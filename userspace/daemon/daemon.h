@@ -11,6 +11,8 @@
  *   groups.c      worker groups: into the maps, and who comes and goes
  *   workers.c     workers as JSON, and the commands on them
  *   health.c      verdicts on backends, brought into force
+ *   egress.c      pools of source addresses: into the maps, onto their cgroups
+ *   egress_objects.c, egress_metrics.c, egress_trace.c  told, and asked for one
  *   nexthop.c     where backends are, kept fresh
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
@@ -82,6 +84,14 @@ struct td_hop {
 	bool written;
 };
 
+/* What the daemon knows of a pool of source addresses beside its entry. */
+struct td_pool_memory {
+	char cgroup[TD_CGROUP_PATH];
+	char trouble[256];     /* why it is on no cgroup; "" it is on one */
+	uint64_t exhausted;    /* as last seen */
+	uint64_t exhausted_ns; /* when it last rose; 0: never */
+};
+
 struct td_daemon {
 	struct td_options options;
 	struct td_config *config;
@@ -130,6 +140,10 @@ struct td_daemon {
 	uint64_t full_flows_ns, full_tuples_ns; /* when such a counter last rose; 0: never */
 
 	struct td_source_ports *source_ports;
+	struct td_pool_memory *pools; /* [TUNDISH_EGRESS_MAX]; NULL: none was ever needed */
+	bool egress_on;
+	char egress_trouble[256];
+	sd_event_source *egress_timer;
 
 	struct td_event *events; /* ring */
 	uint64_t next_event;
@@ -215,6 +229,23 @@ void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_
 /* Once a second: asks all, and brings into force what has changed. */
 void td_health_look(struct td_daemon *d);
 
+/* ---- egress.c ------------------------------------------------------------------- */
+/* What may be refused: before anything changes. */
+int td_egress_plan(struct td_daemon *d, const struct td_config *config, struct td_error *error);
+/* Does it; what fails for one pool is told in `status`, for it may mend. */
+void td_egress_put(struct td_daemon *d, const struct td_config *config);
+int td_egress_open(struct td_daemon *d); /* its timer */
+/* Cgroups, and with `addresses` sources, may have come or gone. */
+void td_egress_check(struct td_daemon *d, bool addresses);
+/* One of td_kernel_read_port_events: shifts become events with their reason. */
+void td_egress_on_event(struct td_daemon *d, const struct tundish_port_event *e);
+/* "up", "absent", "resting", "detached", and why in words. */
+const char *td_egress_source_state(const struct td_daemon *d, uint32_t pool, uint32_t place,
+				   char *why, size_t size);
+/* Which pool a process's new sockets have; 0: none. *ret_cgroup (TD_CGROUP_PATH) tells where
+ * that is said. Returns 0 or with a sentence. */
+int td_egress_pool_of(struct td_daemon *d, pid_t pid, uint32_t *ret_pool, struct td_error *error);
+
 /* ---- nexthop.c ------------------------------------------------------------------ */
 int td_nexthops_open(struct td_daemon *d);
 /* Looks one backend up and stores what is found. Returns 0, or why not. */
@@ -292,6 +323,15 @@ int td_read_number(const struct td_request *q, const char *key, unsigned long ma
 /* Of all tuples of inbound connections the one that has most. */
 bool td_tuple_fullest(struct td_daemon *d, struct tundish_tuple *ret);
 void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_egress(struct td_daemon *d, const char *name, struct td_reply *reply);
+void td_answer_egress_trace(struct td_daemon *d, const struct td_request *q,
+			    struct td_reply *reply);
+json_t *td_egress_json(struct td_daemon *d); /* of `status`: one object for each pool */
+void td_egress_attention(struct td_daemon *d,
+			 void (*add)(json_t *list, const char *what, const char *why,
+				     const char *remedy),
+			 json_t *list);
+void td_print_egress_metrics(FILE *out, struct td_daemon *d);
 void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_metrics(struct td_daemon *d, struct td_reply *reply);
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);

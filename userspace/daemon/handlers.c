@@ -31,6 +31,11 @@ static void answer_workers(struct td_daemon *d, const struct td_request *q, stru
 	td_answer_workers(d, q->n_words > 1 ? q->word[1] : NULL, reply);
 }
 
+static void answer_egress(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	td_answer_egress(d, q->n_words > 1 ? q->word[1] : NULL, reply);
+}
+
 static void answer_events(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	const char *since = q->query(q, "since");
@@ -92,6 +97,7 @@ static const struct route routes[] = {
 	{"POST", "backends", 4, 4, td_answer_command},
 	{"GET", "workers", 1, 2, answer_workers},
 	{"POST", "workers", 3, 4, td_answer_worker_command},
+	{"GET", "egress", 1, 2, answer_egress},
 	{"GET", "flows", 1, 2, td_answer_flows},
 	{"GET", "tuples", 1, 1, td_answer_tuples},
 	{"GET", "ports", 1, 2, td_answer_ports},

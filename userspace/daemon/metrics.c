@@ -227,6 +227,7 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_tables(out, d);
 	td_print_worker_metrics(out, d, &s);
 	td_print_port_metrics(out, d);
+	td_print_egress_metrics(out, d);
 	fputs("# EOF\n", out);
 	fclose(out);
 	reply->text = TD_TAKE_PTR(text);

@@ -102,6 +102,9 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 	r = td_groups_plan(d, c, &groups, error);
 	if (r < 0)
 		goto out;
+	r = td_egress_plan(d, c, error);
+	if (r < 0)
+		goto out;
 	if (c != d->config) {
 		/* The last thing that may be refused, and before anything changes. */
 		r = td_attach_all(d, c, error);
@@ -125,6 +128,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 	if (r < 0)
 		goto out;
 	if (c != d->config) {
+		td_egress_put(d, c);
 		td_nexthops_refresh_all(d, true);
 		if (!d->config)
 			td_nexthops_wait(d, 2000);

@@ -81,6 +81,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
 	add_counters(d, o);
 	json_object_set_new(o, "source_ports", td_source_ports_json(d));
+	json_object_set_new(o, "egress", td_egress_json(d));
 	json_object_set_new(o, "attention", td_attention_json(d, &s));
 	reply->json = o;
 }

@@ -278,6 +278,10 @@ void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_
 	uint8_t frame[128];
 	size_t length;
 
+	if (q->query(q, "egress")) {
+		td_answer_egress_trace(d, q, reply);
+		return;
+	}
 	if (read_endpoint(q, "src", false, &from, reply) < 0 ||
 	    read_endpoint(q, "dst", true, &to, reply) < 0)
 		return;

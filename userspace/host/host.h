@@ -87,6 +87,12 @@ struct td_host_listener {
 int td_host_listeners(pid_t pid, struct td_host_listener **ret, size_t *ret_n,
 		      struct td_error *error);
 
+/*
+ * The cgroup of the v2 tree that a process is in, as a path from that tree's root on
+ * ("/", "/app"). Returns 0 or with a sentence -ESRCH, -ENOENT, -ENAMETOOLONG.
+ */
+int td_host_cgroup(pid_t pid, char *buffer, size_t size, struct td_error *error);
+
 /* The process's name with whatever is not printable ASCII as '?'. Returns 0, or
  * -ESRCH, `buffer` "" then. */
 int td_host_command(pid_t pid, char *buffer, size_t size);

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What changes under a pool: its cgroup comes late, goes and comes again; sources vanish under
+# load and return; the file is reloaded; pools on nested cgroups; several clients at once.
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+one_nic
+web b1
+egress_sources 6
+cgroups app
+in_ns edge sh -c 'echo 20000 24999 >/proc/sys/net/ipv4/ip_local_port_range'
+egress_config() { # SOURCES [FURTHER LINES]
+	config edge <<-YAML
+		interfaces: [{name: eth0, attach: native}]
+		services: []
+		egress:
+		  - name: late
+		    cgroup: $CG/late
+		    sources: [$1]
+		${2-}
+	YAML
+}
+attached() { t --json status | jq -e ".egress[] | select(.pool == \"${1:-late}\") | .attached"; }
+not_attached() { ! attached "$@"; }
+attention() { t --json status | jq -r '.attention[].why' | grep -E "$1"; }
+state() { t --json egress list | jq -r ".[] | select(.source == \"$1\") | .state"; }
+state_is() { [ "$(state "$1")" = "$2" ]; }
+by() { jq -c '.by'; }
+
+egress_config '10.0.0.201, 10.0.0.202, 10.0.0.250'
+start edge
+check 'a cgroup that is not there is told' attention 'there is no cgroup .*/late'
+check 'a source that is not on the host too' attention 'not on this host: 10.0.0.250'
+is 'in egress list too' "$(state 10.0.0.201)" detached
+mkdir "$CG/late"
+check 'it is taken when it appears' eventually 5 attached
+is 'the others are used' "$(connects late 10.0.0.11 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
+rmdir "$CG/late"
+check 'it is told when it goes' eventually 5 not_attached
+mkdir "$CG/late"
+check 'and taken again' eventually 5 attached
+is 'with all that was' "$(connects late 10.0.0.11 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
+add_address edge eth0 10.0.0.250/32
+check 'a source that comes is used' eventually 5 state_is 10.0.0.250 up
+
+# Removed under load: none is lost.
+(connects late 10.0.0.11 100000 --stop --until "$T/enough" >"$T/load.json") &
+load=$!
+_has() { [ "$(t --json egress list | jq '[.[].connections_total] | add')" -gt "$1" ]; }
+eventually 10 _has 200
+ip -n edge addr del 10.0.0.202/32 dev eth0
+check 'a source that vanishes is told' eventually 5 state_is 10.0.0.202 absent
+eventually 10 _has 600
+touch "$T/enough"
+wait $load
+is 'and no connection is lost' "$(jq .failed "$T/load.json")" 0
+add_address edge eth0 10.0.0.202/32
+check 'it comes back by itself' eventually 5 state_is 10.0.0.202 up
+
+# Reload: the difference alone.
+total=$(t --json egress list | jq '.[] | select(.source == "10.0.0.201") | .connections_total')
+mkdir "$CG/late/inner"
+egress_config '10.0.0.203, 10.0.0.201' "$(printf '  - name: inner\n    cgroup: %s\n    sources: [10.0.0.204]' "$CG/late/inner")"
+reload
+check 'a new pool' eventually 5 attached inner
+is 'sources that stay keep their counts' \
+	"$(t --json egress list late | jq '.[] | select(.source == "10.0.0.201") | .connections_total')" "$total"
+is 'the file says which' "$(t --json egress list late | jq -c '[.[].source]')" '["10.0.0.203","10.0.0.201"]'
+is 'on nested cgroups the inner one decides' "$(connects late/inner 10.0.0.11 20 | by)" '{"10.0.0.204":20}'
+is 'the outer one is its own' "$(PORT=8080 connects late 10.0.0.11 2 | jq '.by | length')" 2
+
+# Beside another program on the same hook.
+cat >"$T/beside.c" <<-'C'
+	int __attribute__((section("cgroup/connect4"), used)) beside(void *ctx) { return 1; }
+	char LICENSE[] __attribute__((section("license"), used)) = "GPL";
+C
+if clang -O2 -target bpf -c "$T/beside.c" -o "$T/beside.o" 2>/dev/null; then
+	bpftool prog load "$T/beside.o" /sys/fs/bpf/beside type cgroup/connect4
+	check 'another program beside it' bpftool cgroup attach "$CG/late" connect4 pinned /sys/fs/bpf/beside multi
+	is 'both go on' "$(PORT=8080 connects late 10.0.0.11 2 | jq '.by | length')" 2
+else
+	skip 'another program beside it' 'no clang for BPF'
+fi
+
+for i in 1 2 3 4; do
+	(PORT=8080 connects late 10.0.0.11 450 >"$T/client$i.json") &
+	pids="${pids-} $!"
+done
+# shellcheck disable=SC2086
+wait $pids
+is 'four clients at once lose none below 95%' "$(cat "$T"/client?.json | jq -s '[.[].failed] | add')" 0
+
+[ -d /sys/fs/cgroup/cpu ] && {
+	sed -i "s|cgroup: $CG/late\$|cgroup: /sys/fs/cgroup/cpu|" "$T/edge.yaml"
+	reload
+	check 'cgroup v1 is told' eventually 5 attention 'cgroup v1'
+}
+config edge <<-YAML
+	interfaces: [{name: eth0, attach: native}]
+	services: []
+YAML
+reload
+_none() { [ "$(t --json egress list)" = '[]' ]; }
+check 'none in the file' eventually 5 _none
+is 'takes all off' "$(connects late/inner 10.0.0.11 2 | by)" '{"10.0.0.1":2}'

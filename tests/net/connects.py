@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Connects in a loop and closes first, as a simple client program does; prints which source
+# addresses it had.
+#
+#   connects.py ADDRESS PORT COUNT [--stop] [--udp] [--hold] [--bind ADDRESS] [--until FILE]
+#
+# --stop ends at the first connect(2) that is refused; --bind binds that address as many programs
+# do, which takes a port for it; --hold keeps all open until its input ends; --until goes on
+# until the file is there.
+import argparse
+import collections
+import errno
+import json
+import os
+import socket
+import sys
+
+p = argparse.ArgumentParser()
+p.add_argument("address")
+p.add_argument("port", type=int)
+p.add_argument("count", type=int)
+p.add_argument("--stop", action="store_true")
+p.add_argument("--udp", action="store_true")
+p.add_argument("--hold", action="store_true")
+p.add_argument("--bind")
+p.add_argument("--until")
+a = p.parse_args()
+family = socket.AF_INET6 if ":" in a.address else socket.AF_INET
+by, errors, held = collections.Counter(), collections.Counter(), []
+opened = failed = 0
+for i in range(a.count):
+    if a.until and os.path.exists(a.until):
+        break
+    s = socket.socket(family, socket.SOCK_DGRAM if a.udp else socket.SOCK_STREAM)
+    try:
+        if a.bind:
+            s.bind((a.bind, 0))
+        s.connect((a.address, a.port))
+    except OSError as e:
+        failed += 1
+        errors[errno.errorcode.get(e.errno, str(e.errno))] += 1
+        s.close()
+        if a.stop:
+            break
+        continue
+    opened += 1
+    by[s.getsockname()[0]] += 1
+    if a.hold:
+        held.append(s)
+    else:
+        s.close()
+print(json.dumps({"opened": opened, "failed": failed, "errors": errors, "by": by}), flush=True)
+if a.hold:
+    sys.stdin.read()
