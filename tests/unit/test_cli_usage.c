@@ -14,8 +14,9 @@ static void test_usage_errors(void **state)
 		{"s", "ambiguous: status, service"},
 		{"t", "ambiguous: tuple, timewait, trace, top"},
 		{"bakcend list", "did you mean backend?"},
-		{"xyzzy", "valid here: status, service, backend, worker, exec, flow, tuple, port, "
-			  "timewait, egress, trace, doctor, config, events, capture, top, unload, help"},
+		{"xyzzy",
+		 "valid here: status, service, backend, worker, exec, flow, tuple, port, "
+		 "timewait, egress, trace, doctor, config, events, capture, top, unload, help"},
 		{"backend",
 		 "\"backend\" needs a verb; valid here: list, drain, enable, disable, weight"},
 		{"backend d web web1", "ambiguous: drain, disable"},

@@ -30,7 +30,8 @@ static uint64_t random64(void)
 static void time_waits(void **unused)
 {
 	for (int round = 0; round < 200; round++) {
-		uint64_t began[400], now = (1 + random64() % 1000000) * SECOND + random64() % SECOND;
+		uint64_t began[400],
+			now = (1 + random64() % 1000000) * SECOND + random64() % SECOND;
 		struct tundish_ports p = {0};
 		size_t n = 0;
 
