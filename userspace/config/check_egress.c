@@ -63,6 +63,12 @@ int td_check_egress(struct td_document *d, const struct td_config *c)
 		const struct td_egress_conf *e = &c->egress[i];
 		size_t mark;
 
+		if (!c->ports.watch)
+			return td_document_fail_at(
+				d, e->at,
+				"egress \"%s\" chooses by what is used of source ports, which are not "
+				"watched; take out watch: off under ports:",
+				e->name);
 		for (size_t k = 0; k < i; k++) {
 			if (!strcmp(e->name, c->egress[k].name))
 				return td_document_fail_at(

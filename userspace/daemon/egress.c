@@ -19,7 +19,6 @@
 #include "host/host.h"
 
 #define TICK_USEC 1000000ull
-#define OWN_SPACE 1 /* index of this namespace in `spaces` */
 
 /* ---- into the map ------------------------------------------------------------------ */
 
@@ -288,39 +287,13 @@ static void check_cgroups(struct td_daemon *d)
 	}
 }
 
-/* Counting has to go on in this namespace: without it sources are used in turn alone. */
+/* Without counts sources are used in turn alone. */
 static void check_counting(struct td_daemon *d)
 {
-	struct tundish_space space;
-	unsigned int first, last;
-	struct td_error e = {0};
-	FILE *f;
-	uint64_t cookie;
-	int n;
+	const char *trouble = "source ports are not counted, so sources are used in turn";
 
-	if (td_kernel_ports_open(d->kernel, &e) < 0) {
-		snprintf(d->egress_trouble, sizeof(d->egress_trouble),
-			 "source ports are not counted, so sources are used in turn: %.180s",
-			 e.text);
-		return;
-	}
-	d->egress_trouble[0] = '\0';
-	if (td_kernel_netns_cookie(-1, &cookie) < 0 ||
-	    td_kernel_get_space(d->kernel, cookie, &space) != -ENOENT)
-		return;
-	f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	n = f ? fscanf(f, "%u %u", &first, &last) : 0;
-	if (f)
-		fclose(f);
-	if (n != 2 || first > last || last > UINT16_MAX)
-		return;
-	space = (struct tundish_space){
-		.index = OWN_SPACE,
-		.first = (uint16_t)first,
-		.last = (uint16_t)last,
-		.usable = last - first + 1,
-	};
-	td_kernel_put_space(d->kernel, cookie, &space);
+	snprintf(d->egress_trouble, sizeof(d->egress_trouble), "%s",
+		 td_kernel_ports_are_open(d->kernel) ? "" : trouble);
 }
 
 /* ---- entry points --------------------------------------------------------------------- */

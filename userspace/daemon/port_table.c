@@ -288,6 +288,8 @@ void td_port_table_on_event(const struct tundish_port_event *e, void *context)
 	char object[TD_TUPLE_TEXT], command[sizeof(e->command) + 1];
 	const char *who;
 
+	if (e->kind == TUNDISH_PORT_EVENT_SHIFT)
+		td_egress_on_event(d, e);
 	if (e->kind != TUNDISH_PORT_EVENT_FAILED)
 		return;
 	d->source_ports->failed_ns = td_now_ns();

@@ -30,7 +30,8 @@ struct td_space {
 	uint64_t tw_overflow_ns; /* when that count last rose; 0: never */
 	/* Of the scan: under way, then the last one that is whole. */
 	uint64_t scan;
-	bool scanned; /* in this round */
+	bool scanned;	     /* in this round */
+	uint64_t scanned_ns; /* when the last one ended; 0: none yet */
 	uint32_t sockets;
 	uint64_t overflow; /* sockets of tuples that found no place */
 };

@@ -24,7 +24,7 @@ static void forget(struct td_daemon *d, struct td_space *s)
 	s->scan = 0;
 	s->budget = (struct td_budget_space){0};
 	s->facts = (struct td_netns_facts){0};
-	s->facts_ns = s->tw_overflow_ns = 0;
+	s->facts_ns = s->tw_overflow_ns = s->scanned_ns = 0;
 	s->entered_rate = 0;
 }
 
@@ -151,6 +151,8 @@ static int put(struct td_daemon *d, uint32_t index)
 	value.last = s->budget.last;
 	value.scan = s->scan;
 	value.reserved = s->budget.reserved;
+	if (s->scanned_ns)
+		value.scanned = s->scanned_ns;
 	if (s->scan)
 		value.usable = (uint32_t)s->budget.last - s->budget.first + 1 - s->budget.reserved -
 			       s->budget.blocked;
@@ -195,6 +197,7 @@ void td_space_scanned(struct td_daemon *d, uint32_t index)
 
 	td_budget_count_ports(&s->budget, s->facts.reserved, td_kernel_port_bits(d->kernel, index));
 	s->budget.scan = s->scan;
+	s->scanned_ns = td_now_ns();
 	r = put(d, index);
 	if (r < 0)
 		fail(d, s, strerror(-r));
