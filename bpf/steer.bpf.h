@@ -27,13 +27,15 @@
 /*
  * Where a worker's socket lies, so that its queue can be read without a call: on
  * kernels that protect returns each call costs some nanoseconds, and a search
- * may look at 64 workers. An address counts as long as the index is the same
+ * may look at 64 workers. A pointer counts as long as the index is the same
  * socket's; were it freed all the same, the read gives a wrong number or zero
  * (the kernel catches faults of such loads), and the listener that is chosen is
- * taken from `listeners` in any case.
+ * taken from `listeners` in any case. userspace/kernel/steering.c makes this map, and
+ * tells the kernel that `socket` is a pointer of its own.
  */
 struct place {
-	__u64 cookie, address;
+	__u64 cookie;
+	struct tcp_sock *socket;
 };
 
 struct {
@@ -43,16 +45,14 @@ struct {
 	__type(value, struct place);
 } places SEC(".maps");
 
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak; /* 6.2 */
-
-/* Asks the socket itself: its queue and limit, and where it lies. 0 where it has gone. */
-CHECKED_ALONE __u64 worker_find(__u32 index)
+/* Whether the socket itself is there; notes where it lies. */
+CHECKED_ALONE int worker_find(__u32 index)
 {
 	struct tundish_worker *w = bpf_map_lookup_elem(&workers, &index);
 	struct place *p = bpf_map_lookup_elem(&places, &index);
-	__u64 cookie, found = 0;
 	struct bpf_sock *sk;
 	struct tcp_sock *tp;
+	__u64 cookie;
 
 	if (!w || !p)
 		return 0;
@@ -61,44 +61,36 @@ CHECKED_ALONE __u64 worker_find(__u32 index)
 	if (!sk)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp) {
-		found = ((__u64)tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog + 1) << 32 |
-			tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
-		if (&bpf_rdonly_cast && cookie == READ_ONCE(w->cookie)) {
-			WRITE_ONCE(p->cookie, 0);
-			WRITE_ONCE(p->address, (__u64)tp);
-			WRITE_ONCE(p->cookie, cookie);
-		}
+	if (tp && cookie == READ_ONCE(w->cookie)) {
+		WRITE_ONCE(p->cookie, 0);
+		WRITE_ONCE(p->socket, tp);
+		WRITE_ONCE(p->cookie, cookie);
 	}
 	bpf_sk_release(sk);
-	return found;
+	return tp != NULL;
 }
 
-/* A queue's length and limit, now. */
+/* A queue's length and limit, now; as a rank. */
 static __always_inline __u64 look(__u32 index, struct tundish_worker *w, __u64 now, __u64 stall,
 				  __u32 dry)
 {
 	struct place *p = bpf_map_lookup_elem(&places, &index);
 	__u32 queue, limit;
+	struct tcp_sock *tp;
 	__u64 accepted;
 
-	if (&bpf_rdonly_cast && p && READ_ONCE(p->cookie) == w->cookie) {
-		struct tcp_sock *tp = bpf_rdonly_cast((void *)p->address,
-						      bpf_core_type_id_kernel(struct tcp_sock));
-
-		queue = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
-		limit = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
-	} else {
-		__u64 found = worker_find(index);
-
-		if (!found) {
-			if (!dry)
-				WRITE_ONCE(w->cookie, 0);
-			return RANK_NONE;
-		}
-		queue = (__u32)found;
-		limit = (__u32)(found >> 32) - 1;
+	if (!p)
+		return RANK_NONE;
+	if (READ_ONCE(p->cookie) != w->cookie && !worker_find(index)) {
+		if (!dry)
+			WRITE_ONCE(w->cookie, 0);
+		return RANK_NONE;
 	}
+	tp = READ_ONCE(p->socket);
+	if (!tp)
+		return RANK_NONE;
+	queue = tp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+	limit = tp->inet_conn.icsk_inet.sk.sk_max_ack_backlog;
 
 	if (dry) {
 		if (queue && w->enqueued - queue == w->accepted && now - w->progress > stall)

@@ -5,6 +5,7 @@
  * worker, who is chosen, and which accepts are seen.
  */
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include "kernel_fixture.h"
@@ -40,6 +41,15 @@ static uint64_t cookie_of(int fd)
 
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length), 0);
 	return cookie;
+}
+
+static uint32_t queue_of(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+	return info.tcpi_unacked;
 }
 
 static struct td_kernel *open_steering(bool adopted)
@@ -163,6 +173,7 @@ static void adopted_by_hand(void **state)
  * worker each time; and with the queue of that one full, another. */
 static void chosen_by_queue(void **state)
 {
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	struct tundish_addr vip, client;
 	struct tundish_vip value = {
 		.id = 3,
@@ -172,8 +183,8 @@ static void chosen_by_queue(void **state)
 	};
 	struct td_error e = {0};
 	struct td_kernel *k;
-	uint32_t first, worker, refusal;
-	int fd[2];
+	uint32_t first, worker, refusal, full;
+	int fd[2], waits;
 
 	NEED_ROOT();
 	inet_pton(AF_INET6, "::ffff:192.0.2.1", &vip);
@@ -198,6 +209,28 @@ static void chosen_by_queue(void **state)
 	assert_in_range(first, 8, 9);
 	assert_int_equal(td_kernel_trace_worker(k, &client, 4712, &vip, 80, &worker, &refusal), 0);
 	assert_int_equal(worker, first);
+
+	/* One place in each queue: the other worker, then nobody, then the longer queue. */
+	to.sin6_addr = in6addr_loopback;
+	waits = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(waits, (struct sockaddr *)&to, sizeof(to)), 0);
+	full = queue_of(fd[1]);
+	assert_int_equal(queue_of(fd[0]) + full, 1);
+	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(worker, 9 - full);
+	td_kernel_workers(k)[worker].flags |= TUNDISH_WORKER_DRAIN;
+	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(worker, UINT32_MAX);
+	assert_int_equal(refusal, TUNDISH_REFUSAL_full);
+	assert_int_equal(listen(fd[full], 1), 0);
+	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(worker, 8 + full);
+	td_kernel_workers(k)[9 - full].flags &= ~TUNDISH_WORKER_DRAIN;
+	close(accept(fd[full], NULL, NULL));
+	close(waits);
+	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(worker, first);
+
 	td_kernel_workers(k)[first].flags |= TUNDISH_WORKER_DRAIN;
 	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
 	assert_int_equal(worker, 17 - first);

@@ -13,8 +13,10 @@
 #include <linux/bpf.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "kernel/private.h"
@@ -47,6 +49,59 @@ static bool sees_every_accept(const struct td_kernel *k)
 	return k->hook_fd[TD_HOOK_link_sys_exit] >= 0;
 }
 
+/*
+ * The map `places` holds pointers to a struct of the kernel's own, through which the programs
+ * read; a type tag says so. clang 14 writes none into the object, and the tag's name depends on
+ * the kernel, so the map is made here, with a description of its own. (A cast in the program
+ * would do without: but 6.1 lacks bpf_rdonly_cast, and to find that out libbpf 1.1 asks for the
+ * modules' BTF, which takes CAP_SYS_ADMIN, and the daemon has given that up.)
+ */
+static int make_places(const struct bpf_map *places, const char *tag)
+{
+	struct btf *btf = btf__new_empty();
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	uint32_t bytes = bpf_map__value_size(places);
+	int key, word, pointer, value, r;
+
+	if (!btf)
+		return -ENOMEM;
+	/* A part of it that fails makes those that stand upon it fail. */
+	key = btf__add_int(btf, "u32", sizeof(uint32_t), 0);
+	word = btf__add_int(btf, "u64", sizeof(uint64_t), 0);
+	pointer =
+		btf__add_ptr(btf, btf__add_type_tag(btf, tag, btf__add_struct(btf, "tcp_sock", 0)));
+	value = btf__add_struct(btf, "place", bytes);
+	if ((r = btf__add_field(btf, "cookie", word, 0, 0)) == 0 &&
+	    (r = btf__add_field(btf, "socket", pointer, 64, 0)) == 0 &&
+	    (r = btf__load_into_kernel(btf)) == 0) {
+		opts.btf_fd = (uint32_t)btf__fd(btf);
+		opts.btf_key_type_id = (uint32_t)key;
+		opts.btf_value_type_id = (uint32_t)value;
+		r = bpf_map_create(BPF_MAP_TYPE_ARRAY, "places", bpf_map__key_size(places), bytes,
+				   bpf_map__max_entries(places), &opts);
+	}
+	btf__free(btf);
+	/* A tag that it does not know the kernel passes over, and says nothing; only such a map
+	 * can be frozen. */
+	if (r >= 0 && bpf_map_freeze(r) == 0) {
+		close(r);
+		return -ENOTSUP;
+	}
+	return r;
+}
+
+/* What was "kptr" is since 6.4 "kptr_untrusted": a pointer that keeps nothing alive. */
+static int put_places(struct workers *o, struct td_error *error)
+{
+	_cleanup_close_ int fd = make_places(o->maps.places, "kptr_untrusted");
+	int r;
+
+	if (fd < 0)
+		fd = make_places(o->maps.places, "kptr");
+	r = fd < 0 ? fd : bpf_map__reuse_fd(o->maps.places, fd);
+	return r < 0 ? td_fail(error, -r, "cannot make the map places: %s", strerror(-r)) : 0;
+}
+
 static int load(struct td_kernel *k, bool every_accept, struct workers **ret,
 		struct td_error *error)
 {
@@ -70,8 +125,7 @@ static int load(struct td_kernel *k, bool every_accept, struct workers **ret,
 		bpf_map__set_max_entries(o->maps.waiting, WAITING_MOST);
 	if (stat("/proc/self/ns/pid", &pid_namespace) == 0)
 		o->rodata->pid_namespace = (uint32_t)pid_namespace.st_ino;
-	r = td_hooks_load(k, o->obj, error);
-	if (r < 0) {
+	if ((r = put_places(o, error)) < 0 || (r = td_hooks_load(k, o->obj, error)) < 0) {
 		workers__destroy(o);
 		return r;
 	}
