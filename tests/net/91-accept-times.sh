@@ -15,18 +15,7 @@ waits() { metric "tundish_accept_wait_seconds_count{service=\"$1\"}"; } # SERVIC
 pinned() { find /sys/fs/bpf/edge -name link_sys_exit | wc -l; }
 link() { bpftool -j link show pinned /sys/fs/bpf/edge/link_sys_exit | jq .id; }
 no_link() { ! bpftool link show id "$1" >/dev/null 2>&1; }
-# On 6.1 libbpf 1.1 loads these programs at the daemon's start only, before it has given up
-# its privileges; `status` says so.
-apply() {
-	check 'the file is applied' t config apply "$T/edge.yaml"
-	case $(uname -r) in
-	6.1.*)
-		t --json status | jq -e '.attention[] | select(.why | test("accept_times"))' >/dev/null || return 0
-		stop edge
-		start edge
-		;;
-	esac
-}
+apply() { check 'the file is applied' t config apply "$T/edge.yaml"; }
 answers() { # NAME ADDRESS [ARGUMENTS]: 100 connections
 	flood "$2" 1000 100 --http "${@:3}"
 	all_answered "$1"

@@ -158,9 +158,8 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 		    "lost");
 	if (d->accepts_trouble[0])
 		add(list, "worker groups", d->accepts_trouble,
-		    "restart tundishd, which at its start may do more than later; if it is refused "
-		    "then too, take the key out of the file: only programs that ask accept(2) for "
-		    "the client's address are timed");
+		    "take the key out of the file: only programs that ask accept(2) for the client's "
+		    "address are timed");
 	if (d->shadowed[0])
 		add(list, "worker groups", d->shadowed,
 		    "let it listen on workers.listen, or take its port out of the service");
