@@ -80,12 +80,27 @@ static int attach_alone(struct td_kernel *k, unsigned int ifindex, enum td_attac
 	return r;
 }
 
+/* Kernels from 6.12 on refuse to put a program that changes packets in the place of
+ * a function that could not: the dispatcher of libxdp has such since 1.5.5. */
+static int beside_failed(const char *name, int code, struct td_error *error)
+{
+	return td_fail(
+		error, code,
+		"libxdp cannot add tundish to the XDP programs of others on interface %s: %s; %s, or take them "
+		"off with \"ip link set dev %s xdp off\"",
+		name, strerror(code),
+		code == EINVAL ? "install libxdp 1.5.5 or later, which newer kernels ask for"
+			       : "see what they are with \"xdp-loader status\"",
+		name);
+}
+
 /*
  * One try in one mode. Returns 0, or the driver's refusal with *ret_driver
  * true, or another failure with its sentence.
  */
-static int attach_in_mode(struct td_kernel *k, unsigned int ifindex, enum td_attach_mode mode,
-			  bool beside_others, bool *ret_driver, struct td_error *error)
+static int attach_in_mode(struct td_kernel *k, const char *name, unsigned int ifindex,
+			  enum td_attach_mode mode, bool beside_others, bool *ret_driver,
+			  struct td_error *error)
 {
 	int r;
 
@@ -105,9 +120,7 @@ static int attach_in_mode(struct td_kernel *k, unsigned int ifindex, enum td_att
 		if (beside_others) {
 			if (!td_program_loaded(k)) /* libbpf does not load an object twice */
 				td_program_close(k);
-			return td_fail(error, -r,
-				       "libxdp cannot add tundish to the programs there: %s",
-				       strerror(-r));
+			return beside_failed(name, -r, error);
 		}
 		if (td_program_loaded(k)) { /* it is the interface that refused */
 			*ret_driver = true;
@@ -178,7 +191,7 @@ static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf,
 				conf->name, mode_name(now->mode), mode_name(now->mode));
 		mode = now->mode;
 	}
-	r = attach_in_mode(k, ifindex, mode, now->dispatcher, &driver, error);
+	r = attach_in_mode(k, conf->name, ifindex, mode, now->dispatcher, &driver, error);
 	if (r < 0 && driver && conf->attach == TD_ATTACH_AUTO && mode == TD_MODE_NATIVE &&
 	    worth_generic(-r)) {
 		snprintf(note, note_size, "not native: %s",
@@ -186,7 +199,7 @@ static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf,
 			 : r == -EOPNOTSUPP    ? "its driver has no native XDP"
 					       : strerror(-r));
 		mode = TD_MODE_GENERIC;
-		r = attach_in_mode(k, ifindex, mode, false, &driver, error);
+		r = attach_in_mode(k, conf->name, ifindex, mode, false, &driver, error);
 	}
 	return r < 0 && driver ? attach_failed(conf->name, mode, -r, error) : r;
 }
@@ -202,7 +215,7 @@ static int replace_build(struct td_kernel *k, const struct td_interface_conf *co
 	if (now->dispatcher) {
 		_cleanup_(td_carried_done) struct td_carried both = {.our_fd = -1};
 
-		r = attach_in_mode(k, ifindex, now->mode, true, &driver, error);
+		r = attach_in_mode(k, conf->name, ifindex, now->mode, true, &driver, error);
 		if (r == 0)
 			r = carried(k, ifindex, &both);
 		if (r == 0)
@@ -245,7 +258,7 @@ static int change_mode(struct td_kernel *k, const struct td_interface_conf *conf
 		return r;
 	r = attach_new(k, conf, ifindex, &none, note, note_size, error);
 	if (r < 0)
-		attach_in_mode(k, ifindex, now->mode, false, &driver, NULL);
+		attach_in_mode(k, conf->name, ifindex, now->mode, false, &driver, NULL);
 	return r;
 }
 
