@@ -6,7 +6,8 @@
  *
  * Each connection sends a line (or an HTTP request), waits for the answer and for the
  * server's close. It is due at an absolute time; its latency counts from there and not from
- * when it was begun, so that a stall does not hide those that waited behind it. The answer's
+ * when it was begun, so that a stall does not hide those that waited behind it (with --pace
+ * the others are due later by as much as --concurrent kept one from being begun). The answer's
  * first word tells who answered, the second and third the address and port that the server
  * believes to have been asked for. With --hold it is silent for so long before it asks,
  * which does not count.
@@ -34,7 +35,7 @@
 static const char usage[] =
 	"usage: connections ADDRESS PORT [--rate PER-SECOND] [--count N] [--concurrent N]\n"
 	"       [--timeout MS] [--hold MS] [--http] [--sources FIRST,N] [--vips N] [--ports N]\n"
-	"       [--tally] [--check]";
+	"       [--pace] [--tally] [--check]";
 static const char line_request[] = "hello\n";
 static const char http_request[] = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 
@@ -54,7 +55,7 @@ struct name {
 static struct {
 	struct sockaddr_storage to, from;
 	uint32_t rate, count, concurrent, timeout_ms, hold_ms, vips, ports, sources;
-	bool http, tally, check;
+	bool http, tally, check, pace;
 } o = {.rate = 1000,
        .count = 1000,
        .concurrent = 16384,
@@ -326,6 +327,7 @@ static void parse(int argc, char **argv)
 		{"http", no_argument, NULL, 'h'},
 		{"tally", no_argument, NULL, 'a'},
 		{"check", no_argument, NULL, 'k'},
+		{"pace", no_argument, NULL, 'P'},
 		{},
 	};
 	char *comma;
@@ -352,6 +354,7 @@ static void parse(int argc, char **argv)
 		case 'h': o.http = true; break;
 		case 'a': o.tally = true; break;
 		case 'k': o.check = true; break;
+		case 'P': o.pace = true; break;
 		default: die("%s", usage);
 		}
 	if (argc - optind != 2 || !parse_address(argv[optind], &o.to))
@@ -372,8 +375,9 @@ static void allow_descriptors(void)
 
 int main(int argc, char **argv)
 {
-	uint64_t start, gap_ps, hold_ns, patience_ns, next, now;
+	uint64_t begun_ns, start, gap_ps, hold_ns, patience_ns, next, now;
 	uint32_t oldest = 0, silent = 0;
+	bool barred = false;
 	struct epoll_event e[256];
 	int timer, ready;
 
@@ -393,9 +397,11 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_term);
 	signal(SIGINT, on_term);
 
-	start = now_ns() + 1000000;
+	start = begun_ns = now_ns() + 1000000;
 	for (;;) {
 		now = now_ns();
+		if (barred && o.pace && n.open < o.concurrent)
+			start = TD_MAX(start, now - n.begun * gap_ps / 1000);
 		for (; !stopped && n.begun < o.count && n.open < o.concurrent; n.begun++) {
 			uint64_t due = start + n.begun * gap_ps / 1000;
 
@@ -404,6 +410,7 @@ int main(int argc, char **argv)
 			connections[n.begun].due_ns = due;
 			begin(n.begun);
 		}
+		barred = n.open >= o.concurrent;
 		for (; silent < n.begun; silent++) {
 			struct connection *c = &connections[silent];
 
@@ -439,6 +446,6 @@ int main(int argc, char **argv)
 			if (e[i].data.u32 != UINT32_MAX)
 				go_on(&connections[e[i].data.u32]);
 	}
-	print((double)(now_ns() - start) / 1e9);
+	print((double)(now_ns() - begun_ns) / 1e9);
 	return n.n_latency == n.begun && !n.misplaced ? 0 : 3;
 }

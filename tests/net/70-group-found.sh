@@ -5,7 +5,7 @@
 # nobody else's, and none is kept alive.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
-PRIORITY='chrt -f 1' # whatever else runs here
+PRIORITY=$REAL_TIME # whatever else runs here
 group_host
 app_config
 serve a --workers 2

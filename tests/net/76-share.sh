@@ -23,7 +23,7 @@ all_answered 'at rest nobody is refused'
 is 'nor counted' "$(refused_syns app share) $(refused_syns other share)" '0 0'
 
 each -STOP
-flood_start flood $VIP 1000 400 --timeout 20000
+OPEN=400 flood_start flood $VIP 1000 400 --timeout 20000
 _refused() { [ "$(refused_syns app share)" -ge 250 ]; }
 check 'the flood is refused' eventually 5 _refused
 depth=$(queued)

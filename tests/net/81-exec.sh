@@ -28,7 +28,7 @@ done
 is 'the group is the same' "$(t --json worker list app | jq -r '[.[].worker] | join(" ")')" 'w0 w1 w2 w3'
 flood_end load
 all_answered 'throughout'
-between 'none waited for a retransmission' "$(result slow)" 0 0
+timely 'none waited for a retransmission' "$(result slow)" 0 0
 
 # Stopped, so that connections wait; then killed with all its workers.
 for k in 0 1 2 3; do kill -STOP "$(worker_pid x $k)"; done

@@ -5,7 +5,7 @@
 # in a sentence what is the matter.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
-PRIORITY='chrt -f 1' # whatever else runs here
+PRIORITY=$REAL_TIME # whatever else runs here
 group_host
 service() { # NAME PORT LISTEN
 	printf '  - {name: %s, vips: [%s, "%s"], ports: [%s], delivery: workers, workers: {listen: "%s"}}\n' \
