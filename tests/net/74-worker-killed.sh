@@ -10,7 +10,7 @@ start edge
 in_ns edge sysctl -qw net.ipv4.tcp_migrate_req=0
 serve s --workers 4
 for k in 0 1 2 3; do kill -STOP "$(worker_pid s $k)"; done
-flood_start queue $VIP 2000 40 --timeout 20000
+OPEN=40 flood_start queue $VIP 2000 40 --timeout 20000
 check 'forty wait' eventually 5 queued_are 40
 kill -KILL "$(worker_pid s 0)"
 eventually 5 workers_are 3
@@ -37,7 +37,7 @@ for address in $VIP $VIP6; do
 	serve t --workers 2
 	eventually 5 workers_are 2
 	lose_acks || fatal 'no nftables'
-	flood_start half $address 2000 40 --timeout 20000
+	OPEN=40 flood_start half $address 2000 40 --timeout 20000
 	check "$address: forty are half open" eventually 5 _half_open
 	kill -KILL "$(worker_pid t 0)"
 	check "$address: one has gone" eventually 5 workers_are 1

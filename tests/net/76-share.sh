@@ -28,7 +28,7 @@ _refused() { [ "$(refused_syns app share)" -ge 250 ]; }
 check 'the flood is refused' eventually 5 _refused
 depth=$(queued)
 between 'it has half of two hundred places' "$depth" 90 110
-flood_start other $VIP2 1000 40 --timeout 20000
+OPEN=40 flood_start other $VIP2 1000 40 --timeout 20000
 check 'forty of another service find a place' eventually 5 queued_are $((depth + 40))
 is 'none of them was refused' "$(refused_syns other share) $(refused_syns other full)" '0 0'
 is 'no queue was full' "$(refused_syns app full)" 0

@@ -32,7 +32,7 @@ timely 'none waited for a retransmission' "$(result slow)" 0 0
 
 # Stopped, so that connections wait; then killed with all its workers.
 for k in 0 1 2 3; do kill -STOP "$(worker_pid x $k)"; done
-flood_start queue $VIP 1000 40
+OPEN=40 flood_start queue $VIP 1000 40
 check 'forty wait' eventually 5 queued_are 40
 kill -KILL "$server"
 check 'it is started again' eventually 10 renewed "${PID[exec]}" "$server"

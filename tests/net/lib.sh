@@ -546,8 +546,11 @@ group_host() {
 	done
 }
 
-# app_config [KEYS of workers, [LINES of services]]
+# app_config [KEYS of workers, [LINES of services]]. In a slow machine `stall` is longer, or all
+# workers were held to be stalled, and the next in turn no worse than the others.
 app_config() {
+	local stall=
+	[ "$TUNDISH_TEST_SLOW" = 1 ] || stall=", stall: $((50 * TUNDISH_TEST_SLOW))ms"
 	config edge <<-YAML
 		interfaces: [{name: eth0, attach: native}]
 		services:
@@ -555,7 +558,7 @@ app_config() {
 		    vips: [$VIP, "$VIP6"]
 		    ports: [80]
 		    delivery: workers
-		    workers: {listen: "$LISTEN"${1:+, $1}}
+		    workers: {listen: "$LISTEN"$stall${1:+, $1}}
 		${2-}
 	YAML
 }
@@ -631,7 +634,7 @@ flood() {
 	flood_wait flood
 }
 # flood_start NAME ADDRESS RATE COUNT [ARGUMENTS]: the same, without waiting. In a slow machine the
-# rate is lower, --timeout longer, and at most OPEN (64) connections are open: no more are begun than
+# rate is lower, --timeout longer, and at most OPEN (32) connections are open: no more are begun than
 # end. Where more shall wait in queues the scenario says how many.
 flood_start() {
 	local name=$1 address=$2 rate=$(($3 / TUNDISH_TEST_SLOW)) count=$4 first=10.0.0.151 timeout=10000 pace=
@@ -639,7 +642,7 @@ flood_start() {
 	[ "${1-}" != --timeout ] || { timeout=$2 && shift 2; }
 	case $address in *:*) first=fd00:0::151 ;; esac
 	[ "$rate" -gt 0 ] || rate=1
-	[ "$TUNDISH_TEST_SLOW" = 1 ] || pace="--pace --concurrent ${OPEN:-64}"
+	[ "$TUNDISH_TEST_SLOW" = 1 ] || pace="--pace --concurrent ${OPEN:-32}"
 	# Not in a subshell of its own, so that the caller can wait for it.
 	# shellcheck disable=SC2086 # several words
 	(exec nsenter --net=/run/netns/client ${PRIORITY-} "$BUILD/bench/connections" "$address" "${PORT:-80}" \
