@@ -101,7 +101,7 @@ struct td_daemon {
 	struct td_net *net;
 	struct td_control *control;
 	sd_event *event;
-	uint64_t started_ns;
+	uint64_t started_ns, reloads; /* of the file, also those that were refused */
 	char *limits_note;
 	char vips_trouble[256], metrics_trouble[256], privileges[160];
 

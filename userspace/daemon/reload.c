@@ -179,7 +179,10 @@ int td_reload_file(struct td_daemon *d, struct td_error *error)
 	int r;
 
 	r = td_config_load(d->options.config, &c, error);
-	return r < 0 ? r : td_reload(d, &c, d->options.config, error);
+	if (r == 0)
+		r = td_reload(d, &c, d->options.config, error);
+	d->reloads++;
+	return r;
 }
 
 int td_replan(struct td_daemon *d, struct td_error *error)

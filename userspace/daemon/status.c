@@ -69,11 +69,11 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		json_object_set(v, "name", json_object_get(v, "service"));
 		json_object_set_new(v, "vips", json_integer((json_int_t)vips));
 	}
-	o = json_pack("{s:s s:s s:I s:o s:o s:{s:I s:I s:I s:I} s:{s:I s:I}}", "version",
+	o = json_pack("{s:s s:s s:I s:I s:o s:o s:{s:I s:I s:I s:I} s:{s:I s:I}}", "version",
 		      TD_VERSION, "pin", d->options.pin, "uptime_seconds",
-		      (json_int_t)((td_now_ns() - d->started_ns) / TD_NS_PER_S), "interfaces",
-		      interfaces_json(d), "services", services.json, "flows", "active",
-		      (json_int_t)n->flows, "capacity",
+		      (json_int_t)((td_now_ns() - d->started_ns) / TD_NS_PER_S), "reloads",
+		      (json_int_t)d->reloads, "interfaces", interfaces_json(d), "services",
+		      services.json, "flows", "active", (json_int_t)n->flows, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->flow_buckets), "active6",
 		      (json_int_t)n->flows6, "capacity6",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->flow6_buckets), "tuples", "active",
