@@ -4,6 +4,8 @@
  * scan, with the count of every tuple, beside a bare inet_diag dump, ss and netstat; the
  * scan's figures against a count made with inet_diag; and what scanning does to connect(2).
  *
+ *   ports [fill N]     fill: makes N sockets in TIME_WAIT here, and nothing else
+ *
  * In a network namespace of its own, over loopback: connections are opened, closed by
  * the client first, and then by the server. CPU time, since that is what is asked for;
  * the least of several rounds, in turn.
@@ -364,13 +366,23 @@ static struct td_kernel *isolate_and_open(void)
 	return k;
 }
 
-int main(void)
+/* For scenarios: so many in the caller's network namespace, and no more. */
+static int fill_only(const char *number)
+{
+	sockets = (uint32_t)strtoul(number, NULL, 10);
+	populate();
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	int rounds = 5;
 	double ours[16], bare[16], ss[16], netstat[16], with[16], without[16], best, value;
 	struct tundish_port_scan s = {0};
 	struct td_kernel *k;
 
+	if (argc == 3 && !strcmp(argv[1], "fill"))
+		return fill_only(argv[2]);
 	if (system("awk '/^MemFree/{exit $2 < " MEMORY_MIB " * 1024}' /proc/meminfo") != 0) {
 		fprintf(stderr, "ports: skipped, less than %s MiB are free\n", MEMORY_MIB);
 		return 0;

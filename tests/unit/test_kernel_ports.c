@@ -237,7 +237,8 @@ static void scans_and_events_agree(void **state)
 	assert_int_equal(c->state[TUNDISH_PORT_close_wait], SOCKETS / 8);
 	assert_int_equal(c->state[TUNDISH_PORT_established], SOCKETS / 4);
 	assert_int_equal(c->leaving[TUNDISH_LEAVING_STEPS - 1], SOCKETS / 2);
-	assert_int_equal(c->leaving[4], 0); /* they have just begun */
+	assert_int_equal(c->leaving[2],
+			 0); /* they have just begun, on a slow machine half a minute ago */
 	assert_int_equal(p.held, SOCKETS / 4 + SOCKETS / 8);
 	assert_int_equal(p.entered, SOCKETS / 2);
 	assert_int_equal(p.freed, SOCKETS / 8);

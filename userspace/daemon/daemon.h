@@ -142,7 +142,6 @@ struct td_daemon {
 	struct td_source_ports *source_ports;
 	struct td_pool_memory *pools; /* [TUNDISH_EGRESS_MAX]; NULL: none was ever needed */
 	bool egress_on;
-	char egress_trouble[256];
 	sd_event_source *egress_timer;
 
 	struct td_event *events; /* ring */

@@ -287,15 +287,6 @@ static void check_cgroups(struct td_daemon *d)
 	}
 }
 
-/* Without counts sources are used in turn alone. */
-static void check_counting(struct td_daemon *d)
-{
-	const char *trouble = "source ports are not counted, so sources are used in turn";
-
-	snprintf(d->egress_trouble, sizeof(d->egress_trouble), "%s",
-		 td_kernel_ports_are_open(d->kernel) ? "" : trouble);
-}
-
 /* ---- entry points --------------------------------------------------------------------- */
 
 static bool installed(struct td_daemon *d)
@@ -354,7 +345,6 @@ void td_egress_check(struct td_daemon *d, bool addresses)
 
 	if (!d->egress_on)
 		return;
-	check_counting(d);
 	if (addresses)
 		check_sources(d);
 	check_cgroups(d);

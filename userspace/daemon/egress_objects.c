@@ -186,8 +186,9 @@ void td_egress_attention(struct td_daemon *d,
 {
 	if (!d->egress_on)
 		return;
-	if (d->egress_trouble[0])
-		add(list, "egress", d->egress_trouble, "see `tundish status` for source ports");
+	if (!td_kernel_ports_are_open(d->kernel))
+		add(list, "egress", "source ports are not counted, so sources are used in turn",
+		    "see what is said of source ports");
 	for (uint32_t id = 1; id < TUNDISH_EGRESS_MAX; id++) {
 		const struct tundish_egress *e = &td_kernel_egress(d->kernel)[id];
 		const struct td_pool_memory *m = &d->pools[id];

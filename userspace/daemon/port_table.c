@@ -3,6 +3,8 @@
  * The table of tuples, from scan to scan: read as a whole, joined by key with what was
  * remembered of each, and asked what is worth an event. Tuples without sockets leave it.
  */
+#include <math.h>
+
 #include "core/address.h"
 #include "daemon/source_ports.h"
 
@@ -121,7 +123,7 @@ static void tell(struct td_daemon *d, const struct td_tuple *t, unsigned int cha
 	if (changes & TD_BUDGET_UNDER_HALF)
 		td_event(d, "ports-half-over", object, "%u of %u source ports%s are used", i->used,
 			 i->usable, of);
-	if (changes & TD_BUDGET_SOON && i->exhaustion_s < 1)
+	if (changes & TD_BUDGET_SOON && i->exhaustion_s <= 0)
 		td_event(d, "ports-exhausting", object, "all %u source ports%s are used", i->usable,
 			 of);
 	else if (changes & TD_BUDGET_SOON)
@@ -129,7 +131,7 @@ static void tell(struct td_daemon *d, const struct td_tuple *t, unsigned int cha
 			d, "ports-exhausting", object,
 			"%u of %u source ports%s are used; at %.0f more a second there is none left "
 			"in %.0f s",
-			i->used, i->usable, of, i->opening_rate, i->exhaustion_s);
+			i->used, i->usable, of, i->opening_rate, ceil(i->exhaustion_s));
 	if (changes & TD_BUDGET_NOT_SOON)
 		td_event(d, "ports-exhausting-over", object,
 			 "%u of %u source ports%s are used, and it is not filling", i->used,

@@ -221,9 +221,9 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 	}
 	snprintf(why, sizeof(why), "the last scan took %.1f s, the interval is %.1f s",
 		 (double)p->duration_ns / TD_NS_PER_S, (double)p->interval_ns / TD_NS_PER_S);
-	if (p->late)
+	if (p->late.is)
 		add(list, "socket scan", why, "watch fewer namespaces, or raise ports.cpu");
-	if (p->full)
+	if (p->full.is)
 		add(list, "table of source ports",
 		    "full: tuples without a place are counted together, as \"other\"",
 		    "raise limits.ports, then `tundish unload` and start again");

@@ -12,8 +12,9 @@
 
 #include "daemon/source_ports.h"
 
-#define AT_ONCE_NS (5 * TD_NS_PER_S)
-#define REST_USEC  100000ull
+#define AT_ONCE_NS   (5 * TD_NS_PER_S)
+#define REST_USEC    100000ull
+#define FORGOTTEN_NS (300 * TD_NS_PER_S) /* a trouble that has been away so long is told again */
 
 static uint64_t cpu_ns(void)
 {
@@ -120,11 +121,17 @@ static void forget_owners(struct td_daemon *d)
 }
 
 /* Once each, and again when it has been otherwise. */
-static void tell(struct td_daemon *d, bool *told, bool is, const char *event, const char *reason)
+/* Told when it begins, which is when it was not so for a while. */
+static void tell(struct td_daemon *d, struct td_trouble *t, bool is, const char *event,
+		 const char *reason)
 {
-	if (is && !*told)
+	uint64_t now = td_now_ns();
+
+	if (is && (!t->last_ns || now - t->last_ns > FORGOTTEN_NS))
 		td_event(d, event, "source ports", "%s", reason);
-	*told = is;
+	if (is)
+		t->last_ns = now;
+	t->is = is;
 }
 
 static void end_round(struct td_daemon *d)

@@ -67,7 +67,10 @@ struct td_source_ports {
 	/* Of the last whole round. */
 	uint64_t rounds, ended_ns, duration_ns, cpu_ns, interval_ns;
 	int64_t ended_ms; /* since the epoch */
-	bool late, full;  /* told already */
+	struct td_trouble {
+		bool is;
+		uint64_t last_ns; /* when it last was; 0: never */
+	} late, full;
 	sd_event_source *timer, *slices, *events;
 };
 
