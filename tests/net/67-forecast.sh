@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # A leak is forecast; a churn whose TIME_WAIT levels off is not; both before they get there.
+# Clients at real-time priority: their pace is the pace that is asked for.
 . "$(dirname "$0")/lib.sh"
 port_host
 in_ns edge sh -c 'echo 30000 39999 >/proc/sys/net/ipv4/ip_local_port_range'
@@ -9,9 +10,9 @@ ports_config 'interval: 2s'
 port_server client 10.0.0.100 80
 port_server client 10.0.0.100 81
 start edge
-(ulimit -n 8192 && _unkept && exec nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" hold 10.0.0.100 80 3000 --per-second 50 >"$T/leak.log" 2>&1 <"$(mkfifo "$T/leak.in"; echo "$T/leak.in")") &
+(ulimit -n 8192 && _unkept && exec chrt -f 1 nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" hold 10.0.0.100 80 3000 --per-second 50 >"$T/leak.log" 2>&1 <"$(mkfifo "$T/leak.in"; echo "$T/leak.in")") &
 exec {leak}>"$T/leak.in"
-(exec nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" churn 10.0.0.100 81 3000 --per-second 50 >"$T/churn.log" 2>&1) &
+(exec chrt -f 1 nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" churn 10.0.0.100 81 3000 --per-second 50 >"$T/churn.log" 2>&1) &
 of() { t --json port list | jq -r "[.[] | select(.remote_port == $1)][0] | $2"; }
 filled() { [ "$(of 80 .used)" -ge "$1" ]; }
 for used in 400 700 1000; do
