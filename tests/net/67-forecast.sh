@@ -10,9 +10,9 @@ ports_config 'interval: 2s'
 port_server client 10.0.0.100 80
 port_server client 10.0.0.100 81
 start edge
-(ulimit -n 8192 && _unkept && exec chrt -f 1 nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" hold 10.0.0.100 80 3000 --per-second 50 >"$T/leak.log" 2>&1 <"$(mkfifo "$T/leak.in"; echo "$T/leak.in")") &
+(ulimit -n 8192 && _unkept && exec $REAL_TIME nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" hold 10.0.0.100 80 3000 --per-second 50 >"$T/leak.log" 2>&1 <"$(mkfifo "$T/leak.in"; echo "$T/leak.in")") &
 exec {leak}>"$T/leak.in"
-(exec chrt -f 1 nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" churn 10.0.0.100 81 3000 --per-second 50 >"$T/churn.log" 2>&1) &
+(exec $REAL_TIME nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/ports.py" churn 10.0.0.100 81 3000 --per-second 50 >"$T/churn.log" 2>&1) &
 of() { t --json port list | jq -r "[.[] | select(.remote_port == $1)][0] | $2"; }
 filled() { [ "$(of 80 .used)" -ge "$1" ]; }
 for used in 400 700 1000; do
