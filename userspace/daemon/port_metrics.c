@@ -9,18 +9,6 @@
 #include "core/address.h"
 #include "daemon/source_ports.h"
 
-static const char *const state_names[] = {
-#define TUNDISH_X(name, help) #name,
-	TUNDISH_PORT_STATES(TUNDISH_X)
-#undef TUNDISH_X
-};
-
-static const char *const failure_names[] = {
-#define TUNDISH_X(name, help) #name,
-	TUNDISH_PORT_FAILURES(TUNDISH_X)
-#undef TUNDISH_X
-};
-
 static void namespace_label(FILE *out, const struct td_space *s, const char *before)
 {
 	if (!s->name[0])
@@ -57,7 +45,7 @@ static void print_used_of(FILE *out, const struct td_daemon *d, const struct td_
 			continue;
 		fputs("tundish_source_ports_used{source=\"host\",", out);
 		labels(out, d, t);
-		fprintf(out, ",state=\"%s\"} %u\n", state_names[i], p->state[i]);
+		fprintf(out, ",state=\"%s\"} %u\n", td_port_state_names[i], p->state[i]);
 	}
 }
 
@@ -122,7 +110,7 @@ static void print_failures(FILE *out, const struct td_daemon *d, const struct td
 				continue;
 			fputs("tundish_source_port_allocation_failures_total{", out);
 			labels(out, d, t);
-			fprintf(out, ",errno=\"%s\"} %llu\n", failure_names[k],
+			fprintf(out, ",errno=\"%s\"} %llu\n", td_port_failure_names[k],
 				(unsigned long long)n);
 		}
 }

@@ -8,13 +8,13 @@
 #define ATTENTION_MOST 5
 #define ATTENTION_NS   (300 * TD_NS_PER_S)
 
-static const char *const state_names[] = {
+const char *const td_port_state_names[TUNDISH_PORT_STATE_MAX] = {
 #define TUNDISH_X(name, help) #name,
 	TUNDISH_PORT_STATES(TUNDISH_X)
 #undef TUNDISH_X
 };
 
-static const char *const failure_names[] = {
+const char *const td_port_failure_names[TUNDISH_PORT_FAILED_MAX] = {
 #define TUNDISH_X(name, help) #name,
 	TUNDISH_PORT_FAILURES(TUNDISH_X)
 #undef TUNDISH_X
@@ -31,7 +31,7 @@ static json_t *states_json(const struct td_picture *p)
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < TUNDISH_PORT_STATE_MAX; i++)
-		json_object_set_new(o, state_names[i], json_integer(p->state[i]));
+		json_object_set_new(o, td_port_state_names[i], json_integer(p->state[i]));
 	return o;
 }
 
@@ -40,7 +40,8 @@ static json_t *failures_json(const __u64 *failed)
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < TUNDISH_PORT_FAILED_MAX; i++)
-		json_object_set_new(o, failure_names[i], json_integer((json_int_t)failed[i]));
+		json_object_set_new(o, td_port_failure_names[i],
+				    json_integer((json_int_t)failed[i]));
 	return o;
 }
 

@@ -18,6 +18,9 @@
 #include "daemon/daemon.h"
 #include "host/netns.h"
 
+extern const char *const td_port_state_names[TUNDISH_PORT_STATE_MAX];
+extern const char *const td_port_failure_names[TUNDISH_PORT_FAILED_MAX];
+
 struct td_space {
 	char name[TD_NETNS_PATH]; /* of its file; "" is the daemon's own namespace */
 	bool wanted, present;
