@@ -89,8 +89,10 @@ static int beside_failed(const char *name, int code, struct td_error *error)
 		"libxdp cannot add tundish to the XDP programs of others on interface %s: %s; %s, or take them "
 		"off with \"ip link set dev %s xdp off\"",
 		name, strerror(code),
-		code == EINVAL ? "install libxdp 1.5.5 or later, which newer kernels ask for"
-			       : "see what they are with \"xdp-loader status\"",
+		!td_program_may_look()
+			? "restart tundishd, which has given up the privilege for that"
+		: code == EINVAL ? "install libxdp 1.5.5 or later, which newer kernels ask for"
+				 : "see what they are with \"xdp-loader status\"",
 		name);
 }
 
@@ -122,7 +124,9 @@ static int attach_in_mode(struct td_kernel *k, const char *name, unsigned int if
 				td_program_close(k);
 			return beside_failed(name, -r, error);
 		}
-		if (td_program_loaded(k)) { /* it is the interface that refused */
+		/* It is the interface that refused; or, once privileges have been given up,
+		 * the kernel, which does not show libxdp its own dispatcher then. */
+		if (td_program_loaded(k) && (k->alone_fd >= 0 || td_program_may_look())) {
 			*ret_driver = true;
 			return r;
 		}

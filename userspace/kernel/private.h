@@ -251,6 +251,8 @@ struct td_kernel {
 int td_program_open(struct td_kernel *k, struct td_error *error);
 void td_program_close(struct td_kernel *k);
 bool td_program_loaded(const struct td_kernel *k);
+/* Whether this process may look at programs that it does not hold: CAP_SYS_ADMIN. */
+bool td_program_may_look(void);
 
 /* Keeps a program that was loaded as one of its own in k->alone_fd, for the next
  * interfaces and, pinned, for the next daemon. */

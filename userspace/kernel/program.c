@@ -51,11 +51,11 @@ bool td_program_loaded(const struct td_kernel *k)
 	return k->object && bpf_program__fd(td_object_xdp(k->object)) >= 0;
 }
 
-static bool may_look_at_programs(const struct td_kernel *k)
+bool td_program_may_look(void)
 {
-	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(k->alone_id);
+	uint32_t id;
 
-	return fd >= 0;
+	return bpf_prog_get_next_id(0, &id) == 0 || errno != EPERM;
 }
 
 /* Keeps a program that was loaded as one of its own, for the next interfaces and
@@ -75,7 +75,7 @@ void td_program_keep_alone(struct td_kernel *k)
 	/* For want of privilege libxdp does without its dispatcher too; that says
 	 * nothing about the kernel, so the next daemon shall ask again. Without the
 	 * pin it loads the program again: no harm. */
-	if (may_look_at_programs(k))
+	if (td_program_may_look())
 		td_pins_put(k->pin_dir, TD_PIN_XDP, k->alone_fd);
 }
 
