@@ -25,9 +25,9 @@ other --pim /sys/fs/bpf/2 >/dev/null 2>&1
 is 'an unknown option' $? 2
 mkdir -p /sys/fs/bpf/3
 bpftool map create /sys/fs/bpf/3/flows type array key 4 value 8 entries 1 name flows
-refused 'a foreign pin' 1 '/sys/fs/bpf/3' \
+refused 'a foreign pin' 1 '/sys/fs/bpf/3 holds "flows"' \
 	other --config "$T/edge.yaml" --control /run/tundish/2.sock --pin /sys/fs/bpf/3
-check 'the foreign pin is still there' test -e /sys/fs/bpf/3/flows
+is 'the foreign pin is still there' "$(bpftool -j map show pinned /sys/fs/bpf/3/flows | jq .bytes_value)" 8
 mkdir -m 777 "$T/open"
 refused 'no privileges' 1 'root|privilege|CAP_' \
 	in_ns edge setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all timeout 10 \

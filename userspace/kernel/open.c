@@ -121,7 +121,10 @@ static int remove_unfinished(const char *dir, const struct td_pins *p, struct td
 	uint32_t ids[TD_MAP_COUNT];
 	size_t n = td_pins_map_ids(p, ids);
 	char name[IFNAMSIZ];
+	int r = td_pins_check_remains(dir, p, error);
 
+	if (r < 0)
+		return r;
 	if (td_carried_anywhere(ids, n, name))
 		return td_fail(
 			error, EPROTO,

@@ -135,6 +135,9 @@ int td_pins_drop(const char *dir, const char *name); /* 0 also where there is no
  * those with names of ours. */
 int td_pins_remove(const char *dir, bool every, struct td_error *error);
 
+/* Where `settings` is missing: -EPROTO and a sentence unless all that is pinned is ours. */
+int td_pins_check_remains(const char *dir, const struct td_pins *p, struct td_error *error);
+
 /* "bpf-map", "bpf-prog", "bpf-link" or "": what a descriptor is. */
 void td_bpf_kind(int fd, char *buffer, size_t size);
 

@@ -59,7 +59,7 @@ static bool looks_ours(enum td_map m, int fd)
 	return td_object_check_map(m, fd, &s) == 0;
 }
 
-static int check_remains(const char *dir, const struct td_pins *p, struct td_error *error)
+int td_pins_check_remains(const char *dir, const struct td_pins *p, struct td_error *error)
 {
 	const char *foreign = p->foreign;
 
@@ -87,7 +87,7 @@ static int unload_pins(const char *dir, const struct td_pins *p, struct td_error
 	if (p->map_fd[TD_MAP_settings] >= 0)
 		td_pins_read_settings(dir, p->map_fd[TD_MAP_settings], &s, &ours, &ignored);
 	if (!ours) {
-		r = check_remains(dir, p, error);
+		r = td_pins_check_remains(dir, p, error);
 		if (r < 0)
 			return r;
 	}
