@@ -592,9 +592,12 @@ of() {
 }
 backend_is() { [ "$(of state)/$(of health)" = "$1" ]; } # STATE/HEALTH
 attention() { t --json status | jq -r '.attention[] | "\(.what): \(.why)"'; }
+_any_worker() { [ "$(t --json worker list app | jq length)" -gt 0 ]; }
 # becomes STATE/HEALTH: `here` does, and the metric and `status` say the same.
 becomes() {
 	local up=0
+	# At first it is up because nothing is known yet.
+	[ "$1" != up/up ] || check "$TAG: workers are found" eventually 10 _any_worker
 	check "$TAG: here becomes $1" eventually 15 backend_is "$1"
 	[ "${1#*/}" = down ] || up=1
 	is "$TAG: so says the metric" "$(in_ns edge curl -s http://127.0.0.1:9799/metrics |
