@@ -309,8 +309,9 @@ static double connect_p99(struct td_kernel *k, bool scanning)
 
 	if (scanning) {
 		child = fork();
-		scans += 1000; /* the numbers of its scans are not used again */
-		if (!child)
+		if (child)
+			scans += 1000; /* the numbers of its scans are not used again */
+		else
 			for (int i = 0; i < 100; i++) {
 				struct tundish_port_scan s;
 
