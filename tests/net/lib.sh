@@ -603,11 +603,12 @@ becomes() {
 	is "$TAG: so says the metric" "$(in_ns edge curl -s http://127.0.0.1:9799/metrics |
 		sed -n 's/^tundish_backend_up{service="app",backend="here"} //p')" $up
 }
-# all_go PATTERN: forty new connections on each VIP, all to servers of this name.
-all_go() { # NAME PATTERN
+# all_go NAME PATTERN: forty new connections on each VIP, all to servers of this name; but for one or
+# two whose client port had a connection that died with its server, which the flow table has still.
+all_go() {
 	local address
 	for address in $VIP $VIP6; do
-		is "$TAG: $address: $1" "$(get "$address" 40 | grep -cE "$2")" 40
+		between "$TAG: $address: $1" "$(get "$address" 40 | grep -cE "$2")" 38 40
 	done
 }
 
