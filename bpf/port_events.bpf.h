@@ -156,6 +156,10 @@ int BPF_PROG(tundish_port_state, struct sock *sk, int from, int to)
 	if (!tp)
 		return 0;
 	port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	/* Of a service's own ports, and those that a program asks for beside the range, nothing is
+	 * held. */
+	if (!ends && port && (port < space->first || port > space->last))
+		return 0;
 	if (begins) {
 		tuple_of(common, space->index, &key);
 		connect_begins(sk, &key);
@@ -164,9 +168,6 @@ int BPF_PROG(tundish_port_state, struct sock *sk, int from, int to)
 	if (closes) {
 		int failed = found_no_port(sk, from, port);
 
-		/* Of a service's own ports nothing is held. */
-		if (port && (port < space->first || port > space->last) && !failed)
-			return 0;
 		tuple_of(common, space->index, &key);
 		p = ports_of(sk, &key);
 		if (p)

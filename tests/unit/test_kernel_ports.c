@@ -316,6 +316,15 @@ static void failures_are_exact(void **state)
 	}
 	close(second);
 
+	/* A port beside the range is none of it. */
+	second = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	local.sin_port = htons(FIRST - 100);
+	assert_int_equal(bind(second, (struct sockaddr *)&local, sizeof(local)), 0);
+	assert_int_equal(connect(second, (struct sockaddr *)&remote, sizeof(remote)), 0);
+	close(second);
+	p = entry(k, &key);
+	assert_int_equal(p.held, 10);
+
 	/* Nobody there: refused, which is none of these. */
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(dial(OTHER_LOCAL, SERVER, NOT_THERE), -ECONNREFUSED);
