@@ -2,8 +2,7 @@
 /*
  * When a connection is accepted, and by whom. accept(2) with an address asks for
  * the peer's name in the kernel, which cgroup programs see. Without one nothing
- * but the end of the system call shows it, and a program there costs every system
- * call of the host: it is attached only while a service asks for it.
+ * but the end of the system call shows it (syscall.bpf.h).
  *
  * There the socket is found by its descriptor, as a plain number to the verifier,
  * and its storage cannot be reached; so the connections of such a service stand
@@ -14,6 +13,7 @@
 #define TUNDISH_ACCEPT_BPF_H
 
 #include "group.bpf.h"
+#include "syscall.bpf.h"
 #include "waits.h"
 
 static __always_inline void accepted(const struct tundish_origin *o, __u64 since)
@@ -88,38 +88,12 @@ int tundish_accept6(struct bpf_sock_addr *ctx)
 
 /* ---- without an address ------------------------------------------------------- */
 
-/* Numbers of the machine's own calls: of 32-bit programs nothing is known. Elsewhere
- * every call is looked at, which finds the same. */
-static __always_inline int is_accept(const struct pt_regs *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	return regs->orig_ax == 43 || regs->orig_ax == 288;
-#elif defined(__TARGET_ARCH_arm64)
-	return regs->syscallno == 202 || regs->syscallno == 242;
-#else
-	return 1;
-#endif
-}
-
-#define MODE_TYPE   0170000 /* of inode.i_mode */
-#define MODE_SOCKET 0140000
-
-/* The cookie of the socket behind a descriptor of the caller; 0: it is none, or
- * nobody ever asked for its cookie. Another thread may close it meanwhile: what is
- * read then is garbage, and no cookie in `waiting`. */
+/* 0: nobody ever asked for its cookie. Of garbage, no cookie in `waiting`. */
 static __always_inline __u64 cookie_behind(__u32 fd)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **all = BPF_CORE_READ(table, fd), *file = NULL;
-	struct socket *socket;
+	struct sock *sk = socket_behind(fd);
 
-	if (fd >= BPF_CORE_READ(table, max_fds) ||
-	    bpf_probe_read_kernel(&file, sizeof(file), all + fd) ||
-	    (BPF_CORE_READ(file, f_inode, i_mode) & MODE_TYPE) != MODE_SOCKET)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	return (__u64)BPF_CORE_READ(socket, sk, __sk_common.skc_cookie.counter);
+	return sk ? (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 }
 
 SEC("tp_btf/sys_exit")
@@ -129,7 +103,7 @@ int tundish_sys_exit(__u64 *ctx)
 	__s64 fd = (__s64)ctx[1];
 	__u64 cookie;
 
-	if (fd < 0 || fd > __INT32_MAX__ || !is_accept((const struct pt_regs *)ctx[0]))
+	if (fd < 0 || fd > __INT32_MAX__ || !is_call((const struct pt_regs *)ctx[0], CALL_ACCEPT))
 		return 0;
 	cookie = cookie_behind((__u32)fd);
 	if (cookie && waiting_take(cookie, &taken))

@@ -175,12 +175,14 @@ struct task_struct {
 	struct files_struct *files;
 } AS_THE_KERNEL_HAS_IT;
 
-/* At the end of a system call; the field that has its number. */
+/* At the end of a system call: its number and its first two arguments. */
 struct pt_regs {
 #if defined(__TARGET_ARCH_arm64)
+	__u64 regs[31];
+	__u64 orig_x0;
 	int syscallno;
 #else
-	unsigned long orig_ax;
+	unsigned long si, di, orig_ax;
 #endif
 } AS_THE_KERNEL_HAS_IT;
 

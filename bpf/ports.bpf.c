@@ -5,6 +5,7 @@
  *   connect(2) ──► CLOSE to SYN_SENT ──► opened, held; search begins
  *                  SYN leaves (sockops) ──► search ends: histogram
  *                  SYN_SENT to CLOSE, no port ──► failed
+ *   bind(2) ──► sys_exit, EADDRINUSE ──► failed, where that is asked for
  *   close ──► to CLOSE ──► into TIME_WAIT: tw[], else freed
  *
  *   iter/tcp, iter/udp ──► counted[] of each tuple, bits of each port
@@ -12,6 +13,7 @@
  */
 #include "maps.bpf.h"
 
+#include "port_bind.bpf.h"
 #include "port_events.bpf.h"
 #include "port_scan.bpf.h"
 

@@ -13,7 +13,7 @@ port_server client fd00::100 80
 start edge
 
 ports_client edge blocker bind 10.0.0.1 5
-BLOCKED=$(jq -r 'sort | join(" ")' "$T/blocker.out")
+BLOCKED=$(jq -r '.ports | sort | join(" ")' "$T/blocker.out")
 ports_client edge held hold 10.0.0.100 80 30
 is 'thirty are open' "$(ports_opened held)" 30
 is 'used' "$(port_field --scan 10.0.0.100 used)" 30

@@ -6,7 +6,7 @@
 #   ports.py serve ADDRESS PORT [--close-first]   answers a byte; who closes first
 #   ports.py churn ADDRESS PORT N [OPTIONS]       N connections, one after the other, closed at once
 #   ports.py hold ADDRESS PORT N [OPTIONS]        N connections, kept until stdin ends
-#   ports.py bind ADDRESS N                       N sockets bound to the address and port 0, the
+#   ports.py bind ADDRESS N [--asked PORT]        N sockets bound to the address and port 0, the
 #                                                 classic mistake; kept until stdin ends
 #   ports.py ss                                   sockets of this namespace by tuple and state
 #     --source ADDRESS    bound before, with IP_BIND_ADDRESS_NO_PORT
@@ -14,7 +14,8 @@
 #     --wait-peer         the other end closes first
 #     --per-second N
 #     --udp
-# The last line of churn and hold is {"opened": N, "errors": {"EADDRNOTAVAIL": N}}.
+# The last line of churn and hold is {"opened": N, "errors": {"EADDRNOTAVAIL": N}}; bind has
+# "ports" instead of "opened".
 import argparse
 import collections
 import errno
@@ -109,12 +110,18 @@ def connect_all(a, keep):
 
 
 def bind(a):
-    kept = []
+    kept, errors = [], collections.Counter()
+    kind = socket.SOCK_DGRAM if a.udp else socket.SOCK_STREAM
     for _ in range(a.port):
-        s = socket.socket(family(a.address), socket.SOCK_STREAM)
-        s.bind((a.address, 0))
-        kept.append(s)
-    print(json.dumps([s.getsockname()[1] for s in kept]), flush=True)
+        s = socket.socket(family(a.address), kind)
+        try:
+            s.bind((a.address, a.asked))
+            kept.append(s)
+        except OSError as e:
+            errors[errno.errorcode.get(e.errno, str(e))] += 1
+            s.close()
+    ports = [s.getsockname()[1] for s in kept]
+    print(json.dumps({"ports": ports, "errors": errors}), flush=True)
     return kept
 
 
@@ -140,6 +147,7 @@ def main():
     p.add_argument("--wait-peer", action="store_true")
     p.add_argument("--per-second", type=float, default=0)
     p.add_argument("--udp", action="store_true")
+    p.add_argument("--asked", type=int, default=0)
     a = p.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     kept = None

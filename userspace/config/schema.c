@@ -68,6 +68,12 @@ static const struct td_choice refuse_choices[] = {
 	{0},
 };
 
+static const struct td_choice failures_choices[] = {
+	{"connect", false, false},
+	{"all", true, false},
+	{0},
+};
+
 static const struct td_choice accept_times_choices[] = {
 	{"address", TUNDISH_ACCEPT_TIMES_ADDRESS, false},
 	{"all", TUNDISH_ACCEPT_TIMES_ALL, false},
@@ -238,6 +244,9 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_PORTS, "cpu", TD_TYPE_PERCENT, FIELD(td_ports_conf, cpu), .min = 1, .max = 100,
 	 .standard = "2%",
 	 .help = "most that scans may take of one core, which stretches the interval"},
+	{TD_SCOPE_PORTS, "failures", TD_TYPE_CHOICE, FIELD(td_ports_conf, every_failure),
+	 .choices = failures_choices, .standard = "connect",
+	 .help = "calls whose failures to get a port are counted"},
 
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
 	 .choices = off_choice, .standard = "127.0.0.1:9799",

@@ -256,9 +256,10 @@ void td_budget_picture(const struct td_budget *b, const struct tundish_port_key 
 	ret->opening_rate = c.opened;
 	ret->time_wait_rate = c.entered;
 	ret->freed_rate = c.freed;
-	ret->exhaustion_s = td_course_reaches(&c, ret->usable);
-	ret->cliff_s = INFINITY;
-	if (key->protocol == IPPROTO_TCP) {
+	ret->exhaustion_s = ret->cliff_s = INFINITY;
+	if (key->protocol == IPPROTO_UDP || td_port_has_remote(key))
+		ret->exhaustion_s = td_course_reaches(&c, ret->usable);
+	if (td_port_has_remote(key)) {
 		ret->cliff = TD_MIN(s->cliff + (b->count.bound + 1) / 2, ret->usable);
 		ret->cliff_s = td_course_reaches(&c, ret->cliff);
 	}

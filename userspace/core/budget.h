@@ -10,6 +10,8 @@
 #ifndef TD_CORE_BUDGET_H
 #define TD_CORE_BUDGET_H
 
+#include <netinet/in.h>
+
 #include <tundish/ports.h>
 
 #include "lib/util.h"
@@ -17,6 +19,15 @@
 #define TD_TIME_WAIT_S	    60.0    /* TCP_TIMEWAIT_LEN, which no sysctl changes */
 #define TD_BUDGET_HORIZON_S 86400.0 /* what is further off is not filling */
 #define TD_INBOUND_PORTS    64512u  /* 1024-65535: what a client can have towards one (VIP, port) */
+
+/* Whether a tuple is of connections to one destination: not of UDP, where a port counts for
+ * all, nor of binds that got no port. */
+static inline bool td_port_has_remote(const struct tundish_port_key *key)
+{
+	static const struct tundish_addr none;
+
+	return key->protocol == IPPROTO_TCP && !tundish_addr_equal(&key->remote, &none);
+}
 
 /* What a network namespace gives, at its last whole scan. */
 struct td_budget_space {

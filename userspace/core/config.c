@@ -69,7 +69,7 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_conf *b)
 {
 	if (a->watch != b->watch || a->interval_ms != b->interval_ms || a->cpu != b->cpu ||
-	    a->n_namespaces != b->n_namespaces)
+	    a->every_failure != b->every_failure || a->n_namespaces != b->n_namespaces)
 		return false;
 	for (size_t i = 0; i < a->n_namespaces; i++)
 		if (strcmp(a->namespaces[i].path, b->namespaces[i].path))

@@ -121,6 +121,7 @@ struct td_ports_conf {
 	size_t n_namespaces;
 	uint32_t interval_ms; /* least time from scan to scan, 5000; 1000..600000 */
 	uint16_t cpu;	      /* most that scans may take, in percent of one core, 2; 1..100 */
+	bool every_failure;   /* binds that get no port too, not only connects; false */
 };
 
 #define TD_CGROUP_PATH 256

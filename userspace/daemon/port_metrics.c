@@ -27,12 +27,12 @@ static void labels(FILE *out, const struct td_daemon *d, const struct td_tuple *
 		return;
 	}
 	fprintf(out, "local_ip=\"%s\",", td_address_print(&t->key.local, local));
-	if (t->key.protocol == IPPROTO_TCP)
+	if (td_port_has_remote(&t->key))
 		fprintf(out, "remote_ip=\"%s\",remote_port=\"%u\"",
 			td_address_print(&t->key.remote, remote),
 			__builtin_bswap16(t->key.remote_port_be));
 	else
-		fputs("remote_ip=\"\",remote_port=\"\"", out); /* UDP: whatever the destination */
+		fputs("remote_ip=\"\",remote_port=\"\"", out); /* UDP, bind: whatever it is */
 	namespace_label(out, &d->source_ports->spaces[t->key.space], ",");
 }
 

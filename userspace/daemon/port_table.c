@@ -20,8 +20,9 @@ const char *td_tuple_text(const struct tundish_port_key *key, char *buffer)
 	td_address_print(&key->local, local);
 	if (!key->protocol)
 		snprintf(buffer, TD_TUPLE_TEXT, "others");
-	else if (key->protocol != IPPROTO_TCP)
-		snprintf(buffer, TD_TUPLE_TEXT, "%s (UDP)", local);
+	else if (!td_port_has_remote(key))
+		snprintf(buffer, TD_TUPLE_TEXT, "%s (%s)", local,
+			 key->protocol == IPPROTO_TCP ? "bind" : "UDP");
 	else
 		snprintf(buffer, TD_TUPLE_TEXT, "%s to %s%s%s:%u", local, v4 ? "" : "[",
 			 td_address_print(&key->remote, remote), v4 ? "" : "]",
@@ -124,8 +125,11 @@ static void tell(struct td_daemon *d, const struct td_tuple *t, unsigned int cha
 		td_event(d, "ports-half-over", object, "%u of %u source ports%s are used", i->used,
 			 i->usable, of);
 	if (changes & TD_BUDGET_SOON && i->exhaustion_s <= 0)
-		td_event(d, "ports-exhausting", object, "all %u source ports%s are used", i->usable,
-			 of);
+		td_event(d, "ports-exhausting", object,
+			 i->usable ? "all %u source ports%s are used"
+				   : "%u source ports%s: all are blocked by programs that bound "
+				     "them, see `tundish port blocked`",
+			 i->usable, of);
 	else if (changes & TD_BUDGET_SOON)
 		td_event(
 			d, "ports-exhausting", object,

@@ -63,23 +63,23 @@ static json_t *tuple_json(const struct td_daemon *d, const struct td_tuple *t)
 {
 	const struct td_space *s = &d->source_ports->spaces[t->key.space];
 	const struct td_picture *p = &t->picture;
-	bool tcp = t->key.protocol == IPPROTO_TCP;
+	bool tcp = t->key.protocol == IPPROTO_TCP, has_remote = td_port_has_remote(&t->key);
 	char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
 	uint64_t now = td_now_ns();
 
 	return json_pack(
 		"{s:s s:s? s:o s:s? s:s s:i s:i s:i s:f s:o s:o s:o s:i s:f s:f s:f s:o s:I s:o}",
 		"local_ip", td_address_print(&t->key.local, local), "remote_ip",
-		tcp ? td_address_print(&t->key.remote, remote) : NULL, "remote_port",
-		tcp ? json_integer(__builtin_bswap16(t->key.remote_port_be)) : json_null(),
+		has_remote ? td_address_print(&t->key.remote, remote) : NULL, "remote_port",
+		has_remote ? json_integer(__builtin_bswap16(t->key.remote_port_be)) : json_null(),
 		"namespace", s->name[0] ? s->name : NULL, "protocol", tcp ? "tcp" : "udp", "used",
 		(int)p->used, "time_wait", (int)p->state[TUNDISH_PORT_time_wait], "usable",
 		(int)p->usable, "utilization", p->utilization, "seconds_to_exhaustion",
 		seconds_json(p->exhaustion_s), "seconds_to_cliff",
-		tcp ? seconds_json(p->cliff_s) : json_null(), "states", states_json(p), "reusable",
-		(int)p->reusable, "opening_rate", tenths(p->opening_rate), "time_wait_rate",
-		tenths(p->time_wait_rate), "freed_rate", tenths(p->freed_rate), "failures",
-		failures_json(t->value->failed), "failed", sum(t->value->failed),
+		has_remote ? seconds_json(p->cliff_s) : json_null(), "states", states_json(p),
+		"reusable", (int)p->reusable, "opening_rate", tenths(p->opening_rate),
+		"time_wait_rate", tenths(p->time_wait_rate), "freed_rate", tenths(p->freed_rate),
+		"failures", failures_json(t->value->failed), "failed", sum(t->value->failed),
 		"scan_age_seconds",
 		t->budget.scan ? json_real(tenths((double)(now - t->budget.scan_ns) / TD_NS_PER_S))
 			       : json_null());
@@ -197,6 +197,9 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 		    "`tundish port list` and `timewait` need it; all else works");
 	if (!p->on)
 		return;
+	if (p->bind_trouble[0])
+		add(list, "ports.failures", p->bind_trouble,
+		    "failures of connect(2) are counted as ever; set ports: {failures: connect}");
 	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++)
 		if (p->spaces[i].wanted && p->spaces[i].trouble[0])
 			add(list, "source ports", p->spaces[i].trouble,
@@ -210,6 +213,12 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 			continue;
 		shown++;
 		td_tuple_text(&t->key, what);
+		if (refused && t->key.protocol == IPPROTO_TCP && !td_port_has_remote(&t->key)) {
+			add(list, what, "bind(2) got EADDRINUSE within the last five minutes",
+			    "see who has ports: `tundish port blocked`; a program that only wants a "
+			    "source address should set IP_BIND_ADDRESS_NO_PORT");
+			continue;
+		}
 		snprintf(why, sizeof(why), "%u of %u source ports are used, %u by TIME_WAIT%s%s",
 			 t->picture.used, t->picture.usable,
 			 t->picture.state[TUNDISH_PORT_time_wait],

@@ -28,6 +28,20 @@ static void turn_off(struct td_daemon *d)
 	p->read_ns = p->rounds = 0;
 }
 
+static void count_binds(struct td_daemon *d, const struct td_config *c)
+{
+	struct td_source_ports *p = d->source_ports;
+	struct td_error e = {0};
+
+	if (td_kernel_every_bind(d->kernel, c->ports.every_failure, &e) == 0) {
+		p->bind_trouble[0] = '\0';
+		return;
+	}
+	if (strcmp(p->bind_trouble, e.text))
+		td_log(TD_LOG_WARNING, "binds that get no port are not counted: %s", e.text);
+	snprintf(p->bind_trouble, sizeof(p->bind_trouble), "%.255s", e.text);
+}
+
 static void listen_to_events(struct td_daemon *d)
 {
 	struct td_source_ports *p = d->source_ports;
@@ -49,7 +63,7 @@ void td_source_ports_apply(struct td_daemon *d, const struct td_config *c)
 				 "not watched any more, by the file");
 		}
 		td_kernel_ports_close(d->kernel);
-		p->trouble[0] = '\0';
+		p->trouble[0] = p->bind_trouble[0] = '\0';
 		return;
 	}
 	if (!p->on) {
@@ -63,6 +77,7 @@ void td_source_ports_apply(struct td_daemon *d, const struct td_config *c)
 		p->on = true;
 	}
 	td_spaces_set(d, c);
+	count_binds(d, c);
 	listen_to_events(d);
 	if (!p->at) {
 		p->begun_ns = 0; /* at once */

@@ -52,6 +52,7 @@ struct td_tuple {
 struct td_source_ports {
 	bool on;
 	char trouble[256];			    /* why nothing is watched */
+	char bind_trouble[256];			    /* why binds that fail are not counted */
 	struct td_space spaces[TUNDISH_SPACES_MAX]; /* by index; 0 is none, 1 the daemon's own */
 
 	/* The table, ascending by key. */

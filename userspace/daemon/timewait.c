@@ -73,7 +73,7 @@ static json_t *tuples_json(struct td_daemon *d, const struct td_selection *s)
 		const struct td_space *space = &d->source_ports->spaces[t->key.space];
 		char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
 
-		if (t->key.protocol != IPPROTO_TCP)
+		if (!td_port_has_remote(&t->key))
 			continue;
 		json_array_append_new(
 			list,
@@ -171,7 +171,7 @@ void td_answer_timewait(struct td_daemon *d, struct td_reply *reply)
 	for (size_t i = 0; i < s.n; i++)
 		t.outbound += s.rows[i]->picture.state[TUNDISH_PORT_time_wait];
 	for (size_t i = 0; i < s.n && !t.tuple; i++)
-		if (s.rows[i]->key.protocol == IPPROTO_TCP)
+		if (td_port_has_remote(&s.rows[i]->key))
 			of_tuple(&t, s.rows[i], now, text);
 	verdict = td_timewait_judge(&t, sentence, sizeof(sentence));
 	if (s.n)

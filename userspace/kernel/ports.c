@@ -32,6 +32,7 @@ void td_ports_forget(struct td_kernel *k)
 	ring_buffer__free(k->port_events);
 	k->port_events = NULL;
 	td_hooks_forget(k, TD_HOOKS_ports);
+	td_hooks_forget(k, TD_HOOKS_binds);
 }
 
 bool td_kernel_ports_are_open(const struct td_kernel *k)
@@ -104,20 +105,35 @@ static int put_all(struct td_kernel *k, struct ports *o, struct td_error *error)
 	return 0;
 }
 
-static int load_and_put(struct td_kernel *k, struct td_error *error)
+static int put_bind(struct td_kernel *k, struct ports *o, struct td_error *error)
+{
+	return td_hook_attach_tracing(k, TD_HOOK_link_port_bind,
+				      bpf_program__fd(o->progs.tundish_port_bind),
+				      "seeing binds that get no port", error);
+}
+
+/* Of the object either the one program or all others. */
+static int load_and_put(struct td_kernel *k, bool bind,
+			int (*put)(struct td_kernel *k, struct ports *o, struct td_error *error),
+			struct td_error *error)
 {
 	struct ports *o = ports__open();
 	struct stat pid_namespace;
+	struct bpf_program *p;
 	int r;
 
 	if (!o)
 		return td_fail(error, errno, "cannot read tundish's third BPF object: %s",
 			       strerror(errno));
+	bpf_object__for_each_program(p, o->obj)
+	{
+		bpf_program__set_autoload(p, (p == o->progs.tundish_port_bind) == bind);
+	}
 	if (stat("/proc/self/ns/pid", &pid_namespace) == 0)
 		o->rodata->pid_namespace = (uint32_t)pid_namespace.st_ino;
 	r = td_hooks_load(k, o->obj, error);
 	if (r == 0)
-		r = put_all(k, o, error);
+		r = put(k, o, error);
 	ports__destroy(o);
 	return r;
 }
@@ -130,7 +146,7 @@ int td_kernel_ports_open(struct td_kernel *k, struct td_error *error)
 	if (k->port_events)
 		return 0;
 	if (!td_hooks_adopt(k, TD_HOOKS_ports)) {
-		r = load_and_put(k, error);
+		r = load_and_put(k, false, put_all, error);
 		if (r < 0)
 			return r;
 	}
@@ -138,8 +154,20 @@ int td_kernel_ports_open(struct td_kernel *k, struct td_error *error)
 	return r < 0 ? td_fail(error, -r, "cannot read the map port_events: %s", strerror(-r)) : 0;
 }
 
+int td_kernel_every_bind(struct td_kernel *k, bool on, struct td_error *error)
+{
+	bool current = td_hooks_adopt(k, TD_HOOKS_binds);
+
+	if (on)
+		return current ? 0 : load_and_put(k, true, put_bind, error);
+	td_hooks_drop(k, TD_HOOKS_binds);
+	td_hooks_forget(k, TD_HOOKS_binds);
+	return 0;
+}
+
 void td_kernel_ports_close(struct td_kernel *k)
 {
+	td_kernel_every_bind(k, false, NULL);
 	td_hooks_adopt(k, TD_HOOKS_ports);
 	td_hooks_drop(k, TD_HOOKS_ports);
 	td_ports_forget(k);

@@ -49,6 +49,7 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(workers, prog_depths, "bpf-prog")                                                        \
 	X(ports, link_port_state, "bpf-link")                                                      \
 	X(ports, link_port_found, "bpf-link")                                                      \
+	X(binds, link_port_bind, "bpf-link") /* of ports, only where the file asks */              \
 	X(ports, prog_port_scan, "bpf-prog")                                                       \
 	X(ports, prog_port_udp, "bpf-prog")                                                        \
 	X(ports, prog_port_owners, "bpf-prog")                                                     \
@@ -64,7 +65,13 @@ enum td_hook {
 		TD_HOOK_COUNT
 };
 
-enum td_hook_object { TD_HOOKS_workers, TD_HOOKS_accepts, TD_HOOKS_ports, TD_HOOKS_egress };
+enum td_hook_object {
+	TD_HOOKS_workers,
+	TD_HOOKS_accepts,
+	TD_HOOKS_ports,
+	TD_HOOKS_binds,
+	TD_HOOKS_egress
+};
 
 struct td_hook_info {
 	const char *name, *kind; /* "bpf-link", "bpf-prog" */
