@@ -11,7 +11,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 #include "core/address.h"
-#include "core/ports.h"
+#include "core/vip_walk.h"
 
 /* ---- things given twice ------------------------------------------------------ */
 

@@ -6,7 +6,7 @@
  * apart, like brackets; then "more specific" means "inside", and every port has
  * one owner. Sorted by their beginnings, wider ones first, they are swept once
  * with a stack of those that are open; the sweep also counts the disjoint ranges
- * that are left, with neighbours of one service joined, as core/ports.c makes
+ * that are left, with neighbours of one service joined, as core/vip_walk.c makes
  * them later. VIPs with prefixes around them are handed to that itself, once each
  * is good by itself.
  *
@@ -15,7 +15,7 @@
  */
 #include "config/check.h"
 #include "config/value.h"
-#include "core/ports.h"
+#include "core/vip_walk.h"
 
 struct claim {
 	uint32_t first, last;

@@ -16,7 +16,7 @@
  * ones before those that stand, so that these keep their own, of either the longest
  * first. One that shares goes on to as long as it stands, as a number does.
  */
-#include "core/ports.h"
+#include "core/vip_walk.h"
 #include "core/target.h"
 
 #define VIP_ID_SEED 0xa4093822299f31d0ull

@@ -5,8 +5,8 @@
  * those on a shorter one. The data path takes the first VIP that it finds and
  * asks no further, so each VIP's ranges hold those of the prefixes around it too.
  */
-#ifndef TD_CORE_PORTS_H
-#define TD_CORE_PORTS_H
+#ifndef TD_CORE_VIP_WALK_H
+#define TD_CORE_VIP_WALK_H
 
 #include "core/address.h"
 #include "core/config.h"

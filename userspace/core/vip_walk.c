@@ -11,7 +11,7 @@
  * prefix comes before all that it holds: those around a place are a stack, at
  * most one for each length.
  */
-#include "core/ports.h"
+#include "core/vip_walk.h"
 
 #include "core/plan.h"
 
