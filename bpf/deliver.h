@@ -30,7 +30,9 @@ struct {
 
 /*
  * Asks the kernel's tables for a next hop that the daemon has not filled in:
- * the neighbour was not resolved when it last looked, or it is gone since.
+ * the neighbour was not resolved when it last looked, or it is gone since. The
+ * kernel answers only where that device forwards; elsewhere packets are dropped until
+ * the daemon has resolved it.
  * Returns 0 with MAC addresses, ifindex and MTU in *hop.
  */
 static __noinline int fib_nexthop(struct xdp_md *ctx, const struct tundish_addr *to,
@@ -48,8 +50,7 @@ static __noinline int fib_nexthop(struct xdp_md *ctx, const struct tundish_addr 
 		__builtin_memcpy(f.ipv6_dst, to, sizeof(*to));
 		__builtin_memcpy(f.ipv6_src, &hop->tunnel_source, sizeof(*to));
 	}
-	/* Asked as the host's own packet, so that forwarding need not be enabled;
-	 * that form looks at the routes of one device only. */
+	/* Asked as the host's own packet: where that would go out of this device. */
 	f.ifindex = hop->ifindex ? hop->ifindex : ctx->ingress_ifindex;
 	f.tot_len = 1; /* not zero: tell the MTU */
 	r = bpf_fib_lookup(ctx, &f, sizeof(f), BPF_FIB_LOOKUP_OUTPUT);

@@ -38,7 +38,7 @@
 	X(vlan, EVENT, "packets that carried a VLAN tag")                                          \
 	X(icmp_error, EVENT, "ICMP errors about a flow, sent on to its backend")                   \
 	X(fib_lookup, EVENT,                                                                       \
-	  "packets that asked the kernel's route table, as the next hop was unknown")              \
+	  "packets that asked the route table for a next hop; it answers where the NIC forwards")  \
 	X(flow_lookup, EVENT, "packets that asked the flow table")                                 \
 	X(flow_new, EVENT, "flows entered at their SYN")                                           \
 	X(flow_established, EVENT, "flows established by an ACK that fits their SYN")              \
