@@ -38,6 +38,8 @@ struct fixture {
 	char method[8], words[256], body[64], query[256];
 	size_t body_length;
 	size_t reply_bytes; /* for /v1/big */
+	bool has_come;	    /* what /v1/later waits for */
+	uint64_t since_ns;
 };
 
 static inline uint64_t now_ms(void)
@@ -72,6 +74,9 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 		reply->text = malloc(f->reply_bytes + 1);
 		memset(reply->text, 'x', f->reply_bytes);
 		reply->text[f->reply_bytes] = '\0';
+	} else if (strcmp(r->word[0], "later") == 0 && !f->has_come) {
+		reply->later = true;
+		f->since_ns = r->since_ns;
 	} else if (strcmp(r->word[0], "fail") == 0) {
 		td_reply_error(reply, 404, 4, "no service \"%s\" \xff\x01", "web");
 	} else {

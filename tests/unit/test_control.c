@@ -21,6 +21,70 @@ static void test_get(void **state)
 	answer_done(&a);
 }
 
+static void test_later(void **state)
+{
+	static const char later[] =
+		"GET /v1/later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+	struct fixture *f = *state;
+	struct answer a;
+	int fd[3];
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(fd); i++) {
+		fd[i] = dial(f);
+		transmit(f, fd[i], later, strlen(later));
+		for (unsigned int turns = 0; f->calls <= i && turns < 1000; turns++)
+			turn(f, -1, 0);
+		assert_int_equal(f->calls, i + 1);
+	}
+	/* Others are answered meanwhile, and it is not asked again without a reason. */
+	for (int i = 0; i < 3; i++) {
+		a = ask(f, "GET /v1/other HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_int_equal(a.status, 200);
+		answer_done(&a);
+	}
+	assert_int_equal(f->calls, 6);
+	/* In vain, and then not. */
+	td_control_resume(f->control);
+	assert_int_equal(td_control_wait_ms(f->control), 0);
+	for (unsigned int turns = 0; f->calls < 9 && turns < 1000; turns++)
+		turn(f, -1, 0);
+	assert_int_equal(f->calls, 9);
+	assert_true(f->since_ns && f->since_ns / 1000000 <= now_ms());
+	f->has_come = true;
+	td_control_resume(f->control);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(fd); i++) {
+		a = receive(f, fd[i], false);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(a.body, "{\"hello\":\"later\",\"n\":1}");
+		answer_done(&a);
+		close(fd[i]);
+	}
+	assert_int_equal(f->calls, 12);
+}
+
+/* Whoever waits when the daemon ends, or has gone himself, is in nobody's way. */
+static void test_later_never_comes(void **state)
+{
+	static const char later[] = "GET /v1/later HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct fixture *f = *state;
+	int gone = dial(f), fd = dial(f);
+	char bytes[512];
+	ssize_t n;
+
+	transmit(f, gone, later, strlen(later));
+	transmit(f, fd, later, strlen(later));
+	for (unsigned int turns = 0; f->calls < 2 && turns < 1000; turns++)
+		turn(f, -1, 0);
+	assert_int_equal(f->calls, 2);
+	close(gone);
+	f->control = td_control_close(f->control);
+	n = read(fd, bytes, sizeof(bytes) - 1);
+	assert_true(n > 0);
+	bytes[n] = '\0';
+	assert_non_null(strstr(bytes, " 503 "));
+	close(fd);
+}
+
 static void test_head_has_no_body(void **state)
 {
 	struct fixture *f = *state;
@@ -263,6 +327,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_get),
+		T(test_later),
+		T(test_later_never_comes),
 		T(test_head_has_no_body),
 		T(test_post_body),
 		T(test_pipelined_and_kept_alive),

@@ -185,3 +185,11 @@ void td_control_run(struct td_control *c)
 	td_listener_run(&c->socket);
 	td_listener_run(&c->metrics);
 }
+
+void td_control_resume(struct td_control *c)
+{
+	if (!c)
+		return;
+	td_listener_resume(&c->socket);
+	td_listener_resume(&c->metrics);
+}

@@ -22,6 +22,7 @@ struct td_request {
 	const char *body; /* NUL-terminated, never NULL; at most TD_CONTROL_BODY_MAX */
 	size_t body_length;
 	const char *(*query)(const struct td_request *r, const char *key); /* NULL: absent */
+	uint64_t since_ns; /* CLOCK_MONOTONIC: when the handler was first asked */
 	void *transport;
 };
 
@@ -35,6 +36,7 @@ struct td_reply {
 	json_t *json;
 	char *text;
 	const char *content_type; /* of text; "text/plain; charset=utf-8" where NULL */
+	bool later; /* no answer yet: the handler is asked again after td_control_resume */
 };
 
 void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, const char *format,
@@ -61,6 +63,10 @@ struct td_control *td_control_close(struct td_control *c); /* unlinks the socket
 int td_control_fd(const struct td_control *c);
 int td_control_wait_ms(struct td_control *c);
 void td_control_run(struct td_control *c);
+
+/* Something has come that requests may wait for: all that were told "later" are asked
+ * again, by td_control_run. NULL is allowed. */
+void td_control_resume(struct td_control *c);
 
 /* Where to answer now, for moving the metrics listener on reload. */
 int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_error *error);

@@ -79,6 +79,7 @@ struct td_control_limits {
 	}
 
 struct td_client;
+struct pending;
 
 struct td_listener {
 	struct MHD_Daemon *daemon; /* owns the listening socket */
@@ -87,7 +88,10 @@ struct td_listener {
 	td_handler handler;
 	void *context;
 	struct td_client *clients; /* open connections, doubly linked */
+	struct pending *waiting;   /* requests to be answered later */
 	unsigned int n_answering;  /* answers queued and not yet sent */
+	bool resumed;		   /* since the last run: libmicrohttpd does not wake us for it */
+	bool ends;		   /* nobody is told to wait */
 	size_t bodies_bytes;
 };
 
@@ -97,6 +101,8 @@ void td_listener_stop(struct td_listener *l); /* a listener of zeroes is allowed
 int td_listener_fd(const struct td_listener *l);
 int td_listener_wait_ms(struct td_listener *l);
 void td_listener_run(struct td_listener *l);
+/* All that wait are asked again in the next run. */
+void td_listener_resume(struct td_listener *l);
 /* Accepts no more and sends what is queued, for at most `timeout_ms`. */
 void td_listener_drain(struct td_listener *l, int timeout_ms);
 

@@ -10,7 +10,8 @@
  * A request lives from the callback that sees its target (on_uri) to the
  * one that sees its end (on_completed); in between on_request is called once
  * with the head, once or more with pieces of the body, and once at the end,
- * where the handler is asked.
+ * where the handler is asked. Where that says "later" the connection is suspended,
+ * and on_request is called once more for each time that it is resumed.
  */
 #include <poll.h>
 #include <sys/socket.h>
@@ -27,6 +28,9 @@ struct td_client {
 
 struct pending {
 	struct td_listener *listener;
+	struct pending *next;		   /* of those that wait */
+	struct MHD_Connection *connection; /* suspended */
+	uint64_t asked_ns;
 	struct td_uri uri;
 	int uri_error;
 	char *body;
@@ -36,12 +40,17 @@ struct pending {
 	bool begun, answered;
 };
 
-static uint64_t now_ms(void)
+static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
 }
 
 static struct td_client *client_of(struct MHD_Connection *connection)
@@ -213,6 +222,7 @@ static void ask_handler(struct pending *p, const char *method, struct td_reply *
 		.body = p->body ? p->body : "",
 		.body_length = p->length,
 		.query = request_query,
+		.since_ns = p->asked_ns,
 		.transport = p,
 	};
 	size_t skip = p->listener->metrics ? 0 : 1;
@@ -252,6 +262,32 @@ static void ask(struct pending *p, const char *method, struct td_reply *reply)
 		ask_handler(p, method, reply);
 }
 
+/* ---- later ------------------------------------------------------------------ */
+
+static enum MHD_Result wait_for(struct pending *p, struct MHD_Connection *connection)
+{
+	struct td_listener *l = p->listener;
+
+	p->connection = connection;
+	p->next = l->waiting;
+	l->waiting = p;
+	client_reads(client_of(connection), false); /* the delay is ours */
+	MHD_suspend_connection(connection);
+	return MHD_YES;
+}
+
+void td_listener_resume(struct td_listener *l)
+{
+	while (l->waiting) {
+		struct pending *p = l->waiting;
+
+		l->waiting = p->next;
+		l->resumed = true;
+		MHD_resume_connection(p->connection);
+		p->connection = NULL;
+	}
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_data_size, void **req_cls)
@@ -274,19 +310,25 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 		*upload_data_size = 0;
 		return ok ? MHD_YES : MHD_NO;
 	}
+	if (!p->asked_ns)
+		p->asked_ns = now_ns();
 	ask(p, method, &reply);
+	if (reply.later && !p->listener->ends)
+		return wait_for(p, connection);
+	if (reply.later)
+		td_reply_error(&reply, MHD_HTTP_SERVICE_UNAVAILABLE, 1, "the daemon is ending");
 	return answer(p, connection, &reply);
 }
 
 int td_listener_start(struct td_listener *l, int fd, struct td_error *error)
 {
 	l->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL, 0, NULL, NULL, on_request, l, MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_CONNECTION_LIMIT, l->limits.connections, MHD_OPTION_CONNECTION_TIMEOUT,
-		l->limits.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, l->limits.head_bytes,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_uri, l,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION,
-		on_connection, l, MHD_OPTION_END);
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, l,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, l->limits.connections,
+		MHD_OPTION_CONNECTION_TIMEOUT, l->limits.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		l->limits.head_bytes, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+		on_uri, l, MHD_OPTION_NOTIFY_COMPLETED, on_completed, l,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_END);
 	if (!l->daemon) {
 		close(fd);
 		return td_fail(error, ENOMEM, "cannot start the HTTP server: %s", strerror(errno));
@@ -296,6 +338,7 @@ int td_listener_start(struct td_listener *l, int fd, struct td_error *error)
 
 void td_listener_stop(struct td_listener *l)
 {
+	td_listener_resume(l); /* libmicrohttpd does not end while somebody waits */
 	if (l->daemon)
 		MHD_stop_daemon(l->daemon); /* closes the listening socket too */
 	l->daemon = NULL;
@@ -314,6 +357,8 @@ int td_listener_wait_ms(struct td_listener *l)
 
 	if (!l->daemon)
 		return -1;
+	if (l->resumed)
+		return 0;
 	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
 		wait = TD_MIN(wait, ms);
 	for (struct td_client *c = l->clients; c; c = c->next) {
@@ -332,6 +377,7 @@ void td_listener_run(struct td_listener *l)
 
 	if (!l->daemon)
 		return;
+	l->resumed = false;
 	for (struct td_client *c = l->clients; c; c = c->next)
 		if (c->reading && now - c->since_ms >= l->limits.request_ms)
 			shutdown(c->fd, SHUT_RDWR); /* MHD sees its end and closes it */
@@ -352,9 +398,12 @@ void td_listener_drain(struct td_listener *l, int timeout_ms)
 
 	if (!l->daemon)
 		return;
+	l->ends = true;
+	td_listener_resume(l);
 	fd = MHD_quiesce_daemon(l->daemon);
 	if (fd >= 0)
 		close(fd);
+	td_listener_run(l); /* those are answered now */
 	while (l->n_answering && (now = now_ms()) < end) {
 		p = (struct pollfd){.fd = td_listener_fd(l), .events = POLLIN};
 		poll(&p, 1, TD_MIN(end - now, 10));
