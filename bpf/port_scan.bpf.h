@@ -2,7 +2,7 @@
 /*
  * Scans: what there is, socket by socket, added up in the kernel. Nothing is sent
  * to userspace but a byte now and then, so that a read returns and the daemon can
- * do something else.
+ * do something else. All three kinds of iterators go on where the last read ended.
  *
  * A port that a program bound itself is passed over by connect(2) for every
  * destination; its bind bucket tells (fastreuse is below zero only where connect
@@ -15,7 +15,8 @@
 #include "port_tuple.bpf.h"
 #include "process.h"
 
-#define SLICE 2048 /* sockets, of some 200 ns each */
+#define SLICE	    2048 /* sockets, of some 200 ns each */
+#define SLICE_FILES 4096 /* most of them no sockets, so of some 100 ns each */
 
 static __always_inline int bit_test(const __u64 *words, __u32 port)
 {
@@ -160,7 +161,8 @@ int tundish_port_scan_udp(struct bpf_iter__udp *ctx)
 	s = bpf_map_lookup_elem(&port_scan, &zero);
 	if (!s || !udp)
 		return 0;
-	s->sockets++;
+	if (++s->sockets % SLICE == 0)
+		bpf_seq_write(ctx->meta->seq, &zero, 1);
 	sk = &udp->inet.sk.__sk_common;
 	port = sk->skc_num;
 	if (port < s->first || port > s->last)
@@ -201,7 +203,12 @@ int tundish_port_holders(struct bpf_iter__task_file *ctx)
 	__u32 zero = 0, space, port, state;
 	__u64 cookie;
 
-	socket = file && task ? bpf_sock_from_file(file) : NULL;
+	s = bpf_map_lookup_elem(&port_scan, &zero);
+	if (!s || !file || !task)
+		return 0;
+	if (++s->files % SLICE_FILES == 0)
+		bpf_seq_write(ctx->meta->seq, &zero, 1);
+	socket = bpf_sock_from_file(file);
 	if (!socket)
 		return 0;
 	sk = socket->sk;
@@ -223,8 +230,7 @@ int tundish_port_holders(struct bpf_iter__task_file *ctx)
 		return 0;
 	space = where->index;
 	b = bpf_map_lookup_elem(&port_bits, &space);
-	s = bpf_map_lookup_elem(&port_scan, &zero);
-	if (!b || !s)
+	if (!b)
 		return 0;
 	state = common->skc_state;
 	bit_set(b->blocked, port);

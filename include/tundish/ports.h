@@ -40,7 +40,7 @@ struct tundish_port_scan {
 	__u64 overflow; /* out: sockets of tuples that found no place, in `others` */
 	__u64 jiffies;	/* out: at its end, and for the scan itself every few sockets */
 	__u32 seconds;	/* of CLOCK_MONOTONIC, with it */
-	__u32 reserved;
+	__u32 files;	/* out: descriptors, of the pass over those who hold sockets */
 };
 
 /* ---- ports: hash, tuple -> counts ------------------------------------------------ */

@@ -829,6 +829,7 @@ port_server() {
 	local ns=$1 out
 	shift
 	out=$T/serve-$ns-${1//:/_}-$2.out
+	rm -f "$out" # what another one said there
 	(exec nsenter --net=/run/netns/"$ns" $PYTHON "$TOP/tests/net/ports.py" serve "$@" >"$out" 2>&1) &
 	PID[serve-$1-$2]=$!
 	eventually 10 grep -q ready "$out" || fatal "the server on $1 port $2 does not start"

@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "kernel_fixture.h"
@@ -51,6 +52,19 @@ static struct td_kernel *open_ports(bool adopted, unsigned int first, unsigned i
 	return k;
 }
 
+/* To its end; returns how many there were. */
+static unsigned int slices(struct td_kernel *k, int fd)
+{
+	unsigned int n = 1;
+	int r;
+
+	while ((r = td_kernel_scan_slice(k, fd)) > 0)
+		n++;
+	assert_int_equal(r, 0);
+	close(fd);
+	return n;
+}
+
 static struct tundish_port_scan scan_at(struct td_kernel *k, int netns_fd, unsigned int first,
 					unsigned int last)
 {
@@ -60,16 +74,15 @@ static struct tundish_port_scan scan_at(struct td_kernel *k, int netns_fd, unsig
 					 .last = (uint16_t)last,
 					 .hz = 250};
 	struct td_error e = {0};
-	int fd, r;
+	int fd;
 
 	if (td_kernel_scan_start(k, &what, netns_fd, &fd, &e) < 0)
 		fail_msg("td_kernel_scan_start: %s", e.text);
-	while ((r = td_kernel_scan_slice(k, fd)) > 0)
-		;
-	assert_int_equal(r, 0);
-	close(fd);
-	assert_int_equal(td_kernel_scan_udp(k, netns_fd), 0);
-	assert_int_equal(td_kernel_scan_owners(k, what.scan), 0);
+	slices(k, fd);
+	assert_int_equal(td_kernel_scan_start_udp(k, netns_fd, &fd), 0);
+	slices(k, fd);
+	assert_int_equal(td_kernel_scan_start_owners(k, what.scan, &fd), 0);
+	slices(k, fd);
 	assert_int_equal(td_kernel_scan_result(k, &what), 0);
 	return what;
 }
@@ -695,6 +708,61 @@ static void killed_at_each_step(void **state)
 	assert_int_equal(access(DIR, F_OK), -1);
 }
 
+/* A read is a slice, of descriptors and of UDP sockets too, and nothing is looked at twice
+ * where the next one goes on. */
+static void many_are_sliced(void **state)
+{
+	struct tundish_port_owner_key key = {.space = SPACE, .protocol = IPPROTO_TCP};
+	struct tundish_port_key udp_key = {.space = SPACE, .protocol = IPPROTO_UDP};
+	struct tundish_port_scan what = {
+		.scan = ++scans, .space = SPACE, .first = FIRST, .last = LAST, .hz = 250};
+	struct td_kernel *k = open_ports(false, FIRST, LAST);
+	struct rlimit files = {20000, 20000};
+	struct sockaddr_in a = at(LOCAL, 0);
+	int fd, bound, held[6000], udp[2500];
+	socklen_t length = sizeof(a);
+	struct td_port_owner *owners;
+	struct tundish_ports p;
+	unsigned int found = 0;
+	size_t n;
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	bound = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	assert_int_equal(bind(bound, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(bound, (struct sockaddr *)&a, &length), 0);
+	key.port = ntohs(a.sin_port);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(held); i++)
+		assert_true((held[i] = dup(bound)) >= 0);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(udp); i++) {
+		struct sockaddr_in u = at("127.0.5.1", 0);
+
+		u.sin_addr.s_addr = htonl(ntohl(u.sin_addr.s_addr) + (uint32_t)i % 100);
+		udp[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(udp[i], (struct sockaddr *)&u, sizeof(u)), 0);
+	}
+	assert_int_equal(td_kernel_scan_start(k, &what, -1, &fd, NULL), 0);
+	slices(k, fd);
+	assert_int_equal(td_kernel_scan_start_udp(k, -1, &fd), 0);
+	assert_true(slices(k, fd) > 1);
+	assert_int_equal(td_kernel_scan_start_owners(k, what.scan, &fd), 0);
+	assert_true(slices(k, fd) > 1);
+	assert_int_equal(td_kernel_port_owners(k, &owners, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(&owners[i].key, &key, sizeof(key)))
+			found = owners[i].value.descriptors;
+	free(owners);
+	assert_int_equal(found, TD_ARRAY_SIZE(held) + 1);
+	assert_int_equal(td_address_parse("127.0.5.7", &udp_key.local), 0);
+	p = entry(k, &udp_key);
+	assert_int_equal(counted(&p, what.scan)->state[TUNDISH_PORT_established], 25);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(held); i++)
+		close(held[i]);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(udp); i++)
+		close(udp[i]);
+	close(bound);
+	done(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -703,6 +771,7 @@ int main(void)
 		TEST(blocked_ports_have_owners),
 		TEST(services_in_the_range_are_left_out),
 		TEST(both_families_and_udp),
+		TEST(many_are_sliced),
 		TEST(what_finds_no_place_is_counted_together),
 		TEST(other_namespaces_only_when_told),
 		TEST(counting_outlives_the_daemon),

@@ -128,13 +128,17 @@ static void test_another_one(void **state)
 	assert_int_equal(f.tw_reuse, 1);
 	assert_int_equal(f.tw_limit, 777);
 	assert_int_equal(f.tw_entered, 0);
+	assert_int_equal(td_host_netns_check(path, fd, &e), 0);
+	assert_int_equal(td_host_netns_check("/proc/self/ns/net", fd, &e), -ESTALE);
+	assert_non_null(strstr(e.text, "another network namespace"));
 	/* And back. */
 	assert_int_equal(td_host_netns_read(-1, &again, &e), 0);
 	assert_int_equal(again.first, own.first);
 	assert_int_equal(again.tw_limit, own.tw_limit);
-	close(fd);
 	close(end[1]);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(td_host_netns_check(path, fd, &e), -ENOENT);
+	close(fd);
 }
 
 int main(void)

@@ -76,19 +76,15 @@ static void blocked_of(struct td_daemon *d, uint32_t space, const struct td_port
 	}
 }
 
-void td_answer_blocked(struct td_daemon *d, struct td_reply *reply)
+void td_answer_blocked(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	struct td_source_ports *p = d->source_ports;
 	_cleanup_free_ struct td_port_owner *owners = NULL;
-	struct td_error e = {0};
 	size_t n = 0;
 	int r;
 
-	/* What a scan under way has cleared it has not found again yet. */
-	if ((p->at || !p->rounds) && td_scan_now(d, &e) < 0) {
-		td_reply_error(reply, 503, 1, "%s", e.text);
+	if (!td_scan_ready(d, q, TD_SCAN_WHOLE, reply))
 		return;
-	}
 	r = td_kernel_port_owners(d->kernel, &owners, &n);
 	if (r < 0) {
 		td_reply_error(reply, 500, 1, "cannot read the map port_owners: %s", strerror(-r));

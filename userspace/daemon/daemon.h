@@ -142,6 +142,7 @@ struct td_daemon {
 	struct td_source_ports *source_ports;
 	struct td_pool_memory *pools; /* [TUNDISH_EGRESS_MAX]; NULL: none was ever needed */
 	bool egress_on;
+	char egress_trouble[256]; /* why no pool is in force */
 	sd_event_source *egress_timer;
 
 	struct td_event *events; /* ring */
@@ -229,7 +230,8 @@ void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_
 void td_health_look(struct td_daemon *d);
 
 /* ---- egress.c ------------------------------------------------------------------- */
-/* What may be refused: before anything changes. */
+/* Before anything changes. Programs that the kernel refuses are no error: that is told in
+ * `status`, and all else goes on. */
 int td_egress_plan(struct td_daemon *d, const struct td_config *config, struct td_error *error);
 /* Does it; what fails for one pool is told in `status`, for it may mend. */
 void td_egress_put(struct td_daemon *d, const struct td_config *config);
@@ -310,7 +312,7 @@ void td_answer_command(struct td_daemon *d, const struct td_request *q, struct t
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_timewait(struct td_daemon *d, struct td_reply *reply);
+void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 json_t *td_source_ports_json(struct td_daemon *d);
 typedef void (*td_attention_add)(json_t *list, const char *what, const char *why,
 				 const char *remedy);

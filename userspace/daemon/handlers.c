@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * From a request to whoever answers it. What runs here runs in the event loop:
- * an answer is made at once, and nothing waits.
+ * an answer is made at once, or later, and nothing waits.
  */
 #include "daemon/daemon.h"
 
@@ -46,11 +46,6 @@ static void answer_events(struct td_daemon *d, const struct td_request *q, struc
 		td_reply_error(reply, 400, 2, "since: \"%.40s\" is not a number", since);
 	else
 		reply->json = td_events_json(d, n);
-}
-
-static void answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
-{
-	td_answer_timewait(d, reply);
 }
 
 static void answer_metrics(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
@@ -101,7 +96,7 @@ static const struct route routes[] = {
 	{"GET", "flows", 1, 2, td_answer_flows},
 	{"GET", "tuples", 1, 1, td_answer_tuples},
 	{"GET", "ports", 1, 2, td_answer_ports},
-	{"GET", "timewait", 1, 1, answer_timewait},
+	{"GET", "timewait", 1, 1, td_answer_timewait},
 	{"GET", "config", 1, 1, td_answer_config},
 	{"POST", "config", 2, 2, td_answer_config},
 	{"GET", "trace", 1, 1, td_answer_trace},

@@ -102,7 +102,7 @@ static void print_failures(FILE *out, const struct td_daemon *d, const struct td
 	for (size_t i = 0; i <= s->n; i++)
 		for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++) {
 			const struct td_tuple *t = i < s->n ? s->rows[i] : NULL;
-			uint64_t n = t ? t->value->failed[k]
+			uint64_t n = t ? t->value.failed[k]
 				       : s->other_failed[k] + d->source_ports->gone_failed[k];
 
 			/* A zero, so that the first failure is seen as an increase. */
@@ -192,7 +192,7 @@ void td_print_port_metrics(FILE *out, struct td_daemon *d)
 
 	if (!d->source_ports->on || !d->source_ports->rounds)
 		return;
-	if (td_port_table_select(d, TD_TUPLES_SHOWN, true, false, &s) < 0)
+	if (td_port_table_select(d, TD_TUPLES_BY_USE, TD_TUPLES_SHOWN, true, false, &s) < 0)
 		return;
 	print_used(out, d, &s);
 	print_gauges(out, d, &s);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of tuples, from scan to scan: read as a whole, joined by key with what was
- * remembered of each, and asked what is worth an event. Tuples without sockets leave it.
+ * The table of tuples, from scan to scan: read in pieces, each tuple joined with what was
+ * remembered of it, and asked what is worth an event. Tuples without sockets leave it.
+ *
+ * It may be large (some 2 us for each of up to a million), so between two pieces others
+ * are served, with figures of which some are of this reading and some of the one before.
  */
 #include <math.h>
 
@@ -11,6 +14,8 @@
 #define READ_SHARE	20 /* a table that takes long to read is read anew so many times later */
 #define FAILED_KEPT_NS	(600 * TD_NS_PER_S) /* a tuple with failures is shown so long at least */
 #define EVENTS_IN_ROUND 16
+#define AT_ONCE_NS	(5 * TD_NS_PER_MS) /* of a reading, while whoever asks waits */
+#define SWEEP_ROWS	4096
 
 const char *td_tuple_text(const struct tundish_port_key *key, char *buffer)
 {
@@ -30,44 +35,6 @@ const char *td_tuple_text(const struct tundish_port_key *key, char *buffer)
 	return buffer;
 }
 
-void td_port_table_done(struct td_source_ports *s)
-{
-	free(s->tuples);
-	free(s->entries);
-	s->tuples = NULL;
-	s->entries = NULL;
-	s->n_tuples = 0;
-}
-
-/* ---- reading -------------------------------------------------------------------------- */
-
-static int by_key(const void *a, const void *b)
-{
-	const struct td_tuple *x = a, *y = b;
-
-	return memcmp(&x->key, &y->key, sizeof(x->key));
-}
-
-/* What was remembered, to those of the same key; both ascend by it. */
-static void join(struct td_tuple *fresh, size_t n, const struct td_tuple *former, size_t n_former,
-		 uint64_t former_ns)
-{
-	for (size_t i = 0, k = 0; i < n; i++) {
-		int c = 1;
-
-		while (k < n_former && (c = by_key(&former[k], &fresh[i])) < 0)
-			k++;
-		if (k < n_former && c == 0) {
-			fresh[i].budget = former[k].budget;
-			memcpy(fresh[i].failed, former[k].failed, sizeof(fresh[i].failed));
-			fresh[i].failed_ns = former[k].failed_ns;
-		} else {
-			/* Made since the table was last read: that all began with zero then. */
-			fresh[i].budget.look_ns = former_ns;
-		}
-	}
-}
-
 static bool is_present(const struct td_source_ports *p, const struct tundish_port_key *key)
 {
 	return key->space < TUNDISH_SPACES_MAX && p->spaces[key->space].present;
@@ -76,33 +43,18 @@ static bool is_present(const struct td_source_ports *p, const struct tundish_por
 static void note_failures(struct td_source_ports *p, struct td_tuple *t, uint64_t now)
 {
 	for (size_t i = 0; i < TUNDISH_PORT_FAILED_MAX; i++) {
-		if (t->value->failed[i] > t->failed[i])
+		if (t->value.failed[i] > t->failed[i])
 			t->failed_ns = p->failed_ns = now;
-		t->failed[i] = t->value->failed[i];
+		t->failed[i] = t->value.failed[i];
 	}
 }
 
-/* Takes tuples that are over out of the kernel's table and of ours. */
-static void drop(struct td_daemon *d, uint64_t now)
+/* Whether it is to go, from the kernel's table and from ours. */
+static bool is_over(const struct td_source_ports *p, const struct td_tuple *t, uint64_t now)
 {
-	struct td_source_ports *p = d->source_ports;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < p->n_tuples; i++) {
-		struct td_tuple *t = &p->tuples[i];
-		bool over = t->key.protocol && td_budget_over(&t->budget, t->value, now) &&
-			    (!t->failed_ns || now - t->failed_ns > FAILED_KEPT_NS);
-
-		if (is_present(p, &t->key) && !over) {
-			p->tuples[kept++] = *t;
-			continue;
-		}
-		if (td_kernel_delete_port(d->kernel, &t->key) < 0)
-			continue;
-		for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++)
-			p->gone_failed[k] += t->value->failed[k];
-	}
-	p->n_tuples = kept;
+	return !is_present(p, &t->key) ||
+	       (t->key.protocol && td_budget_over(&t->budget, &t->value, now) &&
+		(!t->failed_ns || now - t->failed_ns > FAILED_KEPT_NS));
 }
 
 /* ---- what is worth an event -------------------------------------------------------------- */
@@ -142,148 +94,162 @@ static void tell(struct td_daemon *d, const struct td_tuple *t, unsigned int cha
 			 i->usable, of);
 }
 
-static void look_at_changes(struct td_daemon *d)
+static void look_at_changes(struct td_daemon *d, struct td_tuple *t)
 {
 	struct td_source_ports *p = d->source_ports;
-	size_t told = 0, more = 0;
+	unsigned int changes;
 
-	for (size_t i = 0; i < p->n_tuples; i++) {
-		struct td_tuple *t = &p->tuples[i];
-		unsigned int changes;
-
-		if (!t->key.protocol)
-			continue;
-		changes = td_budget_changes(&t->budget, &t->picture,
-					    (double)p->interval_ns / TD_NS_PER_S);
-		if (!changes)
-			continue;
-		if (told++ < EVENTS_IN_ROUND)
-			tell(d, t, changes);
-		else
-			more++;
-	}
-	if (more)
-		td_event(d, "ports-half", "source ports",
-			 "and %zu more tuples; see `tundish port list`", more);
+	if (!t->key.protocol)
+		return;
+	changes = td_budget_changes(&t->budget, &t->picture, (double)p->interval_ns / TD_NS_PER_S);
+	if (!changes)
+		return;
+	if (p->reading.told++ < EVENTS_IN_ROUND)
+		tell(d, t, changes);
+	else
+		p->reading.more++;
 }
 
-int td_port_table_read(struct td_daemon *d, bool after_scan)
+/* ---- reading -------------------------------------------------------------------------- */
+
+static void end_reading(struct td_source_ports *p)
+{
+	p->reading.entries = td_kernel_ports_end(p->reading.entries);
+	p->reading.on = false;
+}
+
+void td_port_table_done(struct td_source_ports *p)
+{
+	end_reading(p);
+	td_tuples_done(&p->tuples);
+	p->read_ns = 0;
+}
+
+int td_port_table_begin(struct td_daemon *d, bool after_scan)
 {
 	struct td_source_ports *p = d->source_ports;
-	_cleanup_free_ struct td_port_entry *entries = NULL;
-	_cleanup_free_ struct td_tuple *fresh = NULL;
-	uint64_t now = td_now_ns(), begun = now;
-	size_t n = 0;
+	int r = 0;
+
+	end_reading(p);
+	if (!p->tuples.place)
+		r = td_tuples_new(&p->tuples, d->settings.ports_max, &d->settings.secret);
+	r = r < 0 ? r : td_kernel_ports_begin(&p->reading.entries);
+	if (r < 0)
+		return r;
+	p->reading = (struct td_table_reading){
+		.entries = p->reading.entries,
+		.on = true,
+		.after_scan = after_scan,
+		.number = p->reading.number + 1,
+		.begun_ns = td_now_ns(),
+	};
+	return 0;
+}
+
+static int take_entry(struct td_daemon *d, const struct td_port_entry *e, uint64_t now)
+{
+	struct td_source_ports *p = d->source_ports;
+	size_t known = p->tuples.n;
+	struct td_tuple *t = td_tuples_take(&p->tuples, &e->key);
+	const struct td_space *s = &p->spaces[e->key.space % TUNDISH_SPACES_MAX];
+
+	if (!t)
+		return -ENOMEM;
+	/* Made since the table was last read: all that began with zero then. */
+	if (p->tuples.n > known)
+		t->budget.look_ns = p->read_ns;
+	t->seen = p->reading.number;
+	t->value = e->value;
+	note_failures(p, t, now);
+	if (p->reading.after_scan) {
+		if (s->scanned)
+			td_budget_scanned(&t->budget, &t->value, s->scan, now);
+		td_budget_look(&t->budget, &t->value, now);
+	}
+	td_budget_picture(&t->budget, &t->key, &t->value, &s->budget, now, &t->picture);
+	if (!p->reading.after_scan)
+		return 0;
+	if (!is_over(p, t, now)) {
+		look_at_changes(d, t);
+	} else if (td_kernel_delete_port(d->kernel, &t->key) == 0) {
+		for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++)
+			p->gone_failed[k] += t->value.failed[k];
+		td_tuples_remove(&p->tuples, (size_t)(t - p->tuples.row));
+	}
+	return 0;
+}
+
+/* Those that the kernel has no more. */
+static bool sweep(struct td_source_ports *p)
+{
+	for (int i = 0; i < SWEEP_ROWS && p->reading.row < p->tuples.n; i++) {
+		if (p->tuples.row[p->reading.row].seen == p->reading.number)
+			p->reading.row++;
+		else
+			td_tuples_remove(&p->tuples, p->reading.row);
+	}
+	return p->reading.row < p->tuples.n;
+}
+
+static int step(struct td_daemon *d, uint64_t now)
+{
+	struct td_source_ports *p = d->source_ports;
+	const struct td_port_entry *entries;
+	size_t n;
 	int r;
 
-	if (!p->on ||
-	    (!after_scan && p->read_ns && now - p->read_ns < READ_SHARE * p->read_cost_ns))
-		return 0;
-	r = td_kernel_ports(d->kernel, &entries, &n);
-	if (r < 0)
-		return r;
-	fresh = calloc(n + 1, sizeof(*fresh));
-	if (!fresh)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		fresh[i].key = entries[i].key;
-		fresh[i].value = &entries[i].value;
-	}
-	if (n)
-		qsort(fresh, n, sizeof(*fresh), by_key);
-	now = td_now_ns();
-	join(fresh, n, p->tuples, p->n_tuples, p->read_ns);
-	td_port_table_done(p);
-	p->tuples = TD_TAKE_PTR(fresh);
-	p->entries = TD_TAKE_PTR(entries);
-	p->n_tuples = n;
-	p->read_cost_ns = now - begun;
-	p->read_ns = now;
-	for (size_t i = 0; i < n; i++) {
-		struct td_tuple *t = &p->tuples[i];
-		const struct td_space *s = &p->spaces[t->key.space % TUNDISH_SPACES_MAX];
-
-		note_failures(p, t, now);
-		if (after_scan && s->scanned)
-			td_budget_scanned(&t->budget, t->value, s->scan, now);
-		if (after_scan)
-			td_budget_look(&t->budget, t->value, now);
-		td_budget_picture(&t->budget, &t->key, t->value, &s->budget, now, &t->picture);
-	}
-	if (after_scan) {
-		drop(d, now);
-		look_at_changes(d);
-	}
-	return 0;
+	if (!p->reading.entries)
+		return sweep(p);
+	r = td_kernel_ports_next(d->kernel, p->reading.entries, &entries, &n);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (take_entry(d, &entries[i], now) < 0)
+			r = -ENOMEM;
+	if (r == 0)
+		p->reading.entries = td_kernel_ports_end(p->reading.entries);
+	return r < 0 ? r : 1;
 }
 
-/* ---- the fullest -------------------------------------------------------------------------- */
-
-static int by_use(const void *a, const void *b)
-{
-	const struct td_tuple *x = *(struct td_tuple *const *)a, *y = *(struct td_tuple *const *)b;
-
-	if (x->picture.utilization != y->picture.utilization)
-		return x->picture.utilization > y->picture.utilization ? -1 : 1;
-	if (x->picture.used != y->picture.used)
-		return x->picture.used > y->picture.used ? -1 : 1;
-	return by_key(x, y);
-}
-
-static void add_other(struct td_selection *s, const struct td_tuple *t)
-{
-	const struct td_picture *i = &t->picture;
-
-	for (size_t k = 0; k < TUNDISH_PORT_STATE_MAX; k++)
-		s->other.state[k] += i->state[k];
-	s->other.used += i->used;
-	s->other.reusable += i->reusable;
-	s->other.opening_rate += i->opening_rate;
-	s->other.time_wait_rate += i->time_wait_rate;
-	s->other.freed_rate += i->freed_rate;
-	for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++)
-		s->other_failed[k] += t->value->failed[k];
-	s->n_other++;
-}
-
-static bool is_empty(const struct td_tuple *t)
-{
-	bool failed = false;
-
-	for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++)
-		failed = failed || t->value->failed[k];
-	return !t->picture.used && !failed && t->picture.opening_rate <= 0;
-}
-
-int td_port_table_select(struct td_daemon *d, size_t top, bool and_above, bool idle,
-			 struct td_selection *ret)
+int td_port_table_step(struct td_daemon *d)
 {
 	struct td_source_ports *p = d->source_ports;
-	int r = td_port_table_read(d, false);
-	size_t n = 0;
+	uint64_t begun = td_now_ns();
+	int r;
 
-	*ret = (struct td_selection){0};
+	if (!p->reading.on)
+		return 0;
+	r = step(d, begun);
+	p->reading.cost_ns += td_now_ns() - begun;
+	if (r > 0)
+		return r;
+	end_reading(p);
 	if (r < 0)
 		return r;
-	ret->rows = calloc(p->n_tuples + 1, sizeof(*ret->rows));
-	if (!ret->rows)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_tuples; i++)
-		if ((idle || !is_empty(&p->tuples[i])) && is_present(p, &p->tuples[i].key)) {
-			if (p->tuples[i].key.protocol)
-				ret->rows[n++] = &p->tuples[i];
-			else
-				add_other(ret, &p->tuples[i]);
-		}
-	if (n)
-		qsort(ret->rows, n, sizeof(*ret->rows), by_use);
-	ret->n = TD_MIN(n, top);
-	while (and_above && ret->n < TD_MIN(n, (size_t)TD_TUPLES_MOST) &&
-	       ret->rows[ret->n]->picture.utilization > TD_TUPLES_ABOVE)
-		ret->n++;
-	for (size_t i = ret->n; i < n; i++)
-		add_other(ret, ret->rows[i]);
+	p->read_ns = p->reading.begun_ns;
+	p->read_cost_ns = p->reading.cost_ns;
+	if (p->reading.more)
+		td_event(d, "ports-half", "source ports",
+			 "and %zu more tuples; see `tundish port list`", p->reading.more);
 	return 0;
+}
+
+int td_port_table_read(struct td_daemon *d)
+{
+	struct td_source_ports *p = d->source_ports;
+	uint64_t now = td_now_ns(), begun = now;
+	int r = 1;
+
+	if (!p->on || p->reading.on)
+		return 0;
+	if (p->read_ns && now - p->read_ns < READ_SHARE * p->read_cost_ns)
+		return 0;
+	r = td_port_table_begin(d, false);
+	if (r < 0)
+		return r;
+	for (r = 1; r > 0 && now - begun < AT_ONCE_NS; now = td_now_ns())
+		r = td_port_table_step(d);
+	if (r > 0)
+		td_scan_schedule(d);
+	return r < 0 ? r : 0;
 }
 
 /* ---- as it happens -------------------------------------------------------------------------- */

@@ -79,7 +79,7 @@ static json_t *tuple_json(const struct td_daemon *d, const struct td_tuple *t)
 		has_remote ? seconds_json(p->cliff_s) : json_null(), "states", states_json(p),
 		"reusable", (int)p->reusable, "opening_rate", tenths(p->opening_rate),
 		"time_wait_rate", tenths(p->time_wait_rate), "freed_rate", tenths(p->freed_rate),
-		"failures", failures_json(t->value->failed), "failed", sum(t->value->failed),
+		"failures", failures_json(t->value.failed), "failed", sum(t->value.failed),
 		"scan_age_seconds",
 		t->budget.scan ? json_real(tenths((double)(now - t->budget.scan_ns) / TD_NS_PER_S))
 			       : json_null());
@@ -115,17 +115,14 @@ static void answer_list(struct td_daemon *d, const struct td_request *q, struct 
 	_cleanup_(td_selection_done) struct td_selection s = {0};
 	const char *scan = q->query(q, "scan");
 	uint32_t top = 0;
-	struct td_error e = {0};
 	int r;
 
 	if (td_read_number(q, "top", TD_TUPLES_MOST, &top, reply) < 0)
 		return;
-	if (((scan && strcmp(scan, "0")) || !d->source_ports->rounds) && td_scan_now(d, &e) < 0) {
-		td_reply_error(reply, 503, 1, "%s", e.text);
+	if (!td_scan_ready(d, q, scan && strcmp(scan, "0") ? TD_SCAN_FRESH : TD_SCAN_SOME, reply))
 		return;
-	}
-	r = td_port_table_select(d, q->query(q, "top") ? top : TD_TUPLES_SHOWN, !q->query(q, "top"),
-				 false, &s);
+	r = td_port_table_select(d, TD_TUPLES_BY_USE, q->query(q, "top") ? top : TD_TUPLES_SHOWN,
+				 !q->query(q, "top"), false, &s);
 	if (r < 0) {
 		td_reply_error(reply, 500, 1, "cannot read the map ports: %s", strerror(-r));
 		return;
@@ -144,7 +141,7 @@ void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_
 	if (q->n_words == 1)
 		answer_list(d, q, reply);
 	else if (!strcmp(q->word[1], "blocked"))
-		td_answer_blocked(d, reply);
+		td_answer_blocked(d, q, reply);
 	else
 		td_reply_error(reply, 404, 2, "there is no /v1/ports/%.40s; there is: blocked",
 			       q->word[1]);
@@ -162,9 +159,9 @@ json_t *td_source_ports_json(struct td_daemon *d)
 
 	if (!p->on)
 		return json_pack("{s:b}", "watch", 0);
-	td_port_table_read(d, false);
-	for (size_t i = 0; i < p->n_tuples; i++) {
-		const struct td_tuple *t = &p->tuples[i];
+	td_port_table_read(d);
+	for (size_t i = 0; i < p->tuples.n; i++) {
+		const struct td_tuple *t = &p->tuples.row[i];
 
 		if (!t->key.protocol || !t->picture.used)
 			continue;
@@ -194,7 +191,8 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 
 	if (p->trouble[0])
 		add(list, "source ports", p->trouble,
-		    "`tundish port list` and `timewait` need it; all else works");
+		    "`tundish port list` and `timewait` need it; all else works; reload when the "
+		    "cause is gone");
 	if (!p->on)
 		return;
 	if (p->bind_trouble[0])
@@ -204,8 +202,8 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 		if (p->spaces[i].wanted && p->spaces[i].trouble[0])
 			add(list, "source ports", p->spaces[i].trouble,
 			    "it is tried again with each scan; see ports.namespaces");
-	for (size_t i = 0; i < p->n_tuples && shown < ATTENTION_MOST; i++) {
-		const struct td_tuple *t = &p->tuples[i];
+	for (size_t i = 0; i < p->tuples.n && shown < ATTENTION_MOST; i++) {
+		const struct td_tuple *t = &p->tuples.row[i];
 		bool refused = t->failed_ns && now - t->failed_ns < ATTENTION_NS;
 		char what[TD_TUPLE_TEXT];
 
@@ -229,10 +227,19 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 		    "let the other end close first, keep connections alive, or add "
 		    "source addresses; see `tundish timewait`");
 	}
-	snprintf(why, sizeof(why), "the last scan took %.1f s, the interval is %.1f s",
-		 (double)p->duration_ns / TD_NS_PER_S, (double)p->interval_ns / TD_NS_PER_S);
+	if (p->phase && now - p->begun_ns > p->interval_ns)
+		snprintf(why, sizeof(why),
+			 "a scan has been under way for %.1f s, the interval is %.1f s",
+			 (double)(now - p->begun_ns) / TD_NS_PER_S,
+			 (double)p->interval_ns / TD_NS_PER_S);
+	else
+		snprintf(why, sizeof(why), "the last scan took %.1f s, the interval is %.1f s",
+			 (double)p->duration_ns / TD_NS_PER_S,
+			 (double)p->interval_ns / TD_NS_PER_S);
 	if (p->late.is)
-		add(list, "socket scan", why, "watch fewer namespaces, or raise ports.cpu");
+		add(list, "socket scan", why,
+		    "give tundishd more of a processor, watch fewer namespaces, or raise "
+		    "ports.interval");
 	if (p->full.is)
 		add(list, "table of source ports",
 		    "full: tuples without a place are counted together, as \"other\"",

@@ -18,14 +18,12 @@ static void turn_off(struct td_daemon *d)
 {
 	struct td_source_ports *p = d->source_ports;
 
-	td_scan_leave(p);
-	p->at = 0;
+	td_scan_leave(d);
 	p->on = false;
-	if (p->slices)
-		sd_event_source_set_enabled(p->slices, SD_EVENT_OFF);
 	p->events = sd_event_source_disable_unref(p->events);
 	td_port_table_done(p);
-	p->read_ns = p->rounds = 0;
+	p->rounds = p->whole_ns = p->asked_ns = p->waiting_ns = 0;
+	td_control_resume(d->control); /* who waits for a scan is told that there is none */
 }
 
 static void count_binds(struct td_daemon *d, const struct td_config *c)
@@ -79,25 +77,18 @@ void td_source_ports_apply(struct td_daemon *d, const struct td_config *c)
 	td_spaces_set(d, c);
 	count_binds(d, c);
 	listen_to_events(d);
-	if (!p->at) {
+	if (!p->phase)
 		p->begun_ns = 0; /* at once */
-		td_scan_schedule(d);
-	}
+	td_scan_schedule(d);
 }
 
 int td_source_ports_open(struct td_daemon *d)
 {
 	struct td_source_ports *p = d->source_ports;
 	uint64_t now;
-	int r;
 
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
-	r = sd_event_add_defer(d->event, &p->slices, td_scan_on_slice, d);
-	r = r < 0 ? r : sd_event_source_set_enabled(p->slices, SD_EVENT_OFF);
-	r = r < 0 ? r
-		  : sd_event_add_time(d->event, &p->timer, CLOCK_MONOTONIC, now, 5000,
-				      td_scan_on_timer, d);
-	return r;
+	return sd_event_add_time(d->event, &p->timer, CLOCK_MONOTONIC, now, 1, td_scan_on_timer, d);
 }
 
 int td_source_ports_new(struct td_daemon *d)
@@ -115,9 +106,8 @@ void td_source_ports_close(struct td_daemon *d)
 
 	if (!p)
 		return;
-	td_scan_leave(p);
+	td_scan_leave(d);
 	sd_event_source_disable_unref(p->timer);
-	sd_event_source_disable_unref(p->slices);
 	sd_event_source_disable_unref(p->events);
 	td_port_table_done(p);
 	free(p);

@@ -55,6 +55,21 @@ static void adopt(struct td_daemon *d)
 	}
 }
 
+/* Rather none whose former tuples stand in the table still. */
+static struct td_space *free_place(struct td_source_ports *p)
+{
+	struct td_space *found = NULL;
+
+	for (uint32_t i = OWN + 1; i < TUNDISH_SPACES_MAX; i++) {
+		struct td_space *s = &p->spaces[i];
+
+		if (!s->wanted &&
+		    (!found || (p->rounds >= s->former_until && p->rounds < found->former_until)))
+			found = s;
+	}
+	return found;
+}
+
 void td_spaces_set(struct td_daemon *d, const struct td_config *c)
 {
 	struct td_source_ports *p = d->source_ports;
@@ -68,35 +83,57 @@ void td_spaces_set(struct td_daemon *d, const struct td_config *c)
 
 		for (size_t k = 0; s->wanted && !stays && k < c->ports.n_namespaces; k++)
 			stays = !strcmp(c->ports.namespaces[k].path, s->name);
-		if (s->wanted && !stays) {
-			forget(d, s);
-			*s = (struct td_space){0};
-		}
+		if (!s->wanted || stays)
+			continue;
+		/* Its place may be another one's at once. */
+		if (p->phase && p->at == i)
+			td_scan_leave(d);
+		forget(d, s);
+		*s = (struct td_space){.former_until =
+					       p->rounds + (p->phase == TD_SCAN_TABLE ? 2 : 1)};
 	}
 	for (size_t k = 0; k < c->ports.n_namespaces; k++) {
 		const char *path = c->ports.namespaces[k].path;
+		struct td_space *s = find(p, path) ? NULL : free_place(p);
 
-		for (uint32_t i = OWN + 1; !find(p, path) && i < TUNDISH_SPACES_MAX; i++) {
-			struct td_space *s = &p->spaces[i];
-
-			if (s->wanted)
-				continue;
-			*s = (struct td_space){.wanted = true};
-			snprintf(s->name, sizeof(s->name), "%s", path);
-		}
+		if (!s)
+			continue;
+		*s = (struct td_space){.wanted = true};
+		snprintf(s->name, sizeof(s->name), "%s", path);
 	}
 }
 
 /* Each reason is told once, when it begins. */
+static void say(struct td_daemon *d, struct td_space *s, const char *why)
+{
+	if (!strcmp(s->trouble, why))
+		return;
+	snprintf(s->trouble, sizeof(s->trouble), "%.255s", why);
+	td_event(d, "namespace", td_space_name(s), "not watched: %s", s->trouble);
+}
+
 static int fail(struct td_daemon *d, struct td_space *s, const char *why)
 {
-	if (strcmp(s->trouble, why)) {
-		snprintf(s->trouble, sizeof(s->trouble), "%.255s", why);
-		td_event(d, "namespace", td_space_name(s), "not watched: %s", s->trouble);
-	}
+	say(d, s, why);
 	if (s->present)
 		forget(d, s);
 	return -ENOENT;
+}
+
+void td_space_failed(struct td_daemon *d, uint32_t index, const char *why)
+{
+	say(d, &d->source_ports->spaces[index], why);
+}
+
+bool td_space_stays(struct td_daemon *d, uint32_t index, int fd)
+{
+	struct td_space *s = &d->source_ports->spaces[index];
+	struct td_error e = {0};
+
+	if (fd < 0 || td_host_netns_check(s->name, fd, &e) == 0)
+		return true;
+	fail(d, s, e.text);
+	return false;
 }
 
 static int check_cookie(struct td_daemon *d, uint32_t index, uint64_t cookie)
@@ -112,10 +149,11 @@ static int check_cookie(struct td_daemon *d, uint32_t index, uint64_t cookie)
 				 i == OWN ? "the daemon's own" : p->spaces[i].name);
 			return fail(d, s, why);
 		}
-	if (s->present && s->cookie != cookie) {
-		td_event(d, "namespace", td_space_name(s), "another one is there under this name");
-		forget(d, s);
-	}
+	/* Not in this round, at the end of which the former one's tuples go. */
+	if (s->present && s->cookie != cookie)
+		return fail(d, s,
+			    "another one is there under this name; it is watched from the next "
+			    "scan on");
 	s->cookie = cookie;
 	return 0;
 }
@@ -182,10 +220,11 @@ int td_space_enter(struct td_daemon *d, uint32_t index, int *ret_fd)
 	r = r < 0 ? r : put(d, index);
 	if (r < 0)
 		return fail(d, s, strerror(-r));
-	if (!s->present && s->trouble[0])
+	if (!s->present && s->trouble[0]) {
 		td_event(d, "namespace", td_space_name(s), "is there now, and watched");
+		s->trouble[0] = '\0';
+	}
 	s->present = true;
-	s->trouble[0] = '\0';
 	*ret_fd = TD_TAKE_FD(fd);
 	return 0;
 }

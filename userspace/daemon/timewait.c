@@ -50,25 +50,12 @@ static json_t *services_json(struct td_daemon *d)
 	return list;
 }
 
-static int by_time_wait(const void *a, const void *b)
-{
-	const struct td_tuple *x = *(struct td_tuple *const *)a, *y = *(struct td_tuple *const *)b;
-	uint32_t n = x->picture.state[TUNDISH_PORT_time_wait],
-		 m = y->picture.state[TUNDISH_PORT_time_wait];
-
-	if (n != m)
-		return n > m ? -1 : 1;
-	if (x->value->ended_here != y->value->ended_here)
-		return x->value->ended_here > y->value->ended_here ? -1 : 1;
-	return memcmp(&x->key, &y->key, sizeof(x->key));
-}
-
 /* Those with most in TIME_WAIT, as destinations: who closes first there. */
 static json_t *tuples_json(struct td_daemon *d, const struct td_selection *s)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < TD_MIN(s->n, (size_t)TOP); i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		const struct td_tuple *t = s->rows[i];
 		const struct td_space *space = &d->source_ports->spaces[t->key.space];
 		char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
@@ -85,9 +72,9 @@ static json_t *tuples_json(struct td_daemon *d, const struct td_selection *s)
 				  (int)t->picture.state[TUNDISH_PORT_time_wait], "used",
 				  (int)t->picture.used, "utilization", t->picture.utilization,
 				  "entered_per_second", t->picture.time_wait_rate, "closed_here",
-				  (json_int_t)t->value->ended_here, "closed_there",
-				  (json_int_t)t->value->ended_there, "closes_first",
-				  side(t->value->ended_here, t->value->ended_there)));
+				  (json_int_t)t->value.ended_here, "closed_there",
+				  (json_int_t)t->value.ended_there, "closes_first",
+				  side(t->value.ended_here, t->value.ended_there)));
 	}
 	return list;
 }
@@ -122,11 +109,11 @@ static void of_tuple(struct td_timewait *t, const struct td_tuple *f, uint64_t n
 	t->in_time_wait = f->picture.state[TUNDISH_PORT_time_wait];
 	t->utilization = f->picture.utilization;
 	t->refused = f->failed_ns && now - f->failed_ns < RECENT_NS;
-	t->ended_here = f->value->ended_here;
-	t->ended_there = f->value->ended_there;
+	t->ended_here = f->value.ended_here;
+	t->ended_there = f->value.ended_there;
 }
 
-void td_answer_timewait(struct td_daemon *d, struct td_reply *reply)
+void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	static const char *const words[] = {"fine", "symptom", "cause"};
 	struct td_source_ports *p = d->source_ports;
@@ -135,8 +122,8 @@ void td_answer_timewait(struct td_daemon *d, struct td_reply *reply)
 	char text[TD_TUPLE_TEXT], sentence[512];
 	json_int_t entered = 0, reused = 0, overflowed = 0;
 	uint64_t now = td_now_ns();
+	const struct td_tuple *fullest = NULL;
 	enum td_timewait_verdict verdict;
-	struct td_error e = {0};
 	json_t *tuples;
 
 	if (!p->on) {
@@ -144,10 +131,8 @@ void td_answer_timewait(struct td_daemon *d, struct td_reply *reply)
 			       p->trouble[0] ? ": " : "; set ports: {watch: on}", p->trouble);
 		return;
 	}
-	if (!p->rounds && td_scan_now(d, &e) < 0) {
-		td_reply_error(reply, 503, 1, "%s", e.text);
+	if (!td_scan_ready(d, q, TD_SCAN_SOME, reply))
 		return;
-	}
 	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++) {
 		const struct td_space *space = &p->spaces[i];
 
@@ -164,18 +149,23 @@ void td_answer_timewait(struct td_daemon *d, struct td_reply *reply)
 		reused += (json_int_t)space->facts.tw_recycled;
 		overflowed += (json_int_t)space->facts.tw_overflow;
 	}
-	if (td_port_table_select(d, SIZE_MAX, false, true, &s) < 0) {
+	if (td_port_table_select(d, TD_TUPLES_BY_TIME_WAIT, TOP, false, true, &s) < 0) {
 		td_reply_error(reply, 500, 1, "cannot read the map ports");
 		return;
 	}
-	for (size_t i = 0; i < s.n; i++)
-		t.outbound += s.rows[i]->picture.state[TUNDISH_PORT_time_wait];
-	for (size_t i = 0; i < s.n && !t.tuple; i++)
-		if (td_port_has_remote(&s.rows[i]->key))
-			of_tuple(&t, s.rows[i], now, text);
+	for (size_t i = 0; i < p->tuples.n; i++) {
+		const struct td_tuple *tuple = &p->tuples.row[i];
+
+		if (!td_tuple_listed(p, tuple))
+			continue;
+		t.outbound += tuple->picture.state[TUNDISH_PORT_time_wait];
+		if (td_port_has_remote(&tuple->key) &&
+		    (!fullest || td_tuple_compare(TD_TUPLES_BY_USE, tuple, fullest) < 0))
+			fullest = tuple;
+	}
+	if (fullest)
+		of_tuple(&t, fullest, now, text);
 	verdict = td_timewait_judge(&t, sentence, sizeof(sentence));
-	if (s.n)
-		qsort(s.rows, s.n, sizeof(*s.rows), by_time_wait);
 	tuples = tuples_json(d, &s);
 	reply->json = json_pack("{s:I s:I s:I s:I s:f s:I s:I s:s s:s s:o s:o s:o}", "sockets",
 				(json_int_t)t.sockets, "outbound", (json_int_t)t.outbound, "limit",

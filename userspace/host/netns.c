@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "host/netns.h"
 
@@ -29,6 +30,26 @@ int td_host_netns_open(const char *path, int *ret_fd, struct td_error *error)
 			       "/run/netns/NAME or /proc/PID/ns/net",
 			       path);
 	*ret_fd = TD_TAKE_FD(fd);
+	return 0;
+}
+
+int td_host_netns_check(const char *path, int fd, struct td_error *error)
+{
+	_cleanup_close_ int now = -1;
+	struct stat was, is;
+	int r = td_host_netns_open(path, &now, error);
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &was) < 0 || fstat(now, &is) < 0)
+		return td_fail(error, errno, "cannot look at network namespace %.100s: %s", path,
+			       strerror(errno));
+	/* A number is not used again while a descriptor holds its namespace. */
+	if (was.st_dev != is.st_dev || was.st_ino != is.st_ino)
+		return td_fail(error, ESTALE,
+			       "another network namespace stands at %.100s now; it is watched from "
+			       "the next scan on",
+			       path);
 	return 0;
 }
 

@@ -27,6 +27,10 @@ struct td_netns_facts {
  * there), -EINVAL (it is something else), -EACCES, or another. */
 int td_host_netns_open(const char *path, int *ret_fd, struct td_error *error);
 
+/* Whether a path leads to that namespace still. Returns 0, or with a sentence what
+ * td_host_netns_open does, or -ESTALE (to another one). */
+int td_host_netns_check(const char *path, int fd, struct td_error *error);
+
 /* @fd: of td_host_netns_open; -1: this process's own. Returns 0 or with a sentence. */
 int td_host_netns_read(int fd, struct td_netns_facts *ret, struct td_error *error);
 

@@ -227,20 +227,19 @@ int td_kernel_spaces(struct td_kernel *k, uint64_t **ret_cookies, struct tundish
 		     size_t *ret_n);
 
 /*
- * A scan of one namespace's TCP and UDP sockets, in slices of about a millisecond.
- * Start clears the space's bits, notes what is scanned, and gives a descriptor;
- * each slice returns 1 while there is more, 0 at the end, or a negative errno (the
- * scan is void then). One at a time. A namespace that has vanished: -ENOENT.
+ * A scan of one namespace's TCP sockets, then of its UDP sockets, in slices of about a
+ * millisecond; and when all namespaces are through one pass over the descriptors of all
+ * processes: who blocks ports, into port_owners and port_bits of all spaces, each noted with
+ * @scan. Start clears the space's bits, notes what is scanned, and gives a descriptor,
+ * which holds the namespace; each slice returns 1 while there is more, 0 at the end, or
+ * a negative errno (the scan is void then). One at a time.
  */
 int td_kernel_scan_start(struct td_kernel *k, const struct tundish_port_scan *what, int netns_fd,
 			 int *ret_fd, struct td_error *error);
+int td_kernel_scan_start_udp(struct td_kernel *k, int netns_fd, int *ret_fd);
+int td_kernel_scan_start_owners(struct td_kernel *k, uint64_t scan, int *ret_fd);
 int td_kernel_scan_slice(struct td_kernel *k, int fd);
-int td_kernel_scan_udp(struct td_kernel *k, int netns_fd); /* after it, at once */
 int td_kernel_scan_result(struct td_kernel *k, struct tundish_port_scan *ret);
-
-/* One pass over the descriptors of all processes: who blocks ports, into port_owners
- * and port_bits of all spaces. `scan` is noted with each. */
-int td_kernel_scan_owners(struct td_kernel *k, uint64_t scan);
 
 struct tundish_port_bits *td_kernel_port_bits(struct td_kernel *k, uint32_t space);
 const struct tundish_waits *td_kernel_port_search(struct td_kernel *k);
@@ -252,6 +251,13 @@ struct td_port_entry {
 
 /* All of `ports`, in no order; the caller frees *ret. */
 int td_kernel_ports(struct td_kernel *k, struct td_port_entry **ret, size_t *ret_n);
+/* The same a thousand or so at a time, which stay until the next call: 1 while there may be
+ * more, 0 at the end, or negative errno. NULL may be ended too. */
+struct td_ports_reading;
+int td_kernel_ports_begin(struct td_ports_reading **ret);
+int td_kernel_ports_next(struct td_kernel *k, struct td_ports_reading *reading,
+			 const struct td_port_entry **ret, size_t *ret_n);
+struct td_ports_reading *td_kernel_ports_end(struct td_ports_reading *reading);
 int td_kernel_port(struct td_kernel *k, const struct tundish_port_key *key,
 		   struct tundish_ports *ret);
 int td_kernel_delete_port(struct td_kernel *k, const struct tundish_port_key *key);

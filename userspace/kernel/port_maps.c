@@ -16,9 +16,21 @@ struct table {
 	char *entries; /* key, then value, of one type */
 	size_t n, room;
 	size_t entry_bytes, key_bytes, value_at, value_bytes;
+	/* Where it is being read. */
+	char *keys, *values;
+	uint32_t position, batch;
+	bool begun;
 };
 
-static int table_add(struct table *t, const char *keys, const char *values, size_t n, size_t most)
+static void table_done(struct table *t)
+{
+	free(t->entries);
+	free(t->keys);
+	free(t->values);
+	*t = (struct table){0};
+}
+
+static int table_add(struct table *t, size_t n, size_t most)
 {
 	if (n > most - t->n)
 		n = most - t->n; /* added and removed meanwhile: as many as there is room for */
@@ -35,61 +47,103 @@ static int table_add(struct table *t, const char *keys, const char *values, size
 		char *e = t->entries + t->n * t->entry_bytes;
 
 		memset(e, 0, t->entry_bytes);
-		memcpy(e, keys + i * t->key_bytes, t->key_bytes);
-		memcpy(e + t->value_at, values + i * t->value_bytes, t->value_bytes);
+		memcpy(e, t->keys + i * t->key_bytes, t->key_bytes);
+		memcpy(e + t->value_at, t->values + i * t->value_bytes, t->value_bytes);
 	}
 	return 0;
 }
 
-/* The kernel wants room for a whole bucket, and says ENOSPC where there is less. */
-static int read_table(struct td_kernel *k, enum td_map m, size_t most, struct table *t)
+/* One batch more, @most entries in all. Returns 1, 0 where it was the last one, or
+ * negative errno. The kernel wants room for a whole bucket, and says ENOSPC where there
+ * is less. */
+static int table_read(struct td_kernel *k, enum td_map m, struct table *t, size_t most)
 {
-	_cleanup_free_ char *keys = NULL, *values = NULL;
-	uint32_t position, batch = BATCH;
-	bool first = true;
-	int r = 0;
+	uint32_t n;
+	int r;
 
-	keys = calloc(8 * BATCH, t->key_bytes);
-	values = calloc(8 * BATCH, t->value_bytes);
-	if (!keys || !values)
-		return -ENOMEM;
-	while (t->n < most) {
-		uint32_t n = batch;
-
-		if (bpf_map_lookup_batch(k->map_fd[m], first ? NULL : &position, &position, keys,
-					 values, &n, NULL) < 0) {
-			if (errno == ENOSPC && batch < 8 * BATCH) {
-				batch *= 2;
-				continue;
-			}
-			if (errno != ENOENT)
-				return -errno;
-			return table_add(t, keys, values, n, most); /* the last ones */
-		}
-		r = table_add(t, keys, values, n, most);
-		if (r < 0)
-			return r;
-		first = false;
+	if (!t->keys) {
+		t->batch = BATCH;
+		t->keys = calloc(8 * BATCH, t->key_bytes);
+		t->values = calloc(8 * BATCH, t->value_bytes);
 	}
-	return 0;
+	if (!t->keys || !t->values)
+		return -ENOMEM;
+	for (;;) {
+		n = t->batch;
+		r = bpf_map_lookup_batch(k->map_fd[m], t->begun ? &t->position : NULL, &t->position,
+					 t->keys, t->values, &n, NULL) < 0
+			    ? -errno
+			    : 0;
+		if (r != -ENOSPC || t->batch >= 8 * BATCH)
+			break;
+		t->batch *= 2;
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	t->begun = true;
+	return table_add(t, n, most) ?: r == 0 && t->n < most;
 }
+
+#define TABLE_OF(type)                                                                             \
+	(struct table)                                                                             \
+	{                                                                                          \
+		.entry_bytes = sizeof(type), .key_bytes = sizeof(((type *)0)->key),                \
+		.value_at = offsetof(type, value), .value_bytes = sizeof(((type *)0)->value)       \
+	}
 
 #define READ_TABLE(k, map, most, type, ret, ret_n)                                                 \
 	({                                                                                         \
-		struct table t_ = {.entry_bytes = sizeof(type),                                    \
-				   .key_bytes = sizeof(((type *)0)->key),                          \
-				   .value_at = offsetof(type, value),                              \
-				   .value_bytes = sizeof(((type *)0)->value)};                     \
-		int r_ = read_table(k, map, most, &t_);                                            \
+		_cleanup_(table_done) struct table t_ = TABLE_OF(type);                            \
+		int r_;                                                                            \
                                                                                                    \
-		if (r_ < 0) {                                                                      \
-			free(t_.entries);                                                          \
-		} else {                                                                           \
-			*(ret) = (type *)(void *)t_.entries;                                       \
+		while ((r_ = table_read(k, map, &t_, most)) > 0)                                   \
+			;                                                                          \
+		if (r_ == 0) {                                                                     \
 			*(ret_n) = t_.n;                                                           \
+			*(ret) = (type *)(void *)TD_TAKE_PTR(t_.entries);                          \
 		}                                                                                  \
 		r_;                                                                                \
 	})
+
+struct td_ports_reading {
+	struct table table;
+	size_t seen;
+};
+
+int td_kernel_ports_begin(struct td_ports_reading **ret)
+{
+	struct td_ports_reading *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->table = TABLE_OF(struct td_port_entry);
+	*ret = r;
+	return 0;
+}
+
+int td_kernel_ports_next(struct td_kernel *k, struct td_ports_reading *reading,
+			 const struct td_port_entry **ret, size_t *ret_n)
+{
+	struct table *t = &reading->table;
+	int r;
+
+	t->n = 0;
+	r = table_read(k, TD_MAP_ports, t, k->settings.ports_max - reading->seen);
+	if (r < 0)
+		return r;
+	reading->seen += t->n;
+	*ret = (const struct td_port_entry *)(const void *)t->entries;
+	*ret_n = t->n;
+	return r;
+}
+
+struct td_ports_reading *td_kernel_ports_end(struct td_ports_reading *reading)
+{
+	if (reading)
+		table_done(&reading->table);
+	free(reading);
+	return NULL;
+}
 
 int td_kernel_ports(struct td_kernel *k, struct td_port_entry **ret, size_t *ret_n)
 {

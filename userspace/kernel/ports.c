@@ -3,8 +3,8 @@
  * The programs that count source ports, and the scans of sockets.
  *
  * A scan is an iterator that the kernel runs within read(2), over the sockets of the
- * network namespace in which it was made. The program sends a byte every few
- * thousand sockets, so a read of one byte is a slice.
+ * network namespace in which it was made, or over all descriptors. The program sends a
+ * byte every few thousand of them, so a read of one byte is a slice.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -197,7 +197,7 @@ int td_kernel_scan_start(struct td_kernel *k, const struct tundish_port_scan *wh
 
 	if (!what->space || what->space >= TUNDISH_SPACES_MAX)
 		return td_fail(error, EINVAL, "no network namespace %u", what->space);
-	fresh.sockets = 0;
+	fresh.sockets = fresh.files = 0;
 	fresh.overflow = fresh.jiffies = 0;
 	memset(td_kernel_port_bits(k, what->space), 0, sizeof(struct tundish_port_bits));
 	if (bpf_map_update_elem(k->map_fd[TD_MAP_port_scan], &zero, &fresh, BPF_ANY) < 0)
@@ -219,19 +219,14 @@ int td_kernel_scan_slice(struct td_kernel *k, int fd)
 	return n > 0;
 }
 
-int td_kernel_scan_udp(struct td_kernel *k, int netns_fd)
+int td_kernel_scan_start_udp(struct td_kernel *k, int netns_fd, int *ret_fd)
 {
 	struct iterator i = {k, TD_HOOK_prog_port_udp};
-	_cleanup_close_ int fd = within(netns_fd, make_iterator, &i);
-	int r;
+	int r = within(netns_fd, make_iterator, &i);
 
-	if (fd < 0)
-		return fd;
-	for (int slices = 0; slices < 1000; slices++) {
-		r = td_kernel_scan_slice(k, fd);
-		if (r <= 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
+	*ret_fd = r;
 	return 0;
 }
 
@@ -246,7 +241,7 @@ int td_kernel_scan_result(struct td_kernel *k, struct tundish_port_scan *ret)
 	return 0;
 }
 
-int td_kernel_scan_owners(struct td_kernel *k, uint64_t scan)
+int td_kernel_scan_start_owners(struct td_kernel *k, uint64_t scan, int *ret_fd)
 {
 	struct tundish_port_scan what;
 	uint32_t zero = 0;
@@ -255,7 +250,12 @@ int td_kernel_scan_owners(struct td_kernel *k, uint64_t scan)
 	if (r < 0)
 		return r;
 	what.scan = scan;
+	what.files = 0;
 	if (bpf_map_update_elem(k->map_fd[TD_MAP_port_scan], &zero, &what, BPF_ANY) < 0)
 		return -errno;
-	return td_hook_iterate_all(k, TD_HOOK_prog_port_owners, -1);
+	r = td_hook_iterate(k, TD_HOOK_prog_port_owners, -1);
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	return 0;
 }
