@@ -299,13 +299,18 @@ static bool installed(struct td_daemon *d)
 
 int td_egress_plan(struct td_daemon *d, const struct td_config *c, struct td_error *error)
 {
-	if (!c->n_egress)
-		return 0;
-	if (!d->pools)
+	struct td_error e = {0};
+
+	if (c->n_egress && !d->pools)
 		d->pools = calloc(TUNDISH_EGRESS_MAX, sizeof(*d->pools));
-	if (!d->pools)
+	if (c->n_egress && !d->pools)
 		return td_fail(error, ENOMEM, "out of memory for egress pools");
-	return td_kernel_egress_open(d->kernel, error);
+	/* No reason to serve nothing: connections have the kernel's own source. */
+	if (c->n_egress && td_kernel_egress_open(d->kernel, &e) < 0 &&
+	    strcmp(d->egress_trouble, e.text))
+		td_log(TD_LOG_WARNING, "no egress pool is in force: %s", e.text);
+	snprintf(d->egress_trouble, sizeof(d->egress_trouble), "%.255s", e.text);
+	return 0;
 }
 
 void td_egress_put(struct td_daemon *d, const struct td_config *c)
@@ -320,7 +325,9 @@ void td_egress_put(struct td_daemon *d, const struct td_config *c)
 		d->egress_on = false;
 		return;
 	}
-	d->egress_on = true;
+	d->egress_on = !d->egress_trouble[0];
+	if (!d->egress_on)
+		return;
 	for (uint32_t id = 1; id < TUNDISH_EGRESS_MAX; id++)
 		if (all[id].name[0] && !conf_of(c, all[id].name))
 			end_pool(d, id);

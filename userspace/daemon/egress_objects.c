@@ -120,6 +120,11 @@ void td_answer_egress(struct td_daemon *d, const char *name, struct td_reply *re
 	json_t *list = json_array();
 	bool found = !name;
 
+	if (d->egress_trouble[0]) {
+		json_decref(list);
+		td_reply_error(reply, 503, 1, "no egress pool is in force: %s", d->egress_trouble);
+		return;
+	}
 	if (d->egress_on)
 		usage_read(d, &u);
 	for (uint32_t id = 1; d->egress_on && id < TUNDISH_EGRESS_MAX; id++) {
@@ -184,6 +189,10 @@ void td_egress_attention(struct td_daemon *d,
 				     const char *remedy),
 			 json_t *list)
 {
+	if (d->egress_trouble[0])
+		add(list, "egress", d->egress_trouble,
+		    "no pool is in force, and connections have the kernel's own source; "
+		    "reload when the cause is gone");
 	if (!d->egress_on)
 		return;
 	if (!td_kernel_ports_are_open(d->kernel))

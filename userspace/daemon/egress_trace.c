@@ -143,6 +143,10 @@ void td_answer_egress_trace(struct td_daemon *d, const struct td_request *reques
 
 	if (read_question(request, &pid, &q, reply) < 0)
 		return;
+	if (d->egress_trouble[0]) {
+		td_reply_error(reply, 503, 1, "no egress pool is in force: %s", d->egress_trouble);
+		return;
+	}
 	if (td_egress_pool_of(d, pid, &q.pool, &e) < 0) {
 		td_reply_error(reply, 404, 4, "%s", e.text);
 		return;

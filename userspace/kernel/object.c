@@ -311,8 +311,8 @@ int td_object_load_failed(struct td_error *error, int code)
 	}
 	return td_fail(
 		error, code,
-		"this kernel refuses tundish's BPF program (%s); tundish needs Linux 6.1 or later, and "
-		"--debug shows the verifier's reason",
+		"this kernel refuses tundish's BPF program (%s); tundish needs Linux 6.1 or later and "
+		"CAP_PERFMON, and --debug shows the verifier's reason",
 		strerror(code));
 }
 
