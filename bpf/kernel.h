@@ -20,6 +20,7 @@
 #define TCP_TIME_WAIT_STATE    6
 #define TCP_CLOSE_STATE	       7
 #define TCP_CLOSE_WAIT_STATE   8
+#define TCP_LAST_ACK_STATE     9
 #define TCP_LISTEN_STATE       10
 #define TCP_CLOSING_STATE      11
 #define TCP_NEW_SYN_RECV_STATE 12
@@ -30,6 +31,10 @@
 #ifndef AF_INET6
 #define AF_INET6 10
 #endif
+
+/* include/net/sock.h: bits of skc_flags */
+#define SOCK_DEAD_FLAG (1ul << 0) /* no program has it any more */
+#define SOCK_DONE_FLAG (1ul << 1) /* the other end's FIN has come */
 
 #define SOCK_BINDPORT_LOCK 8 /* of sk_userlocks: bind(2) named the port */
 
@@ -60,6 +65,7 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	unsigned char skc_ipv6only : 1;
+	unsigned long skc_flags;
 	atomic64_t skc_cookie;
 } AS_THE_KERNEL_HAS_IT;
 

@@ -7,6 +7,10 @@
  * inet_sport, which stays: zero there, after SYN_SENT, means that connect(2) found
  * no port. A TIME_WAIT's beginning is not told as such: the socket goes from
  * FIN_WAIT2 or CLOSING to CLOSE, and has no error. Its end is not told at all.
+ *
+ * Nor is a reset. The error of one that is received stands in the socket before its
+ * state changes; one that is sent (SO_LINGER 0, data that was not read, a listener that
+ * closes over its queue) leaves none until after that.
  */
 #ifndef TUNDISH_PORT_EVENTS_BPF_H
 #define TUNDISH_PORT_EVENTS_BPF_H
@@ -17,6 +21,46 @@
 #include "waits.h"
 
 #define ONE_SECOND 1000000000ull
+
+#define EPIPE_ERROR	   32
+#define ECONNABORTED_ERROR 103 /* by hand: ss -K */
+#define ECONNRESET_ERROR   104
+
+enum ending {
+	ENDED_OTHERWISE, /* after FINs, or given up: nobody answered */
+	RESET_HERE,
+	RESET_THERE,
+};
+
+/*
+ * Whether an established connection ends by a reset, and whose. Out of FIN_WAIT2 it goes into
+ * TIME_WAIT if the other end's FIN is there or no program is, and never without either. Of data
+ * that comes when nobody can read it any more the kernel says what it says of a reset that came,
+ * although it sends one: after a FIN the two are not told apart.
+ */
+static __always_inline enum ending ending_of(const struct sock *sk, int from)
+{
+	int error = sk->sk_err;
+
+	switch (from) {
+	case TCP_ESTABLISHED_STATE:
+	case TCP_CLOSE_WAIT_STATE:
+	case TCP_FIN_WAIT1_STATE: break;
+	case TCP_FIN_WAIT2_STATE:
+		if (!error && sk->__sk_common.skc_flags & (SOCK_DEAD_FLAG | SOCK_DONE_FLAG))
+			return ENDED_OTHERWISE;
+		break;
+	case TCP_CLOSING_STATE:
+	case TCP_LAST_ACK_STATE:
+		if (!error)
+			return ENDED_OTHERWISE;
+		break;
+	default: return ENDED_OTHERWISE;
+	}
+	if (error == ECONNRESET_ERROR || error == EPIPE_ERROR)
+		return RESET_THERE;
+	return !error || error == ECONNABORTED_ERROR ? RESET_HERE : ENDED_OTHERWISE;
+}
 
 static __always_inline void search_ends(struct tundish_opening *o)
 {
@@ -103,13 +147,15 @@ static __always_inline int found_no_port(struct sock *sk, int from, __u16 port)
 
 static __always_inline void closes_outbound(struct sock *sk, struct tundish_ports *p,
 					    const struct tundish_port_key *key,
-					    struct tundish_space *space, int from, int failed)
+					    struct tundish_space *space, int from, int failed,
+					    enum ending ending)
 {
 	__sync_fetch_and_add(&p->held, -1);
 	if (failed) {
 		__sync_fetch_and_add(&p->failed[TUNDISH_PORT_FAILED_EADDRNOTAVAIL], 1);
 		tell_failure(key, p, space, TUNDISH_PORT_FAILED_EADDRNOTAVAIL);
-	} else if ((from == TCP_FIN_WAIT2_STATE || from == TCP_CLOSING_STATE) && !sk->sk_err) {
+	} else if ((from == TCP_FIN_WAIT2_STATE || from == TCP_CLOSING_STATE) && !sk->sk_err &&
+		   ending == ENDED_OTHERWISE) {
 		tundish_tw_enter(p, bpf_ktime_get_ns());
 		__sync_fetch_and_add(&p->entered, 1);
 	} else {
@@ -117,19 +163,27 @@ static __always_inline void closes_outbound(struct sock *sk, struct tundish_port
 	}
 }
 
-static __always_inline void count_closer(const struct sock_common *sk, __u16 port, __u32 space,
-					 int here)
+static __always_inline struct tundish_closer *service_of(const struct sock_common *sk, __u16 port,
+							 __u32 space)
 {
-	static const struct tundish_closer first_here = {.here = 1}, first_there = {.there = 1};
+	static const struct tundish_closer none = {};
 	struct tundish_closer_key key = {.port = port, .space = space};
 	struct tundish_closer *c;
 
 	local_of(sk, &key.local);
 	c = bpf_map_lookup_elem(&closers, &key);
 	if (c)
-		__sync_fetch_and_add(here ? &c->here : &c->there, 1);
+		return c;
+	bpf_map_update_elem(&closers, &key, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&closers, &key);
+}
+
+static __always_inline void count_reset(struct tundish_closer *c, int from, enum ending ending)
+{
+	if (from != TCP_ESTABLISHED_STATE)
+		__sync_fetch_and_add(&c->then_reset, 1);
 	else
-		bpf_map_update_elem(&closers, &key, here ? &first_here : &first_there, BPF_NOEXIST);
+		__sync_fetch_and_add(ending == RESET_HERE ? &c->reset_here : &c->reset_there, 1);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -139,7 +193,9 @@ int BPF_PROG(tundish_port_state, struct sock *sk, int from, int to)
 	struct tundish_port_key key = {};
 	struct tundish_space *space;
 	struct tundish_ports *p;
-	int begins, ends, closes;
+	int begins, ends, closes, inside;
+	struct tundish_closer *closer;
+	enum ending ending;
 	struct tcp_sock *tp;
 	__u64 cookie;
 	__u16 port;
@@ -156,31 +212,33 @@ int BPF_PROG(tundish_port_state, struct sock *sk, int from, int to)
 	if (!tp)
 		return 0;
 	port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	inside = !port || (port >= space->first && port <= space->last);
+	ending = closes ? ending_of(sk, from) : ENDED_OTHERWISE;
 	/* Of a service's own ports, and those that a program asks for beside the range, nothing is
 	 * held. */
-	if (!ends && port && (port < space->first || port > space->last))
+	if (!inside && !ends && ending == ENDED_OTHERWISE)
 		return 0;
+	tuple_of(common, space->index, &key);
 	if (begins) {
-		tuple_of(common, space->index, &key);
 		connect_begins(sk, &key);
 		return 0;
 	}
+	p = inside ? ports_of(sk, &key) : NULL;
 	if (closes) {
 		int failed = found_no_port(sk, from, port);
 
-		tuple_of(common, space->index, &key);
-		p = ports_of(sk, &key);
 		if (p)
-			closes_outbound(sk, p, &key, space, from, failed);
-		return 0;
+			closes_outbound(sk, p, &key, space, from, failed, ending);
+		if (ending == ENDED_OTHERWISE)
+			return 0;
 	}
-	tuple_of(common, space->index, &key);
-	p = port < space->first || port > space->last ? NULL : bpf_map_lookup_elem(&ports, &key);
-	if (p)
-		__sync_fetch_and_add(to == TCP_FIN_WAIT1_STATE ? &p->ended_here : &p->ended_there,
-				     1);
+	closer = p ? &p->closed : service_of(common, port, space->index);
+	if (!closer)
+		return 0;
+	if (closes)
+		count_reset(closer, from, ending);
 	else
-		count_closer(common, port, space->index, to == TCP_FIN_WAIT1_STATE);
+		__sync_fetch_and_add(to == TCP_FIN_WAIT1_STATE ? &closer->here : &closer->there, 1);
 	return 0;
 }
 

@@ -100,18 +100,24 @@ struct tundish_port_count {
 #define TUNDISH_TW_SPAN	 15u
 #define TUNDISH_TW_SHIFT 32
 
+/* How connections ended, each in one of the first four. A FIN's sender has the TIME_WAIT, a
+ * reset leaves none at either end. */
+struct tundish_closer {
+	__u64 here, there;	       /* by a FIN, of this end first or of the other */
+	__u64 reset_here, reset_there; /* by a reset, sent or received, before any FIN */
+	__u64 then_reset; /* of `here` and `there`: reset after that, so without TIME_WAIT too */
+};
+
 struct tundish_ports {
-	/* First cache line: events since the entry was made, added to atomically. */
+	/* Events since the entry was made, added to atomically. */
 	__s64 held;    /* sockets that have a port, TIME_WAITs not among them; below zero where
 			* some are older than the entry */
 	__u64 opened;  /* connect(2) that began to look for a port */
 	__u64 entered; /* into TIME_WAIT */
 	__u64 freed;   /* closed without TIME_WAIT */
 	__u64 failed[TUNDISH_PORT_FAILED_MAX];
-	__u64 ended_here, ended_there; /* which end closed first */
-	/* Second and third. */
 	__u64 tw[TUNDISH_TW_SLOTS]; /* tick in the upper half, count in the lower */
-	/* Then. */
+	struct tundish_closer closed;
 	struct tundish_port_count counted[2]; /* [scan % 2] */
 };
 
@@ -192,10 +198,6 @@ struct tundish_closer_key {
 	__u16 port; /* host byte order */
 	__u16 space;
 	__u32 reserved;
-};
-
-struct tundish_closer {
-	__u64 here, there;
 };
 
 /* ---- opening: socket storage ------------------------------------------------------- */

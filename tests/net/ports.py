@@ -3,7 +3,8 @@
 #
 # Outgoing connections, opened and closed in a way that is known exactly.
 #
-#   ports.py serve ADDRESS PORT [--close-first]   answers a byte; who closes first
+#   ports.py serve ADDRESS PORT [--close-first]   answers a byte; who closes first;
+#                               [--keep-open]     closes never, not even when the client has
 #   ports.py churn ADDRESS PORT N [OPTIONS]       N connections, one after the other, closed at once
 #   ports.py hold ADDRESS PORT N [OPTIONS]        N connections, kept until stdin ends
 #   ports.py bind ADDRESS N [--asked PORT]        N sockets bound to the address and port 0, the
@@ -12,6 +13,8 @@
 #     --source ADDRESS    bound before, with IP_BIND_ADDRESS_NO_PORT
 #     --classic           without that option: the port is taken at once
 #     --wait-peer         the other end closes first
+#     --reset             closes by a reset (SO_LINGER 0), as a server too
+#     --half-close        sends its FIN, and closes when the other end has it
 #     --per-second N
 #     --udp
 # The last line of churn and hold is {"opened": N, "errors": {"EADDRNOTAVAIL": N}}; bind has
@@ -23,15 +26,23 @@ import json
 import resource
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 import time
 
 IP_BIND_ADDRESS_NO_PORT = 24
+FIN_WAIT2 = 5
 
 
 def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def close(a, s):
+    if a.reset:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
 
 
 def serve(a):
@@ -42,6 +53,7 @@ def serve(a):
     listener.setblocking(False)
     chooser = selectors.DefaultSelector()
     chooser.register(listener, selectors.EVENT_READ)
+    half_open = []
     print("ready", flush=True)
     while True:
         for key, _ in chooser.select():
@@ -49,10 +61,13 @@ def serve(a):
                 try:
                     more = key.fileobj.recv(64)
                 except OSError:
-                    more = b""
+                    more = None
                 if not more:
                     chooser.unregister(key.fileobj)
-                    key.fileobj.close()
+                    if a.keep_open and more is not None:
+                        half_open.append(key.fileobj)
+                    else:
+                        key.fileobj.close()
                 continue
             try:
                 connection, _ = listener.accept()
@@ -64,7 +79,7 @@ def serve(a):
             except OSError:
                 pass
             if a.close_first:
-                connection.close()
+                close(a, connection)
             else:
                 chooser.register(connection, selectors.EVENT_READ)
 
@@ -103,8 +118,15 @@ def connect_all(a, keep):
             kept.append(s)
             continue
         if a.wait_peer:
-            s.recv(1)
-        s.close()
+            try:
+                s.recv(1)
+            except ConnectionResetError:
+                pass
+        if a.half_close:
+            s.shutdown(socket.SHUT_WR)
+            while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != FIN_WAIT2:
+                time.sleep(0.0005)
+        close(a, s)
     print(json.dumps({"opened": opened, "errors": errors}), flush=True)
     return kept
 
@@ -145,6 +167,9 @@ def main():
     p.add_argument("--classic", action="store_true")
     p.add_argument("--close-first", action="store_true")
     p.add_argument("--wait-peer", action="store_true")
+    p.add_argument("--reset", action="store_true")
+    p.add_argument("--half-close", action="store_true")
+    p.add_argument("--keep-open", action="store_true")
     p.add_argument("--per-second", type=float, default=0)
     p.add_argument("--udp", action="store_true")
     p.add_argument("--asked", type=int, default=0)

@@ -78,6 +78,7 @@
 	"\"why\":\"a cause: of it\",\"namespaces\":[],\"services\":[],\"tuples\":[{"               \
 	"\"local_ip\":\"10.0.0.1\",\"remote_ip\":\"10.0.0.5\",\"remote_port\":80,"                 \
 	"\"time_wait\":14000,\"utilization\":0.5,\"closed_here\":15000,\"closed_there\":0,"        \
+	"\"reset_here\":7,\"reset_there\":8,\"closed_then_reset\":9,"                              \
 	"\"closes_first\":\"this host\"}]}"
 
 #define TRACE                                                                                      \

@@ -118,8 +118,10 @@ static void test_source_ports(void **state)
 		"re-used     1\n"
 		"overflowed  0\n"
 		"\n"
-		"LOCAL     REMOTE    PORT  NAMESPACE  TIME_WAIT  USE   HERE  THERE  CLOSES FIRST\n"
-		"10.0.0.1  10.0.0.5    80  -              14.0k  50%  15.0k      0  this host\n");
+		"LOCAL     REMOTE    PORT  NAMESPACE  TIME_WAIT  USE   HERE  THERE  RST HERE  "
+		"RST THERE  THEN RST  CLOSES FIRST\n"
+		"10.0.0.1  10.0.0.5    80  -              14.0k  50%  15.0k      0         7  "
+		"        8         9  this host\n");
 	assert_json(f, "timewait --json", TIMEWAIT);
 }
 

@@ -258,8 +258,8 @@ static void scans_and_events_agree(void **state)
 	assert_int_equal(p.freed, SOCKETS / 8);
 	assert_int_equal(tundish_tw_count(&p, now_ns()), SOCKETS / 2);
 	assert_int_equal(tundish_tw_count(&p, now_ns() + 66000000000ull), 0);
-	assert_int_equal(p.ended_here, SOCKETS / 2);
-	assert_int_equal(p.ended_there, SOCKETS / 4);
+	assert_int_equal(p.closed.here, SOCKETS / 2);
+	assert_int_equal(p.closed.there, SOCKETS / 4);
 	/* The other side of the same: a service of this host. */
 	assert_int_equal(td_kernel_closers(k, &closers, &n), 0);
 	assert_int_equal(n, 1);
@@ -275,6 +275,167 @@ static void scans_and_events_agree(void **state)
 			close(out[i]);
 	}
 	close(server);
+	done(k);
+}
+
+static bool all_seen(struct td_kernel *k, const struct tundish_port_key *key,
+		     const struct tundish_closer *out, const struct tundish_closer *in)
+{
+	struct tundish_ports p = entry(k, key);
+	struct td_closer *closers = NULL;
+	bool same = false;
+	size_t n = 0;
+
+	assert_int_equal(td_kernel_closers(k, &closers, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		if (closers[i].key.port == PORT && closers[i].key.space == SPACE)
+			same = !memcmp(&closers[i].value, in, sizeof(*in));
+	assert_int_equal(n, 1); /* no client's port is taken for a service */
+	free(closers);
+	return same && !memcmp(&p.closed, out, sizeof(*out));
+}
+
+static void add(struct tundish_closer *sum, const struct tundish_closer *one)
+{
+	sum->here += one->here;
+	sum->there += one->there;
+	sum->reset_here += one->reset_here;
+	sum->reset_there += one->reset_there;
+	sum->then_reset += one->then_reset;
+}
+
+static void reset_on_close(int fd)
+{
+	struct linger at_once = {.l_onoff = 1};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+}
+
+static void wait_for(int fd, short what)
+{
+	struct pollfd p = {.fd = fd, .events = what};
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+}
+
+/* Each way in which an end can be reset, as either end sees it: both are in this namespace. */
+static void resets_are_told_apart(void **state)
+{
+	enum way {
+		FINS,
+		LINGER,	      /* at the client */
+		LINGER_THERE, /* at the server */
+		UNREAD,
+		DISCONNECT,
+		AFTER_OWN_FIN,	  /* a half-closed connection, as a proxy gives it up */
+		AFTER_THEIR_FIN,  /* in CLOSE_WAIT */
+		OWN_FIN_ANSWERED, /* with SO_LINGER too, which then comes too late */
+		THEIR_FIN_ANSWERED,
+		NOT_ACCEPTED,
+		WAYS
+	};
+	static const struct {
+		struct tundish_closer out, in;
+		bool time_wait;
+	} wanted[WAYS] = {
+		[FINS] = {{.here = 1}, {.there = 1}, true},
+		[LINGER] = {{.reset_here = 1}, {.reset_there = 1}, false},
+		[LINGER_THERE] = {{.reset_there = 1}, {.reset_here = 1}, false},
+		[UNREAD] = {{.reset_here = 1}, {.reset_there = 1}, false},
+		[DISCONNECT] = {{.reset_here = 1}, {.reset_there = 1}, false},
+		[AFTER_OWN_FIN] = {{.here = 1, .then_reset = 1},
+				   {.there = 1, .then_reset = 1},
+				   false},
+		[AFTER_THEIR_FIN] = {{.there = 1, .then_reset = 1},
+				     {.here = 1, .then_reset = 1},
+				     false},
+		[OWN_FIN_ANSWERED] = {{.here = 1}, {.there = 1}, true},
+		[THEIR_FIN_ANSWERED] = {{.there = 1}, {.here = 1}, false},
+		[NOT_ACCEPTED] = {{.reset_there = 1}, {.reset_here = 1}, false},
+	};
+	struct tundish_port_key key = key_of("127.0.0.8", SERVER, PORT);
+	struct tundish_closer sum_out = {0}, sum_in = {0};
+	uint64_t entered = 0, freed = 0;
+	struct tundish_ports p;
+	struct td_kernel *k;
+
+	NEED_ROOT();
+	k = open_ports(false, FIRST, LAST);
+	for (enum way way = FINS; way < WAYS; way++) {
+		const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+		int server = server_on(SERVER), out = dial("127.0.0.8", SERVER, PORT), in = -1;
+		uint64_t bound = now_ns() + 10000000000ull;
+
+		assert_true(out >= 0);
+		if (way == NOT_ACCEPTED)
+			wait_for(server, POLLIN);
+		else
+			in = take(server);
+		switch (way) {
+		case LINGER:
+		case AFTER_THEIR_FIN: reset_on_close(out); break;
+		case LINGER_THERE:
+		case THEIR_FIN_ANSWERED: reset_on_close(in); break;
+		case UNREAD:
+			assert_int_equal(write(in, "x", 1), 1);
+			wait_for(out, POLLIN);
+			break;
+		case DISCONNECT:
+			assert_int_equal(connect(out, &nowhere, sizeof(nowhere)), 0);
+			break;
+		case AFTER_OWN_FIN:
+			assert_int_equal(shutdown(out, SHUT_WR), 0);
+			read_end(in);
+			reset_on_close(out);
+			break;
+		case OWN_FIN_ANSWERED:
+			reset_on_close(out);
+			assert_int_equal(shutdown(out, SHUT_WR), 0);
+			read_end(in);
+			assert_int_equal(shutdown(in, SHUT_WR), 0);
+			read_end(out);
+			break;
+		default: break;
+		}
+		if (way == AFTER_THEIR_FIN || way == THEIR_FIN_ANSWERED) {
+			assert_int_equal(shutdown(in, SHUT_WR), 0);
+			read_end(out);
+		}
+		if (way == LINGER_THERE)
+			close(in);
+		else if (way == NOT_ACCEPTED)
+			close(server);
+		else
+			close(out);
+		if (way == LINGER_THERE || way == NOT_ACCEPTED)
+			wait_for(out, POLLHUP);
+		else if (way != DISCONNECT)
+			wait_for(in, POLLIN);
+		if (way == LINGER_THERE || way == NOT_ACCEPTED)
+			close(out);
+		else
+			close(in);
+		if (way != NOT_ACCEPTED)
+			close(server);
+
+		add(&sum_out, &wanted[way].out);
+		add(&sum_in, &wanted[way].in);
+		entered += wanted[way].time_wait;
+		freed += !wanted[way].time_wait;
+		while (!all_seen(k, &key, &sum_out, &sum_in) && now_ns() < bound)
+			usleep(1000);
+		if (!all_seen(k, &key, &sum_out, &sum_in)) {
+			p = entry(k, &key);
+			fail_msg(
+				"way %u: here %llu there %llu reset here %llu there %llu then %llu",
+				way, p.closed.here, p.closed.there, p.closed.reset_here,
+				p.closed.reset_there, p.closed.then_reset);
+		}
+		p = entry(k, &key);
+		assert_int_equal(p.entered, entered);
+		assert_int_equal(p.freed, freed);
+		assert_int_equal(p.held, 0);
+	}
 	done(k);
 }
 
@@ -767,6 +928,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(scans_and_events_agree),
+		TEST(resets_are_told_apart),
 		TEST(failures_are_exact),
 		TEST(blocked_ports_have_owners),
 		TEST(services_in_the_range_are_left_out),

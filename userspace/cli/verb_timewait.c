@@ -33,6 +33,9 @@ static const struct cli_column tuple_columns[] = {
 	{"USE", "utilization", CLI_PERCENT, NULL},
 	{"HERE", "closed_here", CLI_COUNT, NULL},
 	{"THERE", "closed_there", CLI_COUNT, NULL},
+	{"RST HERE", "reset_here", CLI_COUNT, NULL},
+	{"RST THERE", "reset_there", CLI_COUNT, NULL},
+	{"THEN RST", "closed_then_reset", CLI_COUNT, NULL},
 	{"CLOSES FIRST", "closes_first", CLI_TEXT, NULL},
 	{0},
 };
@@ -43,6 +46,9 @@ static const struct cli_column service_columns[] = {
 	{"NAMESPACE", "namespace", CLI_TEXT, NULL},
 	{"HERE", "closed_here", CLI_COUNT, NULL},
 	{"THERE", "closed_there", CLI_COUNT, NULL},
+	{"RST HERE", "reset_here", CLI_COUNT, NULL},
+	{"RST THERE", "reset_there", CLI_COUNT, NULL},
+	{"THEN RST", "closed_then_reset", CLI_COUNT, NULL},
 	{"CLOSES FIRST", "closes_first", CLI_TEXT, NULL},
 	{0},
 };

@@ -22,7 +22,6 @@ struct td_timewait {
 	uint32_t used, usable, in_time_wait;
 	double utilization;
 	bool refused; /* it was lately refused a port */
-	uint64_t ended_here, ended_there;
 	/* Of all in TIME_WAIT, those of outbound connections. */
 	uint64_t outbound;
 };

@@ -26,8 +26,10 @@ static int by_time_wait(const struct td_tuple *a, const struct td_tuple *b)
 
 	if (n != m)
 		return n > m ? -1 : 1;
-	if (a->value.ended_here != b->value.ended_here)
-		return a->value.ended_here > b->value.ended_here ? -1 : 1;
+	if (a->value.closed.here != b->value.closed.here)
+		return a->value.closed.here > b->value.closed.here ? -1 : 1;
+	if (td_closer_all(&a->value.closed) != td_closer_all(&b->value.closed))
+		return td_closer_all(&a->value.closed) > td_closer_all(&b->value.closed) ? -1 : 1;
 	return by_key(a, b);
 }
 

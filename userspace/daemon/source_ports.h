@@ -23,6 +23,12 @@
 extern const char *const td_port_state_names[TUNDISH_PORT_STATE_MAX];
 extern const char *const td_port_failure_names[TUNDISH_PORT_FAILED_MAX];
 
+/* How many connections ended, in whichever way. */
+static inline uint64_t td_closer_all(const struct tundish_closer *c)
+{
+	return c->here + c->there + c->reset_here + c->reset_there;
+}
+
 struct td_space {
 	char name[TD_NETNS_PATH]; /* of its file; "" is the daemon's own namespace */
 	bool wanted, present;

@@ -11,15 +11,29 @@
 #define TOP	  10
 #define RECENT_NS (300 * TD_NS_PER_S)
 
-static const char *side(uint64_t here, uint64_t there)
+static const char *side(const struct tundish_closer *c)
 {
+	uint64_t here = c->here + c->reset_here, there = c->there + c->reset_there;
+
 	return here > there ? "this host" : there > here ? "the other end" : "both alike";
+}
+
+/* To a row, whose connections ended so. */
+static json_t *with_closer(json_t *o, const struct tundish_closer *c)
+{
+	json_object_update_new(o,
+			       json_pack("{s:I s:I s:I s:I s:I s:s}", "closed_here",
+					 (json_int_t)c->here, "closed_there", (json_int_t)c->there,
+					 "reset_here", (json_int_t)c->reset_here, "reset_there",
+					 (json_int_t)c->reset_there, "closed_then_reset",
+					 (json_int_t)c->then_reset, "closes_first", side(c)));
+	return o;
 }
 
 static int by_count(const void *a, const void *b)
 {
 	const struct td_closer *x = a, *y = b;
-	uint64_t n = x->value.here + x->value.there, m = y->value.here + y->value.there;
+	uint64_t n = td_closer_all(&x->value), m = td_closer_all(&y->value);
 
 	return n != m ? (n > m ? -1 : 1) : memcmp(&x->key, &y->key, sizeof(x->key));
 }
@@ -38,14 +52,12 @@ static json_t *services_json(struct td_daemon *d)
 			&d->source_ports->spaces[all[i].key.space % TUNDISH_SPACES_MAX];
 		char text[TD_ADDRESS_TEXT];
 
-		json_array_append_new(list,
-				      json_pack("{s:s s:i s:s? s:I s:I s:s}", "local_ip",
-						td_address_print(&all[i].key.local, text),
-						"local_port", (int)all[i].key.port, "namespace",
-						s->name[0] ? s->name : NULL, "closed_here",
-						(json_int_t)all[i].value.here, "closed_there",
-						(json_int_t)all[i].value.there, "closes_first",
-						side(all[i].value.here, all[i].value.there)));
+		json_array_append_new(
+			list, with_closer(json_pack("{s:s s:i s:s?}", "local_ip",
+						    td_address_print(&all[i].key.local, text),
+						    "local_port", (int)all[i].key.port, "namespace",
+						    s->name[0] ? s->name : NULL),
+					  &all[i].value));
 	}
 	return list;
 }
@@ -64,17 +76,17 @@ static json_t *tuples_json(struct td_daemon *d, const struct td_selection *s)
 			continue;
 		json_array_append_new(
 			list,
-			json_pack("{s:s s:s s:i s:s? s:i s:i s:f s:f s:I s:I s:s}", "local_ip",
-				  td_address_print(&t->key.local, local), "remote_ip",
-				  td_address_print(&t->key.remote, remote), "remote_port",
-				  __builtin_bswap16(t->key.remote_port_be), "namespace",
-				  space->name[0] ? space->name : NULL, "time_wait",
-				  (int)t->picture.state[TUNDISH_PORT_time_wait], "used",
-				  (int)t->picture.used, "utilization", t->picture.utilization,
-				  "entered_per_second", t->picture.time_wait_rate, "closed_here",
-				  (json_int_t)t->value.ended_here, "closed_there",
-				  (json_int_t)t->value.ended_there, "closes_first",
-				  side(t->value.ended_here, t->value.ended_there)));
+			with_closer(json_pack("{s:s s:s s:i s:s? s:i s:i s:f s:f}", "local_ip",
+					      td_address_print(&t->key.local, local), "remote_ip",
+					      td_address_print(&t->key.remote, remote),
+					      "remote_port",
+					      __builtin_bswap16(t->key.remote_port_be), "namespace",
+					      space->name[0] ? space->name : NULL, "time_wait",
+					      (int)t->picture.state[TUNDISH_PORT_time_wait], "used",
+					      (int)t->picture.used, "utilization",
+					      t->picture.utilization, "entered_per_second",
+					      t->picture.time_wait_rate),
+				    &t->value.closed));
 	}
 	return list;
 }
@@ -109,8 +121,6 @@ static void of_tuple(struct td_timewait *t, const struct td_tuple *f, uint64_t n
 	t->in_time_wait = f->picture.state[TUNDISH_PORT_time_wait];
 	t->utilization = f->picture.utilization;
 	t->refused = f->failed_ns && now - f->failed_ns < RECENT_NS;
-	t->ended_here = f->value.ended_here;
-	t->ended_there = f->value.ended_there;
 }
 
 void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
