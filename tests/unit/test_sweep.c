@@ -11,6 +11,7 @@
 #include <cmocka.h>
 // clang-format on
 
+#include "core/budget.h"
 #include "core/sweep.h"
 
 #define BUCKETS	   16
@@ -380,6 +381,28 @@ static void test_settling_keeps_the_count_of_half_open_flows(void **state)
 	assert_int_equal(f.rows[SERVICE].slot[5], UP1 | 3 * TUNDISH_SLOT_PENDING_ONE);
 }
 
+static void test_clients_with_most_of_their_ports_are_noted(void **state)
+{
+	const struct td_sweep_counts *c;
+
+	f.tuples[1].entry[0].value.active = TD_INBOUND_LOW - 1;
+	f.tuples[1].entry[1].value.raw = ~0ull; /* being written */
+	f.tuples[2].entry[3] = (struct tundish_tuple){.vip = VIP, .port_be = PORT};
+	f.tuples[2].entry[3].value.active = TD_INBOUND_LOW;
+	pass();
+	c = td_sweep_counts(f.s, NULL);
+	assert_int_equal(c->n_crowded, 1);
+	assert_int_equal(c->crowded[0].vip, VIP);
+	assert_int_equal(c->crowded[0].value.active, TD_INBOUND_LOW);
+	for (uint32_t i = 0; i < BUCKETS; i++)
+		f.tuples[i].entry[2].value.active = TD_INBOUND_HALF;
+	pass();
+	assert_int_equal(c->n_crowded, TD_CROWDED_MAX); /* of one more */
+	memset(f.tuples, 0, sizeof(f.tuples));
+	pass();
+	assert_int_equal(c->n_crowded, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -400,6 +423,7 @@ int main(void)
 		T(test_a_slot_asks_until_no_flow_of_a_former_owner_is_left),
 		T(test_owners_changed_too_late_keep_their_slots_asking),
 		T(test_settling_keeps_the_count_of_half_open_flows),
+		T(test_clients_with_most_of_their_ports_are_noted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,8 @@
 #define TD_TIME_WAIT_S	    60.0    /* TCP_TIMEWAIT_LEN, which no sysctl changes */
 #define TD_BUDGET_HORIZON_S 86400.0 /* what is further off is not filling */
 #define TD_INBOUND_PORTS    64512u  /* 1024-65535: what a client can have towards one (VIP, port) */
+#define TD_INBOUND_HALF	    (TD_INBOUND_PORTS / 2)
+#define TD_INBOUND_LOW	    (TD_INBOUND_PORTS * 45 / 100) /* below: no longer about one half */
 
 /* Whether a tuple is of connections to one destination: not of UDP, where a port counts for
  * all, nor of binds that got no port. */

@@ -13,6 +13,7 @@
  * An entry is taken off with one compare-and-swap of its word; who wins it
  * takes back what the entry stood for in the counts, so each is taken once.
  */
+#include "core/budget.h"
 #include "core/sweep.h"
 
 /* From reading a slot to the flow's entry the data path needs microseconds. */
@@ -345,6 +346,20 @@ static bool advance(struct td_sweep *s, uint32_t size)
 	return true;
 }
 
+static void tuple_bucket(struct td_sweep *s, const struct tundish_tuple_bucket *b)
+{
+	for (unsigned int i = 0; i < TUNDISH_BUCKET_ENTRIES; i++) {
+		union tundish_tuple_value v = {
+			.raw = __atomic_load_n(&b->entry[i].value.raw, __ATOMIC_RELAXED)};
+
+		s->counts.tuples += !!v.raw;
+		if (!~v.raw || v.active < TD_INBOUND_LOW || s->counts.n_crowded == TD_CROWDED_MAX)
+			continue;
+		s->counts.crowded[s->counts.n_crowded] = b->entry[i];
+		s->counts.crowded[s->counts.n_crowded++].value = v;
+	}
+}
+
 bool td_sweep_slice(struct td_sweep *s, const struct td_sweep_tables *t, uint64_t now_ns,
 		    uint32_t buckets)
 {
@@ -365,11 +380,7 @@ bool td_sweep_slice(struct td_sweep *s, const struct td_sweep_tables *t, uint64_
 		case PHASE_TUPLES:
 			if (advance(s, t->tuple_buckets))
 				break;
-			for (unsigned int i = 0; i < TUNDISH_BUCKET_ENTRIES; i++)
-				s->counts.tuples += !!__atomic_load_n(
-					&t->tuples[s->position].entry[i].value.raw,
-					__ATOMIC_RELAXED);
-			s->position++;
+			tuple_bucket(s, &t->tuples[s->position++]);
 			break;
 		case PHASE_ROWS:
 			if (s->position < s->services_max) {

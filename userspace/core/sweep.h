@@ -26,10 +26,15 @@ struct td_sweep_tables {
 	void *context;
 };
 
+#define TD_CROWDED_MAX 16u
+
 struct td_sweep_counts {
 	uint64_t flows, flows6;	     /* entries in use */
 	uint64_t tuples;	     /* entries in use, counted along */
 	uint64_t aged, moved, wrong; /* removed: idle; of a disabled backend; of none */
+	/* Tuples with most of the ports that their client can have there, from TD_INBOUND_LOW on. */
+	struct tundish_tuple crowded[TD_CROWDED_MAX];
+	uint32_t n_crowded;
 };
 
 struct td_sweep;

@@ -4,7 +4,6 @@
  * to do about it.
  */
 #include "core/address.h"
-#include "core/budget.h"
 #include "daemon/daemon.h"
 
 #define RECENT_NS (60 * TD_NS_PER_S)
@@ -209,26 +208,6 @@ static void interfaces(const struct td_daemon *d, json_t *list)
 	}
 }
 
-/* A client is short of ports towards one VIP and port: only more of these help it. */
-static void clients(struct td_daemon *d, const struct td_state *s, json_t *list)
-{
-	char what[120], why[300], remedy[200], client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
-	struct tundish_tuple most;
-	uint32_t vips;
-
-	if (!td_tuple_fullest(d, &most) || most.value.active * 2 < TD_INBOUND_PORTS)
-		return;
-	vips = td_budget_vips(most.value.active);
-	snprintf(what, sizeof(what), "client %s", td_address_print(&most.client, client));
-	snprintf(why, sizeof(why),
-		 "has %u connections to %s port %u, of about %u that one address can have there",
-		 (unsigned int)most.value.active, td_vip_text(s, most.vip, vip) ?: "a former VIP",
-		 __builtin_bswap16(most.port_be), TD_INBOUND_PORTS);
-	snprintf(remedy, sizeof(remedy),
-		 "spread it over %u VIPs (or ports), or let it use more addresses", vips);
-	add(list, what, why, remedy);
-}
-
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 {
 	uint64_t now = td_now_ns();
@@ -239,7 +218,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	backends(d, s, list);
 	groups(d, s, list);
 	shared_numbers(s, list);
-	clients(d, s, list);
+	td_clients_attention(d, s, add, list);
 	td_source_ports_attention(d, add, list);
 	td_egress_attention(d, add, list);
 	if (d->vips_trouble[0])

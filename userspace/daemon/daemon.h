@@ -16,6 +16,7 @@
  *   nexthop.c     where backends are, kept fresh
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
+ *   clients.c     which clients are short of ports towards a VIP
  *   events.c      what the daemon did and why
  *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
@@ -130,9 +131,11 @@ struct td_daemon {
 	bool health_stale;		      /* the plan has yet to follow */
 
 	struct td_sweep *sweep;
-	uint32_t sweep_done, sweep_ticks; /* slices of this pass, and timer ticks */
-	uint32_t sweep_pace;		  /* ticks that this pass shall take */
-	uint64_t sweep_cost_ns;		  /* spent on this pass so far */
+	uint32_t sweep_done, sweep_ticks;	      /* slices of this pass, and timer ticks */
+	uint32_t sweep_pace;			      /* ticks that this pass shall take */
+	uint64_t sweep_cost_ns;			      /* spent on this pass so far */
+	struct tundish_tuple crowded[TD_CROWDED_MAX]; /* clients that were told of */
+	uint32_t n_crowded;
 
 	struct td_sample *samples; /* [backends_max] */
 	uint64_t sampled_ns;
@@ -267,6 +270,14 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 /* ---- sweeper.c ------------------------------------------------------------------ */
 int td_sweeper_open(struct td_daemon *d);
 void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret);
+
+/* ---- clients.c ------------------------------------------------------------------ */
+/* After each pass of the sweep: clients that came above one half, and those that went. */
+void td_clients_check(struct td_daemon *d);
+void td_clients_attention(struct td_daemon *d, const struct td_state *s,
+			  void (*add)(json_t *list, const char *what, const char *why,
+				      const char *remedy),
+			  json_t *list);
 
 /* ---- scan.c: source ports ------------------------------------------------------- */
 int td_source_ports_new(struct td_daemon *d);

@@ -114,6 +114,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 			d->sweep_cost_ns = 0;
 			free_backends(d, &t);
 			free_services(d);
+			td_clients_check(d);
 			return 0;
 		}
 		now = td_now_ns();
