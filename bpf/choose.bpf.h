@@ -85,12 +85,13 @@ static __always_inline int is_ready(const struct tundish_egress_source *source, 
 	       (__s64)(now - READ_ONCE(source->rests_until)) >= 0;
 }
 
-/* Ports of the key in use; without `all` only those that are so for certain. */
+/* Ports of the key in use; without `all` only those that are so for certain. Not those that
+ * their programs bound themselves, which are no usable ones. */
 static __always_inline __u32 used_of(struct search *s, const struct tundish_port_key *key, int all)
 {
 	struct tundish_ports *p = bpf_map_lookup_elem(&ports, key);
 	const struct tundish_port_count *c;
-	__u32 used, counted;
+	__u32 used, counted, bound;
 	__s64 held;
 
 	if (!p)
@@ -103,12 +104,14 @@ static __always_inline __u32 used_of(struct search *s, const struct tundish_port
 	c = &p->counted[s->scan & 1];
 	if (!s->scan || c->scan != s->scan)
 		return used;
+	bound = c->bound;
 	if (!all) { /* of what looks free so many are not free for others only */
-		s->must_find = s->must_find > c->bound ? s->must_find - c->bound : 0;
-		return used;
+		s->must_find = s->must_find > bound ? s->must_find - bound : 0;
+		return used > bound ? used - bound : 0;
 	}
 	counted = s->steps < TUNDISH_LEAVING_STEPS ? tundish_port_counted(c, s->steps) : 0;
-	return counted > used ? counted : used;
+	used = counted > used ? counted : used;
+	return used > bound ? used - bound : 0;
 }
 
 /* ---- the least used ------------------------------------------------------------------ */

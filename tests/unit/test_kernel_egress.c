@@ -82,43 +82,239 @@ static void ipv6(void **state)
 	unload();
 }
 
+static void bind_to(int fd, const char *text, uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_port = htons(port),
+				.sin_addr.s_addr = address(text).word[3]};
+
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		_exit(1);
+}
+
 /* ---- nearly full ----------------------------------------------------------------------- */
 
+static struct tundish_port_key tuple_of(unsigned int source)
+{
+	struct tundish_port_key key = {.remote = address("10.9.1.1"),
+				       .remote_port_be = htons(PORT),
+				       .space = 1,
+				       .protocol = IPPROTO_TCP};
+	char text[32];
+
+	snprintf(text, sizeof(text), "10.9.0.%u", source);
+	key.local = address(text);
+	return key;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
 /* TIME_WAITs that have ended are counted for some seconds more: then ports are probed,
- * and the very last one is found. Here none were, so all the sources look full. */
-static void last_port_is_found(void **state)
+ * and the very last one is found, of whichever source. Here none have ended, so all the
+ * sources look full, `best` one less. */
+static void find_last(unsigned int source, unsigned int best, unsigned int start)
 {
 	struct load l = {AF_INET, "10.9.1.1", 399};
-	struct timespec ts;
 	struct td_kernel *k;
 	uint64_t tick;
 
-	NEED_ROOT();
 	k = open_pool(4, 100);
+	td_kernel_egress(k)[POOL].next[0] = source; /* so it is the last in turn */
 	client(load, &l);
 	assert_int_equal(seen->opened, 399);
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	tick = ((uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec) >> TUNDISH_TW_SHIFT;
+	assert_int_equal(seen->by[source], 99);
+	tick = now_ns() >> TUNDISH_TW_SHIFT;
 	for (unsigned int i = 1; i <= 4; i++) {
 		_cleanup_close_ int fd = pin_open("ports");
-		struct tundish_port_key key = {.remote = address("10.9.1.1"),
-					       .remote_port_be = htons(PORT),
-					       .space = 1,
-					       .protocol = IPPROTO_TCP};
+		struct tundish_port_key key = tuple_of(i);
 		struct tundish_ports p;
-		char text[32];
 
-		snprintf(text, sizeof(text), "10.9.0.%u", i);
-		key.local = address(text);
 		assert_int_equal(td_kernel_port(k, &key, &p), 0);
 		memset(p.tw, 0, sizeof(p.tw));
-		p.tw[(tick - 14) % TUNDISH_TW_SLOTS] = (tick - 14) << 32 | 100;
+		p.tw[(tick - 14) % TUNDISH_TW_SLOTS] = (tick - 14) << 32 | (i == best ? 99 : 100);
 		assert_int_equal(bpf_map_update_elem(fd, &key, &p, BPF_ANY), 0);
 	}
+	td_kernel_egress(k)[POOL].next[0] = start;
 	l.most = 10;
 	client(load, &l);
 	assert_int_equal(seen->opened, 1);
+	assert_int_equal(seen->by[source], 1);
 	assert_int_equal(seen->error, EADDRNOTAVAIL);
+	td_kernel_close(k);
+	unload();
+}
+
+static void last_port_is_found(void **state)
+{
+	NEED_ROOT();
+	find_last(4, 0, 0);
+}
+
+/* Where the search begins at the last one, and the probes at the one before it. */
+static void last_port_is_found_all_round(void **state)
+{
+	NEED_ROOT();
+	find_last(2, 3, 3);
+}
+
+static void set_usable(struct td_kernel *k, uint32_t usable, uint64_t scanned)
+{
+	struct tundish_space space;
+	uint64_t cookie;
+
+	assert_int_equal(td_kernel_netns_cookie(-1, &cookie), 0);
+	assert_int_equal(td_kernel_get_space(k, cookie, &space), 0);
+	space.usable = usable;
+	space.scan = 1;
+	space.scanned = scanned;
+	assert_int_equal(td_kernel_put_space(k, cookie, &space), 0);
+}
+
+/* What is older than the programs is not counted until the first scan: towards the end ports
+ * are probed although the counts say that there are some. Reserved ones look free then. */
+static void older_ones(unsigned int reserved)
+{
+	struct load l = {AF_INET, "10.9.1.1", 300};
+	struct td_kernel *k;
+	int out[30], in[30];
+	char text[32];
+
+	set_range(100);
+	snprintf(text, sizeof(text), reserved ? "%u-%u" : "\n", FIRST, FIRST + reserved - 1);
+	write_file("/proc/sys/net/ipv4/ip_local_reserved_ports", text);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(out); i++) {
+		int on = 1;
+
+		out[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(out[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+		bind_to(out[i], "10.9.0.1", 0);
+		assert_int_equal(connect_to(out[i], "10.9.1.1", PORT), 0);
+		in[i] = accept(listener4, NULL, NULL);
+	}
+	k = open_pool(2, 100);
+	if (reserved)
+		set_usable(k, 100 - reserved, now_ns());
+	client(load, &l);
+	assert_int_equal(seen->error, EADDRNOTAVAIL);
+	assert_int_equal(seen->by[1], 70 - reserved);
+	assert_int_equal(seen->by[2], 100 - reserved);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(out); i++) {
+		close(out[i]);
+		close(in[i]);
+	}
+	td_kernel_close(k);
+	unload();
+}
+
+static void older_connections_are_in_the_way(void **state)
+{
+	NEED_ROOT();
+	older_ones(0);
+}
+
+static void reserved_ones_beside_older_connections(void **state)
+{
+	NEED_ROOT();
+	older_ones(30);
+}
+
+/* What the last scan counted of those that no event told. */
+static void put_counted(struct td_kernel *k, unsigned int source,
+			const struct tundish_port_count *count)
+{
+	_cleanup_close_ int fd = pin_open("ports");
+	struct tundish_port_key key = tuple_of(source);
+	struct tundish_ports p = {.counted[1] = *count};
+
+	p.counted[1].scan = 1;
+	assert_int_equal(bpf_map_update_elem(fd, &key, &p, BPF_ANY), 0);
+}
+
+static void scans_are_heeded_while_they_hold(void **state)
+{
+	const struct tundish_port_count held = {.state = {0, 60, 0, 0, 0}};
+	const struct tundish_port_count resting = {.state = {0, 0, 0, 0, 60},
+						   .leaving = {60, 60, 60, 60, 60, 60}};
+	struct load l = {AF_INET, "10.9.1.1", 20};
+	struct td_kernel *k;
+
+	NEED_ROOT();
+	k = open_pool(2, 1000);
+	set_usable(k, 1000, now_ns());
+	put_counted(k, 1, &held);
+	client(load, &l);
+	assert_int_equal(seen->by[2], 20);
+	put_counted(k, 1, &resting);
+	client(load, &l);
+	assert_int_equal(seen->by[2], 20);
+	/* Ten seconds and more later they have ended: there are only those of events, on .2. */
+	set_usable(k, 1000, now_ns() - 11000000000ull);
+	client(load, &l);
+	assert_int_equal(seen->by[1], 20);
+	td_kernel_close(k);
+	unload();
+}
+
+/* Of twelve the first eight have a half: the others are looked at, though nothing is full. */
+static void all_are_looked_at_where_many_have_a_half(void **state)
+{
+	const struct tundish_port_count half = {.state = {0, 500, 0, 0, 0}};
+	struct load l = {AF_INET, "10.9.1.1", 40};
+	struct td_kernel *k;
+
+	NEED_ROOT();
+	k = open_pool(12, 1000);
+	set_usable(k, 1000, now_ns());
+	for (unsigned int i = 1; i <= 8; i++)
+		put_counted(k, i, &half);
+	client(load, &l);
+	for (unsigned int i = 1; i <= 12; i++)
+		assert_true(i <= 8 ? !seen->by[i] : seen->by[i] > 0);
+	td_kernel_close(k);
+	unload();
+}
+
+/* Ports that programs bound themselves, for this very destination, are blocked for all
+ * others, and take none of the usable ones. */
+static void bound_ones_are_beside_the_usable(void **state)
+{
+	const struct tundish_port_count bound = {.state = {0, 30, 0, 0, 0}, .bound = 30};
+	struct load l = {AF_INET, "10.9.1.1", 300};
+	struct tundish_ports p;
+	struct tundish_port_key key = tuple_of(1);
+	_cleanup_close_ int fd = -1;
+	struct td_kernel *k;
+	int out[30], in[30];
+
+	NEED_ROOT();
+	k = open_pool(2, 100);
+	for (uint16_t i = 0; i < TD_ARRAY_SIZE(out); i++) {
+		out[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bind_to(out[i], "10.9.0.1", FIRST + 2 * i);
+		assert_int_equal(connect_to(out[i], "10.9.1.1", PORT), 0);
+		in[i] = accept(listener4, NULL, NULL);
+	}
+	assert_int_equal(td_kernel_port(k, &key, &p), 0);
+	assert_int_equal(p.held, 30);
+	p.counted[1] = bound;
+	p.counted[1].scan = 1;
+	fd = pin_open("ports");
+	assert_int_equal(bpf_map_update_elem(fd, &key, &p, BPF_ANY), 0);
+	set_usable(k, 70, now_ns());
+	client(load, &l);
+	assert_int_equal(seen->by[1], 70);
+	assert_int_equal(seen->by[2], 70);
+	assert_int_equal(seen->opened, 140);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(out); i++) {
+		close(out[i]);
+		close(in[i]);
+	}
 	td_kernel_close(k);
 	unload();
 }
@@ -127,19 +323,12 @@ static void last_port_is_found(void **state)
 static void reserved_ports_are_not_found(void **state)
 {
 	struct load l = {AF_INET, "10.9.1.1", 500};
-	struct tundish_space space;
 	struct td_kernel *k;
-	uint64_t cookie;
 
 	NEED_ROOT();
 	k = open_pool(4, 100);
 	write_file("/proc/sys/net/ipv4/ip_local_reserved_ports", "20010-20039");
-	assert_int_equal(td_kernel_netns_cookie(-1, &cookie), 0);
-	assert_int_equal(td_kernel_get_space(k, cookie, &space), 0);
-	space.usable = 70;
-	space.reserved = 30;
-	space.scan = 1;
-	assert_int_equal(td_kernel_put_space(k, cookie, &space), 0);
+	set_usable(k, 70, now_ns());
 	client(load, &l);
 	assert_int_equal(seen->opened, 4 * 70);
 	assert_int_equal(seen->error, EADDRNOTAVAIL);
@@ -169,16 +358,6 @@ static void concurrent_clients(void **state)
 }
 
 /* ---- shifts -------------------------------------------------------------------------------- */
-
-static void bind_to(int fd, const char *text, uint16_t port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET,
-				.sin_port = htons(port),
-				.sin_addr.s_addr = address(text).word[3]};
-
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		_exit(1);
-}
 
 /* Connections that bind the first source themselves, without taking a port for it. */
 static void load_bound(struct seen *s, void *context)
@@ -275,6 +454,7 @@ static void udp(void **state)
 	client(udp_twice, NULL);
 	assert_int_equal(seen->opened, 2 * 400);
 	assert_int_equal(seen->error, EAGAIN);
+	assert_int_equal(td_kernel_egress(k)[POOL].exhausted, 2);
 	for (unsigned int i = 1; i <= 4; i++)
 		assert_int_equal(seen->by[i], 2 * 100);
 	assert_int_equal(td_kernel_port(k, &key, &p), 0);
@@ -369,6 +549,8 @@ static void source_vanishes(void **state)
 
 	NEED_ROOT();
 	k = open_pool(4, 1000);
+	/* What the daemon says is not there is not tried. */
+	td_kernel_egress(k)[POOL].source[3].flags &= ~(uint32_t)TUNDISH_SOURCE_PRESENT;
 	*seen = (struct seen){0};
 	pid = client_start(cgroup_path, load, &l);
 	while (__atomic_load_n(&seen->opened, __ATOMIC_RELAXED) < 500 && kill(pid, 0) == 0)
@@ -378,6 +560,7 @@ static void source_vanishes(void **state)
 	assert_int_equal(seen->opened, 2000);
 	assert_int_equal(seen->failed, 0);
 	assert_in_range(seen->by[2], 100, 490);
+	assert_int_equal(seen->by[4], 0);
 	assert_true(td_kernel_egress(k)[POOL].source[1].rests_until != 0);
 
 	/* With all of them gone connections are as they are without a pool. */
@@ -470,6 +653,12 @@ int main(void)
 		WORLD(mapped),
 		WORLD(ipv6),
 		WORLD(last_port_is_found),
+		WORLD(last_port_is_found_all_round),
+		WORLD(older_connections_are_in_the_way),
+		WORLD(reserved_ones_beside_older_connections),
+		WORLD(scans_are_heeded_while_they_hold),
+		WORLD(all_are_looked_at_where_many_have_a_half),
+		WORLD(bound_ones_are_beside_the_usable),
 		WORLD(reserved_ports_are_not_found),
 		WORLD(concurrent_clients),
 		WORLD(full_source_is_passed_over),
