@@ -173,6 +173,8 @@ int tundish_port_scan_udp(struct bpf_iter__udp *ctx)
 		return 0;
 	bit_set(b->udp, port);
 	local_of(sk, &key.local);
+	if (!(key.local.word[0] | key.local.word[1] | key.local.word[3]))
+		bit_set(b->udp_any, port);
 	key.space = space;
 	key.protocol = IPPROTO_UDP;
 	p = ports_take(&key, &s->overflow);

@@ -162,6 +162,7 @@ struct tundish_port_bits {
 		[TUNDISH_PORT_WORDS]; /* TCP: bound by a program, so connect(2) passes it over */
 	__u64 listening[TUNDISH_PORT_WORDS]; /* TCP: a listener is on it */
 	__u64 udp[TUNDISH_PORT_WORDS];	     /* UDP: a socket has it */
+	__u64 udp_any[TUNDISH_PORT_WORDS];   /* of these: without an address, in every one's way */
 };
 
 /* ---- port_owners: hash, who blocks a port --------------------------------------- */

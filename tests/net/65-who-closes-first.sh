@@ -29,6 +29,8 @@ check 'and said so' grep -q '^not a problem' <<<"$(t timewait)"
 ports_client edge churned churn 10.0.0.100 80 110
 is 'this host closes first there' "$(t port list --scan >/dev/null; of_port 80 closes_first)" 'this host'
 is 'as the kernel counts' "$(say sockets)" 135
+is 'most of them of outbound connections' "$(say outbound)" 110
+is 'so many a second' "$(say 'entered_per_second > 0')" true
 is 'a cause' "$(say verdict)" cause
 check 'in one sentence with a remedy' grep -q '10.0.0.1 to 10.0.0.100:80 .*110 of the 110 .*let the other end close' <<<"$(t timewait)"
 in_ns edge curl -s http://127.0.0.1:9799/metrics >"$T/metrics"
@@ -40,3 +42,11 @@ is 'bound ports stay blocked in TIME_WAIT, when nobody has them' "$(t --json por
 is 'and are not lost to their own tuple' "$(port_field 10.0.0.100 usable)" 200
 ports_client edge udp hold 10.0.0.100 53 9 --udp
 is 'UDP: a port counts for its address' "$(t --json port list --scan | jq -r '.[] | select(.protocol == "udp" and .local_ip == "10.0.0.1") | "\(.used) \(.remote_ip)"')" '9 null'
+ports_client edge any bind 0.0.0.0 4 --udp
+is 'and one without an address is in the way of all' "$(t --json port list --scan | jq -c '[.[] | select(.protocol == "udp") | [.local_ip, .used, .usable]] | sort')" '[["0.0.0.0",4,191],["10.0.0.1",9,196]]'
+
+in_ns edge sh -c 'echo 20 >/proc/sys/net/ipv4/tcp_max_tw_buckets'
+ports_client edge skipped churn 10.0.0.100 80 6
+t port list --scan >/dev/null
+between 'connections that skip TIME_WAIT are counted' "$(say overflowed)" 6 7
+check 'which is a cause, and told' grep -q '^a cause: the limit of 20 is reached' <<<"$(t timewait)"

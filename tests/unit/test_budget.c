@@ -14,7 +14,7 @@
 #include <netinet/in.h>
 
 #include "core/address.h"
-#include "core/budget.h"
+#include "core/forecast.h"
 
 #define S	 1000000000ull
 #define START	 (1000 * S)
@@ -134,6 +134,63 @@ static void test_reuse(void **state)
 	assert_int_equal(i.reusable, 900);
 }
 
+/* What connect(2) has taken over is counted twice until the TIME_WAIT that it took ends: never
+ * more than there are. */
+static void test_reused_ones_are_no_more_than_there_are(void **state)
+{
+	struct tundish_port_key k = key_of("192.0.2.1", "198.51.100.1");
+	struct td_budget_space s = {
+		.scan = 1, .first = 1000, .last = 1099, .reuse_delay_s = 1, .tw_reuse = 1};
+	struct tundish_ports p = {.counted[1] = {.scan = 1,
+						 .state = {0, 10, 0, 0, 95},
+						 .reusable = 90,
+						 .leaving = {0, 0, 0, 0, 0, 95}}};
+	struct td_budget b = {0};
+	struct td_picture i;
+
+	td_budget_scanned(&b, &p, 1, START);
+	td_budget_picture(&b, &k, &p, &s, START, &i);
+	assert_int_equal(i.used, 100);
+	assert_int_equal(i.state[TUNDISH_PORT_time_wait], 90);
+	assert_int_equal(i.reusable, 85);
+}
+
+/* Of a tuple that no scan has seen yet the TIME_WAITs are known from the events. */
+static void test_younger_than_the_last_scan(void **state)
+{
+	struct tundish_port_key k = key_of("192.0.2.1", "198.51.100.1");
+	struct td_budget_space s = plain();
+	struct tundish_ports p = {.entered = 5, .held = 2};
+	struct td_budget b = {0};
+	struct td_picture i;
+
+	for (unsigned int n = 0; n < 5; n++)
+		tundish_tw_enter(&p, START);
+	td_budget_picture(&b, &k, &p, &s, START + S, &i);
+	assert_int_equal(i.state[TUNDISH_PORT_time_wait], 5);
+	assert_int_equal(i.used, 7);
+}
+
+/* A UDP port is an address's, or every address's. */
+static void test_udp_ports(void **state)
+{
+	struct tundish_port_key one = key_of("192.0.2.1", "::"), any = key_of("0.0.0.0", "::");
+	struct td_budget_space s = plain();
+	struct tundish_ports p = {.counted[1] = {.scan = 1, .state = {0, 7}}};
+	struct td_budget b = {0};
+	struct td_picture i;
+
+	one.protocol = any.protocol = IPPROTO_UDP;
+	s.udp = 40;
+	s.udp_any = 7;
+	td_budget_scanned(&b, &p, 1, START);
+	td_budget_picture(&b, &one, &p, &s, START, &i);
+	assert_int_equal(i.usable, 28232 - 7);
+	td_budget_picture(&b, &any, &p, &s, START, &i);
+	assert_int_equal(i.usable, 28232 - 40 + 7);
+	assert_int_equal(i.cliff, 0);
+}
+
 static void test_between_scans(void **state)
 {
 	struct tundish_port_key k = key_of("2001:db8::1", "2001:db8::2");
@@ -184,6 +241,73 @@ static void test_an_empty_tuple_is_over(void **state)
 		td_budget_scanned(&b, &p, scan, START + scan * S);
 	}
 	assert_true(td_budget_over(&b, &p, START + 7 * S));
+	/* A TIME_WAIT that the scan did not see yet. */
+	tundish_tw_enter(&p, START + 7 * S);
+	assert_false(td_budget_over(&b, &p, START + 60 * S));
+	assert_true(td_budget_over(&b, &p, START + 80 * S));
+}
+
+/* Told when a bound is passed, and taken back only when it is well behind. */
+static void test_half_has_a_hysteresis(void **state)
+{
+	static const struct {
+		double utilization;
+		unsigned int changes;
+	} steps[] = {
+		{0.49, 0}, {0.5, TD_BUDGET_OVER_HALF},	 {0.6, 0},  {0.46, 0},
+		{0.5, 0},  {0.44, TD_BUDGET_UNDER_HALF}, {0.49, 0}, {0.51, TD_BUDGET_OVER_HALF},
+	};
+	struct td_budget b = {0};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(steps); i++) {
+		struct td_picture p = {.utilization = steps[i].utilization,
+				       .exhaustion_s = INFINITY};
+
+		assert_int_equal(td_budget_changes(&b, &p, INTERVAL), steps[i].changes);
+	}
+}
+
+/* A TIME_WAIT that connect(2) may take over after a second keeps its port for no longer. */
+static void test_a_course_with_reuse(void **state)
+{
+	const struct td_course c = {.entered = 100, .rest = 1, .scan_age = 2, .new_tw = 100},
+			       minute = {.entered = 100, .rest = 60, .scan_age = 2, .new_tw = 100};
+
+	assert_true(fabs(td_course_new_left(&c, 0) - 50) < 1e-9);
+	assert_true(fabs(td_course_new_left(&c, 1)) < 1e-9);
+	assert_true(fabs(td_course_new_left(&minute, 1) - 100) < 1e-9);
+	assert_true(isinf(td_course_reaches(&c, 500)));
+	assert_true(fabs(td_course_reaches(&minute, 500) - 4) < 1e-9);
+}
+
+/* What is more than a day away is no forecast. */
+static void test_the_horizon(void **state)
+{
+	const struct td_course c = {.slope = 0.1, .rest = TD_TIME_WAIT_S};
+
+	assert_true(fabs(td_course_reaches(&c, 8000) - 80000) < 1);
+	assert_true(isinf(td_course_reaches(&c, 9000)));
+	/* Between two seconds it is a straight line. */
+	assert_true(fabs(td_course_reaches(&(struct td_course){.slope = 4, .rest = 60}, 10) - 2.5) <
+		    1e-9);
+}
+
+/* Of a churn a small difference is chance; of a fill it is none. */
+static void test_chance_is_no_slope(void **state)
+{
+	struct td_budget b = {.seconds = 30, .opened = 3020, .to_time_wait = 3000};
+	struct td_course c = {0};
+
+	td_course_set_rates(&c, &b);
+	assert_true(fabs(c.opened - 3020.0 / 30) < 1e-9);
+	assert_true(c.slope == 0);
+	b.opened = 3600;
+	td_course_set_rates(&c, &b);
+	assert_true(fabs(c.slope - 20) < 1e-9);
+	b.opened = 20;
+	b.to_time_wait = 0;
+	td_course_set_rates(&c, &b);
+	assert_true(c.slope > 0.6);
 }
 
 static void test_vips(void **state)
@@ -490,8 +614,15 @@ int main(void)
 		cmocka_unit_test(test_ports_are_counted),
 		cmocka_unit_test(test_a_still_tuple),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_reused_ones_are_no_more_than_there_are),
+		cmocka_unit_test(test_younger_than_the_last_scan),
+		cmocka_unit_test(test_udp_ports),
 		cmocka_unit_test(test_between_scans),
 		cmocka_unit_test(test_an_empty_tuple_is_over),
+		cmocka_unit_test(test_half_has_a_hysteresis),
+		cmocka_unit_test(test_a_course_with_reuse),
+		cmocka_unit_test(test_chance_is_no_slope),
+		cmocka_unit_test(test_the_horizon),
 		cmocka_unit_test(test_vips),
 		cmocka_unit_test(test_a_steady_fill_is_forecast),
 		cmocka_unit_test(test_a_churn_is_no_fill),

@@ -34,7 +34,7 @@ bool td_budget_in_range(const struct td_budget_space *s,
 void td_budget_count_ports(struct td_budget_space *s, const uint64_t reserved[TUNDISH_PORT_WORDS],
 			   const struct tundish_port_bits *bits)
 {
-	s->reserved = s->blocked = s->cliff = s->udp = 0;
+	s->reserved = s->blocked = s->cliff = s->udp = s->udp_any = 0;
 	for (unsigned int port = s->first; port <= s->last; port++) {
 		bool blocked = bits && (bit((const uint64_t *)bits->blocked, port) ||
 					bit((const uint64_t *)bits->listening, port));
@@ -46,6 +46,7 @@ void td_budget_count_ports(struct td_budget_space *s, const uint64_t reserved[TU
 		s->blocked += blocked;
 		s->cliff += !blocked && !((port ^ s->first) & 1);
 		s->udp += bits && bit((const uint64_t *)bits->udp, port);
+		s->udp_any += bits && bit((const uint64_t *)bits->udp_any, port);
 	}
 }
 

@@ -40,7 +40,7 @@ struct td_budget_space {
 	uint32_t cliff;	   /* ports that connect(2) tries first: of the parity of `first`, neither
 			    * reserved nor blocked */
 	uint32_t udp;	   /* of the range and not reserved: a UDP socket has it */
-	uint32_t udp_any;  /* of these, sockets that have no address: in every address's way */
+	uint32_t udp_any;  /* of these: by one without an address, in every address's way */
 	uint8_t tw_reuse;  /* net.ipv4.tcp_tw_reuse */
 	double reuse_delay_s; /* net.ipv4.tcp_tw_reuse_delay; 1 where there is none */
 };
