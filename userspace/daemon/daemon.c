@@ -225,6 +225,8 @@ static int add_sources(struct td_daemon *d)
 		  : sd_event_add_io(d->event, &control, td_control_fd(d->control), EPOLLIN,
 				    on_control, d);
 	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
+	r = r < 0 ? r : sd_event_source_set_floating(control, true);
+	sd_event_source_unref(control);
 	r = r < 0 ? r : td_rates_open(d);
 	r = r < 0 ? r : td_groups_open(d);
 	r = r < 0 ? r : td_source_ports_open(d);
@@ -260,6 +262,10 @@ static void close_parts(struct td_daemon *d)
 	d->control = td_control_close(d->control);
 	td_groups_close(d);
 	td_source_ports_close(d);
+	sd_event_source_unref(d->nexthop_timer);
+	sd_event_source_unref(d->address_timer);
+	sd_event_source_unref(d->control_timer);
+	sd_event_source_unref(d->egress_timer);
 	sd_event_unref(d->event);
 	d->net = td_net_close(d->net);
 	d->kernel = td_kernel_close(d->kernel);
