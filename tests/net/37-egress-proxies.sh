@@ -78,4 +78,5 @@ got=$(ask 8000 200)
 is 'nginx shifts to the others' "$(echo "$got" | tr ' ' '\n' | cut -d= -f1 | sort | xargs)" \
 	'10.0.0.202 10.0.0.203 10.0.0.204'
 is 'that is one shift' "$(t --json status | jq '.egress[] | select(.pool == "nginx") | .shifts_total')" 1
+check 'and told, once' eventually 5 has_event 'egress-shift.*nginx.*from 10.0.0.201 to .* for 10.0.0.11:80'
 between 'none lost' "$(t --json status | jq '[.egress[].exhausted_total] | add')" 0 0

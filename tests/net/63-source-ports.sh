@@ -35,7 +35,7 @@ is 'the others are refused' "$(ports_refused rest)" 25
 is 'exactly these are told' "$(port_field 10.0.0.100 failures.EADDRNOTAVAIL)" 25
 is 'all are used' "$(port_field --scan 10.0.0.100 used)" 85
 is 'nothing is left' "$(port_field 10.0.0.100 utilization) $(port_field 10.0.0.100 seconds_to_exhaustion)" '1 0'
-check 'an event of the refusal' eventually 10 has_event ports-refused
+check 'an event of the refusal' eventually 10 has_event 'ports-refused.* of 85 source ports'
 check 'an event of the half' eventually 10 has_event ports-half
 check 'status tells it' bash -c "$(declare -f in_ns tun t); BUILD=$BUILD; t status | grep -q '85 of 85 source ports'"
 in_ns edge curl -s http://127.0.0.1:9799/metrics >"$T/metrics"
@@ -50,5 +50,6 @@ ports_end held
 ports_end rest
 ports_end blocker
 is 'what was closed rests' "$(port_field --scan 10.0.0.100 time_wait)" "$(ss_count 10.0.0.1 10.0.0.100:80 TIME-WAIT)"
+is 'and nobody is remembered for a port that is free again' "$(bpftool -j map dump pinned /sys/fs/bpf/edge/port_owners | jq length)" 0
 ports_client edge six hold fd00::100 80 40
 is 'IPv6' "$(port_field --scan fd00::100 used) $(port_field fd00::100 states.established)" '40 40'

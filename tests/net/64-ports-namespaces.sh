@@ -40,10 +40,11 @@ is 'once each' "$(t events --once | grep -c 'not watched')" 2
 add_ns later
 ip -n later addr add 10.9.9.9/32 dev lo
 port_server later 10.9.9.9 80
-in_ns later sh -c 'echo 50000 50004 >/proc/sys/net/ipv4/ip_local_port_range'
+# Of an even number: of an odd one connect(2) leaves out one that depends on where it begins.
+in_ns later sh -c 'echo 50000 50003 >/proc/sys/net/ipv4/ip_local_port_range'
 check 'it is watched when it appears' eventually 15 has_event 'is there now, and watched'
-ports_client later late hold 10.9.9.9 80 7
-check 'and counted' eventually 15 is_field 10.9.9.9 used 5
+ports_client later late hold 10.9.9.9 80 6
+check 'and counted' eventually 15 is_field 10.9.9.9 used 4
 is 'and no longer told' "$(attention | grep -c /run/netns/later)" 0
 # Another one under this name, from one scan to the next.
 add_ns other

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 port_host
 in_ns edge sh -c 'cd /proc/sys/net/ipv4 && echo 40000 40999 >ip_local_port_range && echo 0 >tcp_tw_reuse'
-ports_config 'interval: 5s'
+ports_config 'interval: 60s' # a tuple whose connections have ended would be forgotten
 port_server client 10.0.0.100 81 --close-first --reset
 port_server client 10.0.0.100 82
 port_server client 10.0.0.100 83 --keep-open

@@ -311,6 +311,7 @@ static void bound_ones_are_beside_the_usable(void **state)
 	assert_int_equal(seen->by[1], 70);
 	assert_int_equal(seen->by[2], 70);
 	assert_int_equal(seen->opened, 140);
+	assert_int_equal(td_kernel_egress(k)[POOL].exhausted, 1);
 	for (size_t i = 0; i < TD_ARRAY_SIZE(out); i++) {
 		close(out[i]);
 		close(in[i]);

@@ -20,6 +20,7 @@
 #define OTHER_LOCAL "127.0.0.7" /* whose ports no test before has left in TIME_WAIT */
 #define SERVER	    "127.0.0.1"
 #define NOT_THERE   7999
+#define FIN_WAIT2   5
 
 static uint64_t scans;
 
@@ -304,6 +305,15 @@ static void add(struct tundish_closer *sum, const struct tundish_closer *one)
 	sum->then_reset += one->then_reset;
 }
 
+static int tcp_state(int fd)
+{
+	unsigned char state = 0; /* the first field of struct tcp_info */
+	socklen_t length = sizeof(state);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, 11 /* TCP_INFO */, &state, &length), 0);
+	return state;
+}
+
 static void reset_on_close(int fd)
 {
 	struct linger at_once = {.l_onoff = 1};
@@ -372,6 +382,15 @@ static void resets_are_told_apart(void **state)
 		else
 			in = take(server);
 		switch (way) {
+		case FINS:
+			/* No program has it any more, and the other end's FIN has yet to come. */
+			close(out);
+			out = -1;
+			do
+				p = entry(k, &key);
+			while (!p.entered && now_ns() < bound && usleep(1000) == 0);
+			assert_int_equal(p.entered, 1);
+			break;
 		case LINGER:
 		case AFTER_THEIR_FIN: reset_on_close(out); break;
 		case LINGER_THERE:
@@ -385,7 +404,8 @@ static void resets_are_told_apart(void **state)
 			break;
 		case AFTER_OWN_FIN:
 			assert_int_equal(shutdown(out, SHUT_WR), 0);
-			read_end(in);
+			while (tcp_state(out) != FIN_WAIT2 && now_ns() < bound)
+				usleep(1000);
 			reset_on_close(out);
 			break;
 		case OWN_FIN_ANSWERED:
@@ -405,7 +425,7 @@ static void resets_are_told_apart(void **state)
 			close(in);
 		else if (way == NOT_ACCEPTED)
 			close(server);
-		else
+		else if (out >= 0)
 			close(out);
 		if (way == LINGER_THERE || way == NOT_ACCEPTED)
 			wait_for(out, POLLHUP);
