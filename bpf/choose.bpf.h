@@ -17,16 +17,14 @@
 #ifndef TUNDISH_CHOOSE_BPF_H
 #define TUNDISH_CHOOSE_BPF_H
 
+#include <linux/in.h>
+
 #include "maps.bpf.h"
 #include "verdict.h"
 
 #ifndef AF_INET
 #define AF_INET	 2
 #define AF_INET6 10
-#endif
-#ifndef IPPROTO_TCP
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 #endif
 
 #define FEW	   4	  /* are looked at, where the best of them has less than a quarter */

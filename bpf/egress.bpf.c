@@ -11,6 +11,7 @@
  * pools meet, on nested cgroups, the innermost runs first and decides.
  */
 #include "choose.bpf.h"
+#include "service.h"
 
 #define RESTS_NS   1000000000ull  /* a source that the kernel refused */
 #define EPISODE_NS 60000000000ull /* a shift is told again after so long without one */
@@ -43,6 +44,12 @@ static __always_inline int is_excepted(const struct tundish_egress *pool, __u32 
 	struct tundish_egress_prefix key = {.length = 32 + 128, .pool = id, .address = *a};
 
 	return pool->flags & TUNDISH_EGRESS_EXCEPT && bpf_map_lookup_elem(&egress_except, &key);
+}
+
+/* A VIP of this host: a backend is found for it by another program, after this one. */
+static __always_inline int is_vip(const struct tundish_addr *a, __be16 port_be)
+{
+	return CLAIM_SERVICE(claim_find(a, bpf_ntohs(port_be))) != 0;
 }
 
 /* Whether the socket's address and port are its program's own doing. Returns 1 where
@@ -239,6 +246,8 @@ static __always_inline int connects(struct bpf_sock_addr *ctx, const struct tund
 		return leave(pool, TUNDISH_EGRESS_local);
 	if (is_excepted(pool, s.pool, remote))
 		return leave(pool, TUNDISH_EGRESS_except);
+	if (is_vip(remote, (__be16)ctx->user_port))
+		return leave(pool, TUNDISH_EGRESS_vip);
 
 	s.now = bpf_ktime_get_ns();
 	s.family = !tundish_addr_is_v4(remote);
@@ -364,6 +373,10 @@ int egress_ask(struct __sk_buff *skb)
 	}
 	if (is_excepted(pool, s.pool, &remote)) {
 		q->left = TUNDISH_EGRESS_except;
+		return 0;
+	}
+	if (is_vip(&remote, q->port_be)) {
+		q->left = TUNDISH_EGRESS_vip;
 		return 0;
 	}
 	s.asked = 1;

@@ -13,6 +13,7 @@
 #include <tundish/counters.h>
 #include <tundish/egress.h>
 #include <tundish/maps.h>
+#include <tundish/own.h>
 #include <tundish/ports.h>
 #include <tundish/trace.h>
 #include <tundish/workers.h>
@@ -318,5 +319,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tundish_egress_question);
 } egress_asked SEC(".maps");
+
+/* ---- own connections: include/tundish/own.h ----------------------------------------- */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tundish_own);
+} own SEC(".maps");
 
 #endif

@@ -49,7 +49,10 @@
 	X(flow_unknown, EVENT, "packets of no known flow in a slot that has changed its owner")    \
 	X(tuple_full, EVENT, "connections without a place in the tuple table, not counted there")  \
 	X(tuple_evicted, EVENT, "tuples without active connections that gave way to newer ones")   \
-	X(drop_no_worker, DROP, "SYNs to a worker group that is empty, within restart_grace")
+	X(drop_no_worker, DROP, "SYNs to a worker group that is empty, within restart_grace")      \
+	X(own_connect, EVENT, "connections of this host's programs to a VIP, led to a backend")    \
+	X(own_no_family, EVENT,                                                                    \
+	  "connections of IPv4 sockets of this host to a VIP whose backend has IPv6, left alone")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

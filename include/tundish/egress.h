@@ -23,7 +23,8 @@
 	X(family, "the pool has no source of the destination's family on this host")               \
 	X(namespace, "in another network namespace than the sources")                              \
 	X(protocol, "neither TCP nor UDP")                                                         \
-	X(refused, "the kernel took none of the sources")
+	X(refused, "the kernel took none of the sources")                                          \
+	X(vip, "the destination is a VIP of this host, which chooses a backend")
 
 enum tundish_egress_left {
 #define TUNDISH_X(name, help) TUNDISH_EGRESS_##name,
@@ -67,7 +68,7 @@ struct tundish_egress {
 	__u64 left[TUNDISH_EGRESS_LEFT_MAX];
 	__u64 exhausted; /* connections for which no source had a port left */
 	__u64 shifts;	 /* events TUNDISH_PORT_EVENT_SHIFT */
-	__u64 reserved_counts[5];
+	__u64 reserved_counts[4];
 	char name[TUNDISH_NAME_LEN];
 	struct tundish_egress_source source[TUNDISH_EGRESS_SOURCES];
 };

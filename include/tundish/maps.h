@@ -304,7 +304,8 @@ struct tundish_settings {
 	X(egress_except)                                                                           \
 	X(egress_cgroups)                                                                          \
 	X(egress_passed)                                                                           \
-	X(egress_asked)
+	X(egress_asked)                                                                            \
+	X(own)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

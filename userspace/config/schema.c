@@ -123,6 +123,9 @@ const struct td_row td_schema[] = {
 	 .opens = TD_SCOPE_LIMITS, .help = "sizes of tables", .reload = TD_RELOAD_NEW_MAPS},
 	{TD_SCOPE_TOP, "ports", TD_TYPE_MAPPING, FIELD(td_config, ports), .opens = TD_SCOPE_PORTS,
 	 .help = "how source ports and TIME_WAIT are watched"},
+	{TD_SCOPE_TOP, "own_connections", TD_TYPE_CHOICE, FIELD(td_config, own_connections),
+	 .choices = switch_choices, .standard = "on",
+	 .help = "whether this host's own connections to its VIPs are led to backends"},
 	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
 	 .help = "where metrics are served"},
 

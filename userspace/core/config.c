@@ -111,6 +111,7 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
 	       td_ports_conf_equal(&a->ports, &b->ports) &&
+	       a->own_connections == b->own_connections &&
 	       !strcmp(a->metrics_listen, b->metrics_listen);
 }
 

@@ -152,6 +152,7 @@ struct td_config {
 	struct td_timeouts_conf timeouts;
 	struct td_limits_conf limits;
 	struct td_ports_conf ports;
+	bool own_connections;	 /* this host's own programs reach its VIPs, true */
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
 };
 

@@ -232,6 +232,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 		add(list, "tuple table",
 		    "full within the last minute: connections are not counted there",
 		    "raise limits.tuples, then `tundish unload` and start again");
+	td_own_connections_attention(d, add, list);
 	if (d->limits_note)
 		add(list, "limits", d->limits_note,
 		    "`tundish unload` and start again, when it suits");

@@ -44,6 +44,9 @@ static void add_settings(const struct td_daemon *d, const struct td_config *c, j
 		    "other values in the file; the pinned maps keep theirs until `tundish unload`");
 	if (!td_ports_conf_equal(&c->ports, &d->config->ports))
 		add(list, "ports", "ports", "other values in the file");
+	if (c->own_connections != d->config->own_connections)
+		add(list, "own", "own_connections",
+		    c->own_connections ? "on in the file" : "off in the file");
 	if (!d->options.metrics && strcmp(c->metrics_listen, d->config->metrics_listen))
 		add(list, "metrics", "metrics.listen", "another address in the file");
 }

@@ -147,6 +147,7 @@ struct td_daemon {
 	bool egress_on;
 	char egress_trouble[256]; /* why no pool is in force */
 	sd_event_source *egress_timer;
+	char own_trouble[256]; /* why own connections are not led to backends */
 
 	struct td_event *events; /* ring */
 	uint64_t next_event;
@@ -231,6 +232,10 @@ const char *td_backend_health(const struct td_daemon *d, uint32_t backend, const
 void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_service_conf *c);
 /* Once a second: asks all, and brings into force what has changed. */
 void td_health_look(struct td_daemon *d);
+
+/* ---- own.c ---------------------------------------------------------------------- */
+/* As the file says; what fails is told in `status`. */
+void td_own_connections_put(struct td_daemon *d, const struct td_config *config);
 
 /* ---- egress.c ------------------------------------------------------------------- */
 /* Before anything changes. Programs that the kernel refuses are no error: that is told in
@@ -328,6 +333,7 @@ json_t *td_source_ports_json(struct td_daemon *d);
 typedef void (*td_attention_add)(json_t *list, const char *what, const char *why,
 				 const char *remedy);
 void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
+void td_own_connections_attention(struct td_daemon *d, td_attention_add add, json_t *list);
 void td_print_port_metrics(FILE *out, struct td_daemon *d);
 /* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
 int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,

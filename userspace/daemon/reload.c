@@ -129,6 +129,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		goto out;
 	if (c != d->config) {
 		td_egress_put(d, c);
+		td_own_connections_put(d, c);
 		td_nexthops_refresh_all(d, true);
 		if (!d->config)
 			td_nexthops_wait(d, 2000);

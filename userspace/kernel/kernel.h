@@ -16,6 +16,7 @@
 #include <tundish/counters.h>
 #include <tundish/egress.h>
 #include <tundish/maps.h>
+#include <tundish/own.h>
 #include <tundish/ports.h>
 #include <tundish/trace.h>
 #include <tundish/workers.h>
@@ -200,6 +201,14 @@ int td_kernel_read_worker_events(struct td_kernel *k,
 int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *source,
 			   uint16_t source_port, const struct tundish_addr *destination,
 			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal);
+
+/* ---- own connections ---------------------------------------------------------- */
+
+/* Leads connections of this host's programs to its VIPs to backends, or adopts what does
+ * (cgroup hooks on the root; without a daemon they go on). */
+int td_kernel_own_open(struct td_kernel *k, struct td_error *error);
+/* New ones are led no more; those that were go on and are given back at their end. */
+void td_kernel_own_close(struct td_kernel *k);
 
 /* ---- source ports ----------------------------------------------------------- */
 

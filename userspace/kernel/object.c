@@ -43,8 +43,8 @@ static const unsigned char *object_bytes(size_t *ret_n)
 
 uint64_t td_object_hash(void)
 {
-	const unsigned char *(*const objects[])(size_t * ret_n) = {object_bytes, td_steering_bytes,
-								   td_ports_bytes, td_egress_bytes};
+	const unsigned char *(*const objects[])(size_t * ret_n) = {
+		object_bytes, td_steering_bytes, td_ports_bytes, td_egress_bytes, td_own_bytes};
 	uint64_t h = 0xcbf29ce484222325ull;
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(objects); i++) {
@@ -232,6 +232,9 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 	case TD_MAP_egress_asked:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
 					  sizeof(struct tundish_egress_question), 1};
+	case TD_MAP_own:
+		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, sizeof(int),
+					  sizeof(struct tundish_own), 0};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

@@ -18,6 +18,7 @@
  *   ports.c      those that count source ports, and the scans
  *   port_maps.c  what they counted
  *   egress.c     those that choose source addresses
+ *   own.c        those that lead this host's own connections to its VIPs
  */
 #ifndef TD_KERNEL_PRIVATE_H
 #define TD_KERNEL_PRIVATE_H
@@ -56,7 +57,13 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(egress, prog_egress4, "bpf-prog")                                                        \
 	X(egress, prog_egress6, "bpf-prog")                                                        \
 	X(egress, prog_egress_end, "bpf-prog")                                                     \
-	X(egress, prog_egress_ask, "bpf-prog")
+	X(egress, prog_egress_ask, "bpf-prog")                                                     \
+	X(own, link_own4, "bpf-link")                                                              \
+	X(own, link_own6, "bpf-link")                                                              \
+	X(led, link_own_up, "bpf-link") /* of own: for connections that were led */                \
+	X(led, link_own_name4, "bpf-link")                                                         \
+	X(led, link_own_name6, "bpf-link")                                                         \
+	X(led, link_own_end, "bpf-link")
 
 enum td_hook {
 #define TUNDISH_X(object, name, kind) TD_HOOK_##name,
@@ -70,7 +77,9 @@ enum td_hook_object {
 	TD_HOOKS_accepts,
 	TD_HOOKS_ports,
 	TD_HOOKS_binds,
-	TD_HOOKS_egress
+	TD_HOOKS_egress,
+	TD_HOOKS_own,
+	TD_HOOKS_led
 };
 
 struct td_hook_info {
@@ -303,7 +312,7 @@ int td_hook_iterate(struct td_kernel *k, enum td_hook hook, int map_fd);
 /* Lets it run over all that it has to run over. */
 int td_hook_iterate_all(struct td_kernel *k, enum td_hook hook, int map_fd);
 
-/* ---- steering.c, ports.c, egress.c ------------------------------------------------------ */
+/* ---- steering.c, ports.c, egress.c, own.c ------------------------------------------------------ */
 
 const unsigned char *td_steering_bytes(size_t *ret_n);
 void td_steering_forget(struct td_kernel *k); /* closes descriptors; what is pinned goes on */
@@ -312,6 +321,8 @@ void td_ports_forget(struct td_kernel *k);
 const unsigned char *td_egress_bytes(size_t *ret_n);
 void td_egress_forget(struct td_kernel *k);
 bool td_egress_pin(const char *name); /* whether it is that of a pool's link */
+const unsigned char *td_own_bytes(size_t *ret_n);
+void td_own_forget(struct td_kernel *k);
 
 /* ---- port_maps.c ------------------------------------------------------------ */
 
