@@ -7,7 +7,7 @@
 #   crowd.py udp PROCESSES N     so many UDP sockets each, every one on an address of its own
 #                                below 127.0.0.0/8: a tuple each
 #
-#   crowd.py ask SOCKET PATH SECONDS      asks the daemon again and again, on one connection;
+#   crowd.py ask SOCKET PATH SECONDS [PAUSE]   asks the daemon again and again, on one connection;
 #                                         {"n": N, "p50": ms, "p99": ms, "third": ms,
 #                                         "max": ms}, "third" but for the two longest
 import http.client
@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 
-PAUSE = 0.003  # both ends have real-time priority, which the kernel takes from them at 95%
+PAUSE = 0.003
 
 
 def hold(what, process, n):
@@ -70,14 +70,14 @@ class Control(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def ask(path, what, seconds):
+def ask(path, what, seconds, pause=PAUSE):
     control, times = Control(path), []
     end = time.monotonic() + seconds
     while (begin := time.monotonic()) < end:
         control.request("GET", what)
         control.getresponse().read()
         times.append((time.monotonic() - begin) * 1000)
-        time.sleep(PAUSE)
+        time.sleep(pause)
     times.sort()
     found = {"p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100], "third": times[-3]}
     found["max"] = times[-1]
@@ -85,6 +85,6 @@ def ask(path, what, seconds):
 
 
 if sys.argv[1] == "ask":
-    ask(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    ask(sys.argv[2], sys.argv[3], *map(float, sys.argv[4:]))
 else:
     crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
