@@ -33,13 +33,19 @@ start edge
 check 'a cgroup that is not there is told' attention 'there is no cgroup .*/late'
 check 'a source that is not on the host too' attention 'not on this host: 10.0.0.250'
 is 'in egress list too' "$(state 10.0.0.201)" detached
+_told() { t events --once | grep -c 'egress-detached.*there is no cgroup'; }
 mkdir "$CG/late"
 check 'it is taken when it appears' eventually 5 attached
+is 'that it was not there was told once' "$(_told)" 1
 is 'the others are used' "$(connects late 10.0.0.11 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
 rmdir "$CG/late"
 check 'it is told when it goes' eventually 5 not_attached
 mkdir "$CG/late"
 check 'and taken again' eventually 5 attached
+former=$(stat -c %i "$CG/late")
+rmdir "$CG/late" && mkdir "$CG/late" # between two looks, mostly: another one of the same name
+renewed_is_used() { [ "$(stat -c %i "$CG/late")" != "$former" ] && [ "$(connects late 10.0.0.11 4 | jq -r '.by | keys[0]')" != 10.0.0.1 ]; }
+check 'one made anew at once too' eventually 5 renewed_is_used
 is 'with all that was' "$(connects late 10.0.0.11 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
 add_address edge eth0 10.0.0.250/32
 check 'a source that comes is used' eventually 5 state_is 10.0.0.250 up
@@ -69,6 +75,23 @@ is 'sources that stay keep their counts' \
 is 'the file says which' "$(t --json egress list late | jq -c '[.[].source]')" '["10.0.0.203","10.0.0.201"]'
 is 'on nested cgroups the inner one decides' "$(connects late/inner 10.0.0.11 20 | by)" '{"10.0.0.204":20}'
 is 'the outer one is its own' "$(PORT=8080 connects late 10.0.0.11 2 | jq '.by | length')" 2
+
+mkdir "$CG/late/deeper"
+trace=$(in_cgroup late/deeper sh -c "'$BUILD/tundish' --control /run/tundish/edge.sock --json trace --egress \$\$ 10.0.0.11:80")
+check 'a process further down has its pool' grep -qE '10.0.0.20[13]' <<<"$trace"
+
+# Exceptions come and go; a cgroup has one pool; one that leaves the file lets its own go.
+egress_config '10.0.0.203, 10.0.0.201' "$(printf '    except: [10.0.0.11]\n  - name: inner\n    cgroup: %s\n    sources: [10.0.0.204]\n  - name: twice\n    cgroup: %s\n    sources: [10.0.0.205]' "$CG/late/inner" "$CG/./late")"
+reload
+check 'a cgroup that has a pool is told' eventually 5 attention 'has the pool "late" already'
+is 'an exception' "$(connects late 10.0.0.11 2 | by)" '{"10.0.0.1":2}'
+egress_config '10.0.0.203, 10.0.0.201' "$(printf '    except: [10.99.0.0/16]')"
+reload
+is 'that is taken back' "$(PORT=8080 connects late 10.0.0.11 2 | jq '.by | has("10.0.0.1")')" false
+is 'a pool that leaves the file leaves its cgroup to the outer one' "$(PORT=8080 connects late/inner 10.0.0.11 2 | jq -c '.by | keys - ["10.0.0.201", "10.0.0.203"]')" '[]'
+egress_config '10.0.0.203, 10.0.0.201' "$(printf '  - name: inner\n    cgroup: %s\n    sources: [10.0.0.204]' "$CG/late/inner")"
+reload
+check 'and comes back' eventually 5 attached inner
 
 # Beside another program on the same hook.
 cat >"$T/beside.c" <<-'C'
