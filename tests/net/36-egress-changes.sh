@@ -42,10 +42,10 @@ rmdir "$CG/late"
 check 'it is told when it goes' eventually 5 not_attached
 mkdir "$CG/late"
 check 'and taken again' eventually 5 attached
-former=$(stat -c %i "$CG/late")
+programs() { bpftool cgroup show "$1" | grep -c egress_; }
+has_programs() { [ "$(programs "$1")" = 3 ]; }
 rmdir "$CG/late" && mkdir "$CG/late" # between two looks, mostly: another one of the same name
-renewed_is_used() { [ "$(stat -c %i "$CG/late")" != "$former" ] && [ "$(connects late 10.0.0.11 4 | jq -r '.by | keys[0]')" != 10.0.0.1 ]; }
-check 'one made anew at once too' eventually 5 renewed_is_used
+check 'one made anew at once too' eventually 5 has_programs "$CG/late"
 is 'with all that was' "$(connects late 10.0.0.11 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
 add_address edge eth0 10.0.0.250/32
 check 'a source that comes is used' eventually 5 state_is 10.0.0.250 up
@@ -89,6 +89,13 @@ egress_config '10.0.0.203, 10.0.0.201' "$(printf '    except: [10.99.0.0/16]')"
 reload
 is 'that is taken back' "$(PORT=8080 connects late 10.0.0.11 2 | jq '.by | has("10.0.0.1")')" false
 is 'a pool that leaves the file leaves its cgroup to the outer one' "$(PORT=8080 connects late/inner 10.0.0.11 2 | jq -c '.by | keys - ["10.0.0.201", "10.0.0.203"]')" '[]'
+is 'and takes its programs off' "$(programs "$CG/late") $(programs "$CG/late/inner")" '3 0'
+is 'sources that left the file have left their places' "$(bpftool -j map dump pinned /sys/fs/bpf/edge/egress |
+	jq '[.[].formatted.value | select(.name == "late") | .source[] | select(.flags != 0)] | length')" 2
+sed -i "s|cgroup: $CG/late\$|cgroup: $CG/app|" "$T/edge.yaml"
+reload
+moved() { [ "$(programs "$CG/late") $(programs "$CG/app")" = '0 3' ]; }
+check 'another cgroup in the file' eventually 5 moved
 egress_config '10.0.0.203, 10.0.0.201' "$(printf '  - name: inner\n    cgroup: %s\n    sources: [10.0.0.204]' "$CG/late/inner")"
 reload
 check 'and comes back' eventually 5 attached inner

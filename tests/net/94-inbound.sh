@@ -62,6 +62,8 @@ check 'all are counted' eventually 5 active_is $VIP $FIRST
 is 'below one half one VIP will do' "$(tuple $VIP vips_needed)" 1
 is 'which needs no attention' "$(attention)" ''
 
+# Of the other parity, which is free: connect(2) finds a port at once, where it searched all of the first.
+in_ns client sh -c 'echo 1025 65535 >/proc/sys/net/ipv4/ip_local_port_range'
 hold_many more $VIP $MORE
 check 'the others too' eventually 5 active_is $VIP $((FIRST + MORE))
 is 'above one half it takes two' "$(tuple $VIP vips_needed)" 2
