@@ -71,7 +71,7 @@ is 'nginx has all sources' "$(echo "$got" | tr ' ' '\n' | cut -d= -f1 | sort | x
 is 'which is no shift' "$(t --json status | jq '.egress[] | select(.pool == "nginx") | .shifts_total')" 0
 
 # Another program takes more than half of one source's ports for that destination.
-coproc HOLD { in_ns edge "$PYTHON" "$TOP/tests/net/connects.py" 10.0.0.11 80 600 --hold --bind 10.0.0.201; }
+coproc HOLD { in_ns edge "$PYTHON" "$TOP/tests/net/connects.py" 10.0.0.11 80 600 --hold --source 10.0.0.201; }
 read -r held <&"${HOLD[0]}"
 is 'a half of one is taken' "$(echo "$held" | jq -c '.by')" '{"10.0.0.201":600}'
 got=$(ask 8000 200)

@@ -4,10 +4,11 @@
 # Connects in a loop and closes first, as a simple client program does; prints which source
 # addresses it had.
 #
-#   connects.py ADDRESS PORT COUNT [--stop] [--udp] [--hold] [--bind ADDRESS] [--until FILE]
+#   connects.py ADDRESS PORT COUNT [--stop] [--udp] [--hold] [--bind ADDRESS | --source ADDRESS]
+#               [--until FILE]
 #
 # --stop ends at the first connect(2) that is refused; --bind binds that address as many programs
-# do, which takes a port for it; --hold keeps all open until its input ends; --until goes on
+# do, which takes a port for all destinations; --source with IP_BIND_ADDRESS_NO_PORT; --hold keeps all open until its input ends; --until goes on
 # until the file is there.
 import argparse
 import collections
@@ -17,6 +18,8 @@ import os
 import socket
 import sys
 
+IP_BIND_ADDRESS_NO_PORT = 24
+
 p = argparse.ArgumentParser()
 p.add_argument("address")
 p.add_argument("port", type=int)
@@ -25,6 +28,7 @@ p.add_argument("--stop", action="store_true")
 p.add_argument("--udp", action="store_true")
 p.add_argument("--hold", action="store_true")
 p.add_argument("--bind")
+p.add_argument("--source")
 p.add_argument("--until")
 a = p.parse_args()
 family = socket.AF_INET6 if ":" in a.address else socket.AF_INET
@@ -35,8 +39,10 @@ for i in range(a.count):
         break
     s = socket.socket(family, socket.SOCK_DGRAM if a.udp else socket.SOCK_STREAM)
     try:
-        if a.bind:
-            s.bind((a.bind, 0))
+        if a.source:
+            s.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        if a.bind or a.source:
+            s.bind((a.bind or a.source, 0))
         s.connect((a.address, a.port))
     except OSError as e:
         failed += 1
