@@ -3,7 +3,7 @@
 #ifndef TUNDISH_CSUM_H
 #define TUNDISH_CSUM_H
 
-#include <linux/types.h>
+#include <tundish/addr.h>
 
 static __always_inline __u16 csum_fold(__u64 sum)
 {
@@ -18,6 +18,22 @@ static __always_inline __u16 csum_fold(__u64 sum)
 static __always_inline __u16 csum_replace(__u16 check, __u16 from, __u16 to)
 {
 	return csum_fold((__u64)(__u16)~check + (__u16)~from + to);
+}
+
+/* What a sum grows by where `to` takes the place of `from`. A complement of 32 bits is as
+ * good as one of 16, since 2^32 - 1 is a multiple of 2^16 - 1. */
+static __always_inline __u64 csum_change(__u32 from, __u32 to)
+{
+	return (__u64)(__u32)~from + to;
+}
+
+/* The same of an address, also where the families differ: what marks an IPv4 address,
+ * 0xffff, is zero to a sum. */
+static __always_inline __u64 csum_change_addr(const struct tundish_addr *from,
+					      const struct tundish_addr *to)
+{
+	return csum_change(from->word[0], to->word[0]) + csum_change(from->word[1], to->word[1]) +
+	       csum_change(from->word[2], to->word[2]) + csum_change(from->word[3], to->word[3]);
 }
 
 #endif

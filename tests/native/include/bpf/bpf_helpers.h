@@ -6,6 +6,8 @@
 #ifndef __BPF_HELPERS__
 #define __BPF_HELPERS__
 
+#include <stddef.h> /* libbpf's has an offsetof of its own */
+
 #include <linux/bpf.h>
 
 #define __uint(name, val) int(*name)[val]
