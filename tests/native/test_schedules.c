@@ -6,56 +6,13 @@
  * orders are the same in each run; SEED=n ROUNDS=n choose others, V=1 shows the packets of
  * the one that fails.
  */
-#include <pthread.h>
-#include <semaphore.h>
-
 #define RIG_STEPS
 #include "native/rig_native.h"
+#include "native/schedule.h"
 
 #include "bpf/cases_flow.h"
 
-enum { THREADS = 3, CONNECTIONS = 6, PACKETS = 3 };
-
-static struct {
-	bool on;
-	int alive;
-	bool done[THREADS];
-	sem_t go[THREADS], finished;
-	uint32_t dice;
-	uint32_t one_in; /* a change of CPU at one step in so many */
-} schedule;
-
-static __thread int self = -1;
-
-static uint32_t roll(void)
-{
-	schedule.dice ^= schedule.dice << 13;
-	schedule.dice ^= schedule.dice >> 17;
-	schedule.dice ^= schedule.dice << 5;
-	return schedule.dice;
-}
-
-static int someone(void)
-{
-	int i = (int)(roll() >> 8) % THREADS;
-
-	while (schedule.done[i])
-		i = (i + 1) % THREADS;
-	return i;
-}
-
-static void rig_step(void)
-{
-	int next;
-
-	if (self < 0 || !schedule.on || (roll() >> 8) % schedule.one_in)
-		return;
-	next = someone();
-	if (next == self)
-		return;
-	sem_post(&schedule.go[next]);
-	sem_wait(&schedule.go[self]);
-}
+enum { CONNECTIONS = 6, PACKETS = 3 };
 
 struct job {
 	struct packet in[PACKETS];
@@ -63,9 +20,8 @@ struct job {
 };
 
 static struct job jobs[THREADS];
-static bool quit;
 
-static void *worker(void *arg)
+static void job(int thread)
 {
 	static __thread uint8_t rest[PACKET_MAX];
 	uint8_t *arena = mmap(NULL, RIG_ARENA, PROT_READ | PROT_WRITE,
@@ -74,32 +30,10 @@ static void *worker(void *arg)
 
 	if (arena == MAP_FAILED)
 		abort();
-	self = (int)(intptr_t)arg;
-	rig_cpu = (uint32_t)self + 1;
-	for (;;) {
-		sem_wait(&schedule.go[self]);
-		if (quit)
-			break;
-		for (int i = 0; i < jobs[self].n; i++)
-			rig_program(&jobs[self].in[i], &out, 0, tundish_xdp, arena, rest);
-		schedule.done[self] = true;
-		if (--schedule.alive)
-			sem_post(&schedule.go[someone()]);
-		else
-			sem_post(&schedule.finished);
-	}
+	rig_cpu = (uint32_t)thread + 1;
+	for (int i = 0; i < jobs[thread].n; i++)
+		rig_program(&jobs[thread].in[i], &out, 0, tundish_xdp, arena, rest);
 	munmap(arena, RIG_ARENA);
-	return NULL;
-}
-
-static void run_jobs(void)
-{
-	schedule.alive = THREADS;
-	memset(schedule.done, 0, sizeof(schedule.done));
-	schedule.on = true;
-	sem_post(&schedule.go[someone()]);
-	sem_wait(&schedule.finished);
-	schedule.on = false;
 }
 
 /* Two clients with three connections each, so that they share tuples. */
@@ -109,13 +43,6 @@ static struct conn connection(int v6, uint32_t i)
 
 	c.s.src.word[3] += i / 3;
 	return c;
-}
-
-static uint32_t number(const char *name, uint32_t otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? (uint32_t)strtoul(s, NULL, 0) : otherwise;
 }
 
 /* Flows the tables could not find place for are counted; where that never happened the
@@ -147,8 +74,6 @@ static const char *round_wrong(int v6)
 static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags, uint32_t rounds,
 			uint32_t connections, bool fresh)
 {
-	pthread_t threads[THREADS];
-
 	for (int v6 = 0; v6 < 2; v6++) {
 		uint32_t seed = number("SEED", 1);
 		const char *wrong = NULL;
@@ -156,18 +81,10 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 		struct tundish_counters n;
 
 		assert_int_equal(world_open(8, 8), 0);
-		quit = false;
-		sem_init(&schedule.finished, 0, 0);
-		for (int i = 0; i < THREADS; i++) {
-			sem_init(&schedule.go[i], 0, 0);
-			pthread_create(&threads[i], NULL, worker, (void *)(intptr_t)i);
-		}
+		schedule_open(job);
 		rounds = number("ROUNDS", rounds);
 		for (uint32_t round = 0; round < rounds && !wrong; round++, seed++) {
-			schedule.dice = seed * 2654435761u | 1;
-			for (int i = 0; i < 10; i++)
-				roll();
-			schedule.one_in = 1 + roll() % 8;
+			schedule_seed(seed);
 			for (int t = 0; t < THREADS; t++) {
 				jobs[t].n = 1 + (int)(roll() >> 8) % PACKETS;
 				for (int i = 0; i < jobs[t].n; i++) {
@@ -180,7 +97,7 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					build(&jobs[t].in[i], &c.s);
 				}
 			}
-			run_jobs();
+			schedule_run();
 			wrong = round_wrong(v6);
 			if (fresh) { /* from nothing again: that is where entries are made */
 				memset(rig.flows, 0, sizeof(*rig.flows) * rig.flow_buckets);
@@ -195,11 +112,7 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					rig.backends[K_POOL].connections_total = 0;
 			}
 		}
-		quit = true;
-		for (int i = 0; i < THREADS; i++) {
-			sem_post(&schedule.go[i]);
-			pthread_join(threads[i], NULL);
-		}
+		schedule_close();
 		if (wrong) {
 			rig_close();
 			fail_msg("v%d %s, SEED=%u: %s", v6 ? 6 : 4, what, seed - 1, wrong);
