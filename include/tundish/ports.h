@@ -121,12 +121,11 @@ struct tundish_ports {
 	struct tundish_port_count counted[2]; /* [scan % 2] */
 };
 
-/* One more TIME_WAIT. */
-static inline __attribute__((always_inline)) void tundish_tw_enter(struct tundish_ports *p,
-								   __u64 now_ns)
+/* One more TIME_WAIT, in the slots of a tuple or a lane. */
+static inline __attribute__((always_inline)) void tundish_tw_slots_enter(__u64 *tw, __u64 now_ns)
 {
 	__u64 tick = now_ns >> TUNDISH_TW_SHIFT;
-	__u64 *slot = &p->tw[tick % TUNDISH_TW_SLOTS];
+	__u64 *slot = &tw[tick % TUNDISH_TW_SLOTS];
 	__u64 found = *(volatile __u64 *)slot;
 
 	if (found >> 32 != (tick & 0xffffffff) &&
@@ -136,19 +135,31 @@ static inline __attribute__((always_inline)) void tundish_tw_enter(struct tundis
 	__sync_fetch_and_add(slot, 1);
 }
 
+static inline __attribute__((always_inline)) void tundish_tw_enter(struct tundish_ports *p,
+								   __u64 now_ns)
+{
+	tundish_tw_slots_enter(p->tw, now_ns);
+}
+
 /* How many began within the last 60 s: those of up to 4.3 s more, never fewer. */
-static inline __attribute__((always_inline)) __u32 tundish_tw_count(const struct tundish_ports *p,
-								    __u64 now_ns)
+static inline __attribute__((always_inline)) __u32 tundish_tw_slots_count(const __u64 *tw,
+									  __u64 now_ns)
 {
 	__u32 tick = (__u32)(now_ns >> TUNDISH_TW_SHIFT), n = 0, i;
 
 	for (i = 0; i < TUNDISH_TW_SLOTS; i++) {
-		__u64 slot = *(const volatile __u64 *)&p->tw[i];
+		__u64 slot = *(const volatile __u64 *)&tw[i];
 
 		if (tick - (__u32)(slot >> 32) < TUNDISH_TW_SPAN)
 			n += (__u32)slot;
 	}
 	return n;
+}
+
+static inline __attribute__((always_inline)) __u32 tundish_tw_count(const struct tundish_ports *p,
+								    __u64 now_ns)
+{
+	return tundish_tw_slots_count(p->tw, now_ns);
 }
 
 /* ---- port_bits: mmapable array, space index -> ports as bits -------------------- */

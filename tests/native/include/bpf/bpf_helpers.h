@@ -28,6 +28,8 @@ long bpf_xdp_store_bytes(struct xdp_md *ctx, __u32 offset, void *from, __u32 len
 long bpf_xdp_adjust_head(struct xdp_md *ctx, int delta);
 long bpf_xdp_adjust_tail(struct xdp_md *ctx, int delta);
 __u32 bpf_get_smp_processor_id(void);
+__u32 bpf_get_prandom_u32(void);
+long bpf_loop(__u32 n, void *callback, void *context, __u64 flags);
 long bpf_redirect(__u32 ifindex, __u64 flags);
 long bpf_fib_lookup(void *ctx, struct bpf_fib_lookup *f, int length, __u32 flags);
 __s64 bpf_csum_diff(__be32 *from, __u32 from_size, __be32 *to, __u32 to_size, __u32 seed);
