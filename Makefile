@@ -127,7 +127,7 @@ $(BUILD)/tundish: $(call obj,userspace/cli/main.c) $(BUILD)/libtundish.a
 
 # ---- tests ------------------------------------------------------------------------
 tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) $(NET_TOOLS) ## builds all tests
-benches: $(PROGRAMS) $(BENCHES) $(BENCH_BPF)
+benches: $(PROGRAMS) $(BENCHES) $(BENCH_BPF) $(BUILD)/tests/nat.bpf.o
 fuzzers: $(FUZZERS)
 
 $(UNIT): $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(call obj,$(call common,unit)) $(BUILD)/libtundish.a
