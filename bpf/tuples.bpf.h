@@ -14,8 +14,8 @@
 #include "table.h"
 
 /* Fits: entries are told apart by position, as both are 32 bytes. */
-_Static_assert(__builtin_offsetof(struct tundish_tuple, vip) ==
-		       __builtin_offsetof(struct wide_entry, key2),
+_Static_assert(__builtin_offsetof(struct tundish_tuple, port_be) ==
+		       __builtin_offsetof(struct wide_entry, key2) + sizeof(__u16),
 	       "tuple layout");
 _Static_assert(__builtin_offsetof(struct tundish_tuple, value) ==
 		       __builtin_offsetof(struct wide_entry, word),

@@ -113,7 +113,7 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 	if (segment & TUNDISH_SEGMENT_SYN) {
 		switch (old.live.state) {
 		case TUNDISH_FLOW_SYN:
-			if (old.syn.isn_low != (seq & 0x1fffff))
+			if (old.syn.isn_low != TUNDISH_ISN_OF_SYN(seq))
 				s.value = tundish_flow_syn(old.syn.vip, owner, seq, now_tick);
 			else
 				s.value.syn.seen = now_tick;
@@ -123,7 +123,7 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 			s.effects = TUNDISH_EFFECT_PENDING_ADD;
 			break;
 		case TUNDISH_FLOW_ESTABLISHED:
-			if (old.live.isn_low == (seq & 0xfff))
+			if (old.live.isn_low == TUNDISH_ISN_OF_LIVE(seq))
 				break; /* the SYN of this very connection, late */
 			s.effects = TUNDISH_EFFECT_PENDING_ADD;
 			/* fall through */
@@ -138,7 +138,7 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 
 	if (half_open) {
 		int fits = (segment & TUNDISH_SEGMENT_ACK) && !(segment & TUNDISH_SEGMENT_RST) &&
-			   old.syn.isn_low == ((seq - 1) & 0x1fffff);
+			   old.syn.isn_low == TUNDISH_ISN_OF_SYN(seq - 1);
 
 		if (!fits && !reopen) {
 			if (segment & TUNDISH_SEGMENT_RST) { /* the client gave up */
@@ -148,7 +148,7 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 			return s;
 		}
 		s.value = tundish_flow_as_live(old, TUNDISH_FLOW_ESTABLISHED,
-					       old.syn.isn_low & 0xfff, now_tick);
+					       TUNDISH_ISN_OF_LIVE(old.syn.isn_low), now_tick);
 		s.effects = TUNDISH_EFFECT_PENDING_SUB;
 		if (fits)
 			s.effects |= reopen ? TUNDISH_EFFECT_REOPENED : TUNDISH_EFFECT_OPENED;

@@ -37,11 +37,16 @@ enum tundish_vip_flag {
 	TUNDISH_VIP_ENDPOINT = 1 << 2, /* this host's own address: tunnels to it end here */
 };
 
+enum tundish_range_flag {
+	TUNDISH_RANGE_STATELESS = 1 << 0, /* UDP: each packet by Maglev alone, no flows */
+};
+
 struct tundish_port_range {
 	__u16 first, last; /* inclusive */
 	__u16 service;	   /* index into services, and into maglev */
-	__u8 protocol;	   /* IPPROTO_TCP */
-	__u8 delivery;	   /* enum tundish_delivery */
+	__u8 protocol;	   /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 delivery : 4; /* enum tundish_delivery */
+	__u8 flags : 4;	   /* enum tundish_range_flag */
 };
 
 /* Ranges are disjoint and ascend by (protocol, first): the more specific port
@@ -164,6 +169,8 @@ enum tundish_flow_state {
 	TUNDISH_FLOW_ESTABLISHED = 2, /* and an ACK that fits it */
 	TUNDISH_FLOW_REOPEN = 3,      /* a SYN with a new sequence number on an established flow */
 	TUNDISH_FLOW_CLOSING = 4,     /* the client sent FIN or RST */
+	TUNDISH_FLOW_UDP_NEW = 5,     /* UDP, packets of one tick alone */
+	TUNDISH_FLOW_UDP = 6,	      /* and of others */
 	TUNDISH_FLOW_BUSY = 7,	      /* an entry that is being written */
 };
 
@@ -175,19 +182,25 @@ union tundish_flow_value {
 		__u64 state : 3;    /* enum tundish_flow_state */
 		__u64 watched : 1;  /* idle for half its timeout; removed unless a packet comes */
 		__u64 counted : 1;  /* stands in the tuple table as active */
-		__u64 isn_low : 12; /* low bits of the SYN's sequence number */
+		__u64 udp : 1;	    /* the protocol, a part of the key */
+		__u64 isn_low : 11; /* low bits of the SYN's sequence number; UDP: zero */
 		__u64 seen : 16;    /* last packet asked about; clock of flow.h */
-	} live;			    /* ESTABLISHED, CLOSING */
+	} live;			    /* ESTABLISHED, CLOSING, UDP_NEW, UDP */
 	struct {
 		__u64 backend : 17;
 		__u64 vip : 14;
 		__u64 state : 3;
 		__u64 watched : 1;
 		__u64 counted : 1;
-		__u64 isn_low : 21;
+		__u64 udp : 1;
+		__u64 isn_low : 20;
 		__u64 seen : 7;
 	} syn; /* SYN, REOPEN */
 };
+
+/* What of a sequence number the two forms keep. */
+#define TUNDISH_ISN_OF_LIVE(seq) ((seq)&0x7ffu)
+#define TUNDISH_ISN_OF_SYN(seq)	 ((seq)&0xfffffu)
 
 struct tundish_flow {
 	__be32 client_be;
@@ -224,7 +237,8 @@ union tundish_tuple_value {
 
 struct tundish_tuple {
 	struct tundish_addr client;
-	__u16 vip; /* id, as in vips */
+	__u16 vip : 15; /* id, as in vips */
+	__u16 udp : 1;	/* the protocol */
 	__be16 port_be;
 	__u32 changed; /* clock of flow.h, all its bits */
 	union tundish_tuple_value value;
@@ -261,7 +275,9 @@ struct tundish_settings {
 	__u32 groups_max;
 	__u32 n_prefixes;
 	__u32 ports_max; /* tuples of `ports` */
-	__u32 reserved[3];
+	__u32 udp_new_timeout;
+	__u32 udp_timeout;
+	__u32 reserved[1];
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */

@@ -55,7 +55,7 @@ static union tundish_flow_value flow(uint32_t state, bool counted)
 		v.syn.counted = counted;
 		return v;
 	}
-	v = tundish_flow_as_live(v, state, ISN & 0xfff, THEN);
+	v = tundish_flow_as_live(v, state, TUNDISH_ISN_OF_LIVE(ISN), THEN);
 	v.live.counted = counted;
 	return v;
 }

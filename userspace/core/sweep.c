@@ -217,7 +217,7 @@ static bool one_flow(struct td_sweep *s, const struct td_sweep_tables *t, __u64 
 		s->counts.aged++;
 		return false;
 	case TUNDISH_AGEING_RESTORE:
-		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED, v.syn.isn_low & 0xfff,
+		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED, TUNDISH_ISN_OF_LIVE(v.syn.isn_low),
 					   tick);
 		if (swap(word, v.raw, new.raw))
 			pending_sub(&p);
