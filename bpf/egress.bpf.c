@@ -47,9 +47,9 @@ static __always_inline int is_excepted(const struct tundish_egress *pool, __u32 
 }
 
 /* A VIP of this host: a backend is found for it by another program, after this one. */
-static __always_inline int is_vip(const struct tundish_addr *a, __be16 port_be)
+static __always_inline int is_vip(const struct tundish_addr *a, __u8 protocol, __be16 port_be)
 {
-	return CLAIM_SERVICE(claim_find(a, bpf_ntohs(port_be))) != 0;
+	return CLAIM_SERVICE(claim_find(a, CLAIM_PORT(protocol, bpf_ntohs(port_be)))) != 0;
 }
 
 /* Whether the socket's address and port are its program's own doing. Returns 1 where
@@ -246,7 +246,7 @@ static __always_inline int connects(struct bpf_sock_addr *ctx, const struct tund
 		return leave(pool, TUNDISH_EGRESS_local);
 	if (is_excepted(pool, s.pool, remote))
 		return leave(pool, TUNDISH_EGRESS_except);
-	if (is_vip(remote, (__be16)ctx->user_port))
+	if (is_vip(remote, s.key.protocol, (__be16)ctx->user_port))
 		return leave(pool, TUNDISH_EGRESS_vip);
 
 	s.now = bpf_ktime_get_ns();
@@ -375,7 +375,7 @@ int egress_ask(struct __sk_buff *skb)
 		q->left = TUNDISH_EGRESS_except;
 		return 0;
 	}
-	if (is_vip(&remote, q->port_be)) {
+	if (is_vip(&remote, q->protocol, q->port_be)) {
 		q->left = TUNDISH_EGRESS_vip;
 		return 0;
 	}

@@ -24,8 +24,10 @@ _Static_assert(__builtin_offsetof(struct tundish_flow6, value) ==
 		       __builtin_offsetof(struct wide_entry, word),
 	       "flow6 layout");
 
-#define FLOW_VIP_MASK ((__u64)(TUNDISH_VIPS_MAX - 1) << 17)
-#define FLOW_COUNTED  (1ull << 35)
+/* What of the word belongs to the key: the VIP's number, and the protocol. */
+#define FLOW_KEY(vip, udp) ((__u64)(vip) << 17 | (__u64)(udp) << 36)
+#define FLOW_KEY_MASK	   FLOW_KEY(TUNDISH_VIPS_MAX - 1, 1)
+#define FLOW_COUNTED	   (1ull << 35)
 /* A segment of its own kind: the tuple table had no place, take "counted" back. */
 #define SEGMENT_UNCOUNT (1u << 31)
 
@@ -33,6 +35,7 @@ struct flow_query {
 	struct tundish_addr client;
 	__be16 client_port, port;
 	__u32 vip;
+	__u32 udp; /* 0, 1 */
 	__u32 service;
 	__u32 slot;	 /* index into the service's row */
 	__u32 owner;	 /* the slot's owner */
@@ -72,17 +75,28 @@ struct {
 /* In the answer beside the backend. */
 #define FLOW_KNOWN (1u << 31)
 
+/* The limits of flow_rank(): two timeouts in ticks, and whether the newcomer is UDP. */
+#define FLOW_LIMITS(closing, udp_timeout, udp)                                                     \
+	(((closing)&0x7fff) | ((udp_timeout)&0x7fff) << 15 | (udp) << 30)
+_Static_assert(TUNDISH_TICKS_MAX <= 0x7fff, "a timeout has 15 bits");
+
 /* Which entries give way to a new flow: expired ones, then the oldest of those
- * that never got beyond their SYN. Live flows never do. */
-static __always_inline __u32 flow_rank(__u64 word, __u32 now, __u32 closing_timeout)
+ * that never got beyond their SYN or first UDP packets. Live flows never do, and
+ * nothing of TCP that has not expired does for UDP. */
+static __always_inline __u32 flow_rank(__u64 word, __u32 now, __u32 limits)
 {
 	union tundish_flow_value v = {.raw = word};
+	__u32 age;
 
 	if (v.live.state == TUNDISH_FLOW_SYN)
-		return 1 + tundish_age(now, v.syn.seen, 7);
-	if (v.live.state == TUNDISH_FLOW_CLOSING &&
-	    tundish_age(now, v.live.seen, 16) >= closing_timeout)
-		return 0x8000;
+		return limits >> 30 ? 0 : 1 + tundish_age(now, v.syn.seen, 7);
+	age = tundish_age(now, v.live.seen, 16);
+	if (v.live.state == TUNDISH_FLOW_UDP_NEW)
+		return 1 + (age < 127 ? age : 127);
+	if (v.live.state == TUNDISH_FLOW_CLOSING)
+		return age >= (limits & 0x7fff) ? 0x8000 : 0;
+	if (v.live.state == TUNDISH_FLOW_UDP)
+		return age >= (limits >> 15 & 0x7fff) ? 0x8000 : 0;
 	return 0;
 }
 
@@ -99,23 +113,33 @@ CHECKED_ALONE int slot_pending(__u32 service, __u32 slot, __s32 by)
 	return 0;
 }
 
-/* A half-open flow gave way: take it off its own slot, which need not be the
- * slot of the flow that took its place. */
-static __always_inline void flow_forget(const struct tundish_addr *client, __be16 client_port,
-					__be16 port, __u64 word)
+/* A flow gave way: take back what it stands for. A half-open one is taken off its own
+ * slot, which need not be the slot of the flow that took its place.
+ * @change: with its client, VIP and port. */
+CHECKED_ALONE int flow_forget(struct tuple_change *change, __be16 client_port, __u64 word)
 {
 	union tundish_flow_value v = {.raw = word};
 	struct tundish_backend *b;
 	__u32 index = v.live.backend;
 
 	COUNT(0, flow_evicted);
-	if (v.live.state != TUNDISH_FLOW_SYN)
-		return;
 	b = bpf_map_lookup_elem(&backends, &index);
-	if (b)
+	if (!b || !change)
+		return 0;
+	if (v.live.state == TUNDISH_FLOW_SYN)
 		slot_pending(b->service,
-			     tundish_choice_slot(tundish_choice_hash(client, client_port, port)),
+			     tundish_choice_slot(tundish_choice_hash(&change->client, client_port,
+								     change->port)),
 			     -1);
+	if (v.live.state != TUNDISH_FLOW_UDP)
+		return 0;
+	__sync_fetch_and_add(&b->connections_active, (__u64)-1);
+	if (!v.live.counted)
+		return 0;
+	change->vip = TUPLE_VIP(v.live.vip, 1);
+	change->active = -1;
+	change->total = 0;
+	return tuple_apply(change);
 }
 
 /* Carries out what the step of a flow means for the counts. Returns 1 where the
@@ -140,7 +164,7 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	change->active = 0;
 	change->total = 0;
 	change->client = q->client;
-	change->vip = q->vip;
+	change->vip = TUPLE_VIP(q->vip, q->udp);
 	change->port = q->port;
 	if (effects & (TUNDISH_EFFECT_OPENED | TUNDISH_EFFECT_REOPENED)) {
 		COUNT(0, flow_established);
@@ -166,8 +190,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	return uncounted;
 }
 
-/* Whether a half-open flow leaves its backend: health says that it is down, so a SYN
- * that comes again got no answer from it, and gets none. Of another service it stays,
+/* Whether a half-open or new flow leaves its backend: health says that it is down, so a SYN
+ * or query that comes again got no answer from it, and gets none. Of another service it stays,
  * in whose row it is counted. */
 CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 {
@@ -189,7 +213,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 		struct tundish_flow_step step;                                                     \
 		union tundish_flow_value v;                                                        \
 		struct size##_entry *e;                                                            \
-		__u32 zero = 0, index, attempt, at, other;                                         \
+		__u32 zero = 0, index, attempt, at, other, fresh;                                  \
 		__u64 hash;                                                                        \
                                                                                                    \
 		set = bpf_map_lookup_elem(&settings, &zero);                                       \
@@ -199,7 +223,8 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			return q->owner;                                                           \
 		COUNT(q->dry || q->segment == SEGMENT_UNCOUNT, flow_lookup);                       \
 		q->rule.now = tundish_tick(bpf_ktime_get_coarse_ns());                             \
-		q->rule.closing_timeout = set->closing_timeout;                                    \
+		q->rule.limits = FLOW_LIMITS(set->closing_timeout, set->udp_timeout, q->udp & 1);  \
+		fresh = q->udp ? TUNDISH_FLOW_UDP_NEW : TUNDISH_FLOW_SYN;                          \
 		q->effects = 0;                                                                    \
 		q->pending = 0;                                                                    \
 		make_key(&q->size.key, q);                                                         \
@@ -224,10 +249,10 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 				return 0;                                                          \
 			}                                                                          \
 			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
-			if ((q->segment & TUNDISH_SEGMENT_SYN) && q->owner &&                      \
-			    v.live.state == TUNDISH_FLOW_SYN &&                                    \
+			if ((q->segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP)) &&          \
+			    q->owner && v.live.state == fresh &&                                   \
 			    flow_leaves((__u32)v.live.backend, q->service))                        \
-				step.value.syn.backend = q->owner;                                 \
+				step.value.live.backend = q->owner;                                \
 			if (q->dry) { /* where it would go, and no more */                         \
 				TRACE(1, flow_hit, v.live.state);                                  \
 				if (!step.value.raw)                                               \
@@ -248,9 +273,11 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			v.raw = q->word;                                                           \
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
-		if (q->dry || !(q->segment & TUNDISH_SEGMENT_SYN) || !q->owner) {                  \
+		if (q->dry || !q->owner ||                                                         \
+		    !(q->segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP))) {                 \
 			if (q->contested &&                                                        \
-			    !(q->segment & (TUNDISH_SEGMENT_SYN | SEGMENT_UNCOUNT)))               \
+			    !(q->segment &                                                         \
+			      (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP | SEGMENT_UNCOUNT)))      \
 				COUNT(q->dry, flow_unknown);                                       \
 			return q->owner;                                                           \
 		}                                                                                  \
@@ -260,35 +287,36 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			return q->owner;                                                           \
 		}                                                                                  \
 		if (q->size.former.word)                                                           \
-			forget_entry(&q->size.former);                                             \
-		v = tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);                       \
+			forget_entry(q);                                                           \
+		v = q->udp ? tundish_flow_udp(q->vip, q->owner, q->rule.now)                       \
+			   : tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);              \
 		e = size##_at(first, second, at);                                                  \
 		/* a swap, not a store: it must be seen before the other one is looked for */      \
 		__sync_val_compare_and_swap(&e->word, ENTRY_BUSY, v.raw);                          \
 		/* \
-		 * The same SYN on other CPUs may have come in between. Of two entries the \
+		 * The same SYN, or UDP flow, on other CPUs may have come in between. Of two entries the \
 		 * earlier one stays, in the order of the buckets, unless the other has got \
 		 * further. Each CPU counts its own entry, and takes back one for each that its \
 		 * swap took away: together they count those that stay. \
 		 */                                                                               \
 		q->effects = 0;                                                                    \
-		q->pending = 1;                                                                    \
+		q->pending = !q->udp;                                                              \
 		q->word = v.raw;                                                                   \
 		for (attempt = 0; attempt < 8; attempt++) {                                        \
 			other = size##_find(first, second, &q->size.key, &q->seen, at);            \
 			if (other == ENTRY_NONE)                                                   \
 				break;                                                             \
 			v.raw = q->seen;                                                           \
-			if (other > at && v.live.state == TUNDISH_FLOW_SYN) {                      \
+			if (other > at && v.live.state == fresh) {                                 \
 				e = size##_at(first, second, other);                               \
 				if (__sync_val_compare_and_swap(&e->word, v.raw, ENTRY_FREE) ==    \
 				    v.raw)                                                         \
-					q->pending--;                                              \
+					q->pending -= !q->udp;                                     \
 				continue;                                                          \
 			}                                                                          \
 			e = size##_at(first, second, at);                                          \
 			if (__sync_val_compare_and_swap(&e->word, q->word, ENTRY_FREE) == q->word) \
-				q->pending--;                                                      \
+				q->pending -= !q->udp;                                             \
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
 		COUNT(0, flow_new);                                                                \
@@ -298,8 +326,8 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 static __always_inline void narrow_flow_key(struct narrow_key *k, const struct flow_query *q)
 {
 	k->key = (__u64)q->port << 48 | (__u64)q->client_port << 32 | q->client.word[3];
-	k->mask = FLOW_VIP_MASK;
-	k->want = (__u64)q->vip << 17;
+	k->mask = FLOW_KEY_MASK;
+	k->want = FLOW_KEY(q->vip, q->udp);
 }
 
 static __always_inline __u64 narrow_flow_hash(const struct tundish_siphash_key *secret,
@@ -309,11 +337,13 @@ static __always_inline __u64 narrow_flow_hash(const struct tundish_siphash_key *
 	return tundish_siphash2(secret, k->key, q->vip);
 }
 
-static __always_inline void narrow_flow_forget(const struct narrow_entry *e)
+static __always_inline void narrow_flow_forget(struct flow_query *q)
 {
-	struct tundish_addr client = tundish_addr_v4((__be32)e->key);
+	const struct narrow_entry *e = &q->narrow.former;
 
-	flow_forget(&client, (__be16)(e->key >> 32), (__be16)(e->key >> 48), e->word);
+	q->change.client = tundish_addr_v4((__be32)e->key);
+	q->change.port = (__be16)(e->key >> 48);
+	flow_forget(&q->change, (__be16)(e->key >> 32), e->word);
 }
 
 static __always_inline void wide_flow_key(struct wide_key *k, const struct flow_query *q)
@@ -321,8 +351,8 @@ static __always_inline void wide_flow_key(struct wide_key *k, const struct flow_
 	k->key[0] = (__u64)q->client.word[1] << 32 | q->client.word[0];
 	k->key[1] = (__u64)q->client.word[3] << 32 | q->client.word[2];
 	k->key2 = (__u32)q->port << 16 | q->client_port;
-	k->mask = FLOW_VIP_MASK;
-	k->want = (__u64)q->vip << 17;
+	k->mask = FLOW_KEY_MASK;
+	k->want = FLOW_KEY(q->vip, q->udp);
 }
 
 static __always_inline __u64 wide_flow_hash(const struct tundish_siphash_key *secret,
@@ -331,15 +361,17 @@ static __always_inline __u64 wide_flow_hash(const struct tundish_siphash_key *se
 	return tundish_siphash(secret, k->key[0], k->key[1], (__u64)q->vip << 32 | k->key2);
 }
 
-static __always_inline void wide_flow_forget(const struct wide_entry *e)
+static __always_inline void wide_flow_forget(struct flow_query *q)
 {
-	struct tundish_addr client;
+	const struct wide_entry *e = &q->wide.former;
+	struct tundish_addr *client = &q->change.client;
 
-	client.word[0] = (__be32)e->key[0];
-	client.word[1] = (__be32)(e->key[0] >> 32);
-	client.word[2] = (__be32)e->key[1];
-	client.word[3] = (__be32)(e->key[1] >> 32);
-	flow_forget(&client, (__be16)e->key2, (__be16)(e->key2 >> 16), e->word);
+	client->word[0] = (__be32)e->key[0];
+	client->word[1] = (__be32)(e->key[0] >> 32);
+	client->word[2] = (__be32)e->key[1];
+	client->word[3] = (__be32)(e->key[1] >> 32);
+	q->change.port = (__be16)(e->key2 >> 16);
+	flow_forget(&q->change, (__be16)e->key2, e->word);
 }
 
 DEFINE_FLOW_ASK(narrow, flows, flow_buckets, narrow_flow_hash, narrow_flow_key, narrow_flow_forget)

@@ -18,7 +18,7 @@ static __always_inline void count_refusal(struct tundish_steering *s, __u32 reas
  * Of another delivery it is one that has a group: for the backend that is this host. */
 static __always_inline __u32 steered_service(const struct tundish_addr *address, __u16 port)
 {
-	__u64 claim = claim_find(address, port);
+	__u64 claim = claim_find(address, CLAIM_PORT(IPPROTO_TCP, port));
 	__u32 service = CLAIM_SERVICE(claim);
 	struct tundish_steering *s;
 

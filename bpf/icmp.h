@@ -43,7 +43,7 @@ struct icmp_error {
 	struct tundish_addr client;
 	__be16 client_port;
 	__be16 port;
-	__u32 found;
+	__u32 found; /* the flow's protocol, TCP or UDP; 0: it speaks of none */
 };
 
 /* Turns the Ethernet addresses round. */
@@ -118,7 +118,7 @@ static __noinline int icmp_read_error(struct xdp_md *ctx, const struct network *
 				      struct icmp_error *e)
 {
 	__u32 offset = n->transport, ports_at;
-	__u8 type, first;
+	__u8 type, first, protocol;
 	__be16 ports[2];
 
 	e->found = 0;
@@ -133,8 +133,8 @@ static __noinline int icmp_read_error(struct xdp_md *ctx, const struct network *
 		    bpf_xdp_load_bytes(ctx, offset, &ip, sizeof(ip)))
 			return 0;
 		__builtin_memcpy(&source, &ip.saddr, sizeof(source));
-		if (ip.version != 6 || ip.nexthdr != IPPROTO_TCP ||
-		    !tundish_addr_equal(&source, &n->destination))
+		protocol = ip.nexthdr;
+		if (ip.version != 6 || !tundish_addr_equal(&source, &n->destination))
 			return 0;
 		__builtin_memcpy(&e->client, &ip.daddr, sizeof(e->client));
 		ports_at = offset + sizeof(ip);
@@ -146,18 +146,20 @@ static __noinline int icmp_read_error(struct xdp_md *ctx, const struct network *
 		    bpf_xdp_load_bytes(ctx, offset, &ip, sizeof(ip)))
 			return 0;
 		first = ip.ihl * 4;
-		if (ip.version != 4 || first < sizeof(ip) || ip.protocol != IPPROTO_TCP ||
-		    ip.saddr != n->destination.word[3] || (ip.frag_off & bpf_htons(0x1fff)))
+		if (ip.version != 4 || first < sizeof(ip) || ip.saddr != n->destination.word[3] ||
+		    (ip.frag_off & bpf_htons(0x1fff)))
 			return 0;
+		protocol = ip.protocol;
 		e->client = tundish_addr_v4(ip.daddr);
 		ports_at = offset + first;
 	}
-	if (ports_at + sizeof(ports) > n->offset + n->length ||
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) ||
+	    ports_at + sizeof(ports) > n->offset + n->length ||
 	    bpf_xdp_load_bytes(ctx, ports_at, ports, sizeof(ports)))
 		return 0;
 	e->port = ports[0];
 	e->client_port = ports[1];
-	e->found = 1;
+	e->found = protocol;
 	return 0;
 }
 

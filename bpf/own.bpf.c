@@ -80,7 +80,7 @@ static __always_inline int leads(struct bpf_sock_addr *ctx, const struct tundish
 		uncount(o);
 		bpf_sk_storage_delete(&own, sk);
 	}
-	claim = claim_find(to, bpf_ntohs((__be16)ctx->user_port));
+	claim = claim_find(to, CLAIM_PORT(IPPROTO_TCP, bpf_ntohs((__be16)ctx->user_port)));
 	service = CLAIM_SERVICE(claim);
 	if (!service || CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS)
 		return 0;

@@ -15,6 +15,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 
 #include <bpf/bpf_endian.h>
 
@@ -221,7 +222,7 @@ static __always_inline int parse_v6(struct xdp_md *ctx, void *data, void *data_e
 	} else if (unlikely(offset + n->length > (__u32)(data_end - data) &&
 			    !frame_holds(ctx, offset + n->length))) {
 		n->odd = ODD_MALFORMED;
-	} else if (unlikely(n->protocol != IPPROTO_TCP)) {
+	} else if (unlikely(n->protocol != IPPROTO_TCP && n->protocol != IPPROTO_UDP)) {
 		struct extensions x = {.offset = n->transport, .next = n->protocol};
 
 		walk_extensions(ctx, &x, offset + n->length);
@@ -285,6 +286,50 @@ static __always_inline void parse_tcp(struct xdp_md *ctx, void *data, void *data
 		return;
 	}
 	load_tcp(ctx, offset, room, t);
+}
+
+/* A datagram may be shorter than its packet (RFC 768 leaves the rest to nobody), and its
+ * checksum may be missing: neither is looked at further. */
+static __always_inline void read_udp(const struct udphdr *udp, __u32 room, struct transport *t)
+{
+	__u32 length = bpf_ntohs(udp->len);
+
+	t->source = udp->source;
+	t->destination = udp->dest;
+	t->malformed = length < sizeof(*udp) || length > room;
+	t->segment = TUNDISH_SEGMENT_UDP;
+}
+
+/* UDP behind the linear part of the frame. */
+static __noinline int load_udp(struct xdp_md *ctx, __u32 offset, __u32 room, struct transport *t)
+{
+	struct udphdr udp = {};
+
+	if (bpf_xdp_load_bytes(ctx, offset, &udp, sizeof(udp))) {
+		t->malformed = 1;
+		return 0;
+	}
+	read_udp(&udp, room, t);
+	return 0;
+}
+
+static __always_inline void parse_udp(struct xdp_md *ctx, void *data, void *data_end,
+				      const struct network *n, struct transport *t)
+{
+	__u32 room = n->offset + n->length - n->transport;
+	__u32 offset = n->transport;
+	struct udphdr *udp;
+
+	if (unlikely(room < sizeof(*udp) || offset > OFFSET_MAX)) {
+		t->malformed = 1;
+		return;
+	}
+	udp = data + offset;
+	if (likely((void *)(udp + 1) <= data_end)) {
+		read_udp(udp, room, t);
+		return;
+	}
+	load_udp(ctx, offset, room, t);
 }
 
 #endif

@@ -40,14 +40,21 @@ static __always_inline struct tundish_port_range *find_port(struct tundish_vip *
  * would follow for each.
  *
  *   bits  0-7   enum tundish_vip_flag; none: no VIP
- *   bits  8-15  enum tundish_delivery
+ *   bits  8-11  enum tundish_delivery
+ *   bit  12     its packets make no flows
+ *   bit  15     UDP
  *   bits 16-31  service; 0: nobody
  *   bits 32-    number of the address, which flows and tuples name it by
  */
-#define CLAIM_DELIVERY(c) ((__u32)((c) >> 8) & 0xff)
+#define CLAIM_DELIVERY(c) ((__u32)((c) >> 8) & 0xf)
+#define CLAIM_STATELESS	  (TUNDISH_RANGE_STATELESS << 12)
+#define CLAIM_UDP(c)	  ((__u32)((c) >> 15) & 1)
 #define CLAIM_SERVICE(c)  ((__u32)((c) >> 16) & 0xffff)
 #define CLAIM_VIP(c)	  ((__u32)((c) >> 32))
-#define CLAIM_NO_PORT	  0x10000u
+
+/* What claim_find() is asked for beside the address; the port in the host's order. */
+#define CLAIM_PORT(protocol, port) ((__u32)(protocol) << 16 | (port))
+#define CLAIM_NO_PORT		   0u
 
 /* The more specific VIP's value holds the ports of the wider ones too, so the first
  * one found is all. */
@@ -76,10 +83,13 @@ CHECKED_ALONE __u64 claim_find(const struct tundish_addr *address, __u32 port)
 	}
 	claim = (__u64)(vip->id + (bpf_ntohl(key.address.word[3]) & vip->mask)) << 32 |
 		(vip->flags & 0xff);
-	if (port >= CLAIM_NO_PORT)
+	if (port == CLAIM_NO_PORT)
 		return claim;
-	r = find_port(vip, IPPROTO_TCP, (__u16)port);
-	return r ? claim | (__u64)r->service << 16 | (__u64)r->delivery << 8 : claim;
+	r = find_port(vip, (__u8)(port >> 16), (__u16)port);
+	if (!r)
+		return claim;
+	return claim | (__u64)r->service << 16 | (__u64)(r->protocol == IPPROTO_UDP) << 15 |
+	       (__u64)r->flags << 12 | (__u64)r->delivery << 8;
 }
 
 #endif

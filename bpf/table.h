@@ -151,8 +151,8 @@ static __always_inline void wide_store(struct wide_entry *e, const struct wide_k
 
 /* How gladly entries are given up, and what that needs to know. */
 struct claim_rule {
-	__u32 now;	       /* tick */
-	__u32 closing_timeout; /* ticks */
+	__u32 now;    /* tick */
+	__u32 limits; /* what the kind's rank goes by beside it */
 };
 
 /*
@@ -160,7 +160,7 @@ struct claim_rule {
  * state BUSY and with the key written, or ENTRY_NONE where both buckets are
  * full of what must stay.
  *
- * rank(word, now, closing_timeout) says how gladly an entry is given up: 0
+ * rank(word, now, limits) says how gladly an entry is given up: 0
  * never, up to 255 for what competes by the room in its bucket first, from
  * 0x8000 below 0x10000 for what does not. Free entries come first, and of two
  * buckets the one with fewer entries that must stay: under a flood, too, live
@@ -210,13 +210,13 @@ static __always_inline __u32 pick_free(__u32 bits)
 
 #define DEFINE_CLAIM(size, kind, rank)                                                             \
 	CHECKED_ALONE __u32 size##_better_##kind(__u32 best, __u64 word, __u32 room_at, __u32 now, \
-						 __u32 closing_timeout)                            \
+						 __u32 limits)                                     \
 	{                                                                                          \
 		__u32 score, candidate, room = room_at >> CANDIDATE_SHIFT;                         \
                                                                                                    \
 		if (word == ENTRY_BUSY)                                                            \
 			return best;                                                               \
-		score = word == ENTRY_FREE ? 0x10000 : rank(word, now, closing_timeout);           \
+		score = word == ENTRY_FREE ? 0x10000 : rank(word, now, limits);                    \
 		if (!score)                                                                        \
 			return best;                                                               \
 		score += room << 8;                                                                \
@@ -226,15 +226,14 @@ static __always_inline __u32 pick_free(__u32 bits)
 	}                                                                                          \
                                                                                                    \
 	CHECKED_ALONE __u32 size##_room_##kind(const struct size##_bucket *b, __u32 now,           \
-					       __u32 closing_timeout)                              \
+					       __u32 limits)                                       \
 	{                                                                                          \
 		__u32 i, room = 0;                                                                 \
                                                                                                    \
 		if (!b)                                                                            \
 			return 0;                                                                  \
 		_Pragma("unroll") for (i = 0; i < TUNDISH_BUCKET_ENTRIES; i++) room +=             \
-			!!size##_better_##kind(0, READ_ONCE(b->entry[i].word), 0, now,             \
-					       closing_timeout);                                   \
+			!!size##_better_##kind(0, READ_ONCE(b->entry[i].word), 0, now, limits);    \
 		return room;                                                                       \
 	}                                                                                          \
                                                                                                    \
@@ -263,9 +262,9 @@ static __always_inline __u32 pick_free(__u32 bits)
 			}                                                                          \
 		}                                                                                  \
 		for (attempt = 0; attempt < 3; attempt++) {                                        \
-			room0 = size##_room_##kind(first, rule->now, rule->closing_timeout)        \
+			room0 = size##_room_##kind(first, rule->now, rule->limits)                 \
 				<< CANDIDATE_SHIFT;                                                \
-			room1 = size##_room_##kind(second, rule->now, rule->closing_timeout)       \
+			room1 = size##_room_##kind(second, rule->now, rule->limits)                \
 				<< CANDIDATE_SHIFT;                                                \
 			best = 0;                                                                  \
 			for (i = 0; i < 2 * TUNDISH_BUCKET_ENTRIES; i++) {                         \
@@ -273,7 +272,7 @@ static __always_inline __u32 pick_free(__u32 bits)
 				best = size##_better_##kind(                                       \
 					best, READ_ONCE(e->word),                                  \
 					(i < TUNDISH_BUCKET_ENTRIES ? room0 : room1) | i,          \
-					rule->now, rule->closing_timeout);                         \
+					rule->now, rule->limits);                                  \
 			}                                                                          \
 			if (!best)                                                                 \
 				return ENTRY_NONE;                                                 \
@@ -282,7 +281,7 @@ static __always_inline __u32 pick_free(__u32 bits)
 			e = size##_at(first, second, best);                                        \
 			word = READ_ONCE(e->word);                                                 \
 			/* not what was judged any more? Then look again. */                       \
-			if (!size##_better_##kind(0, word, 0, rule->now, rule->closing_timeout))   \
+			if (!size##_better_##kind(0, word, 0, rule->now, rule->limits))            \
 				continue;                                                          \
 			*ret_former = *e;                                                          \
 			ret_former->word = word;                                                   \

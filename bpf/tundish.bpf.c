@@ -10,6 +10,9 @@
  * one in 64 does so that idle times are known. All others go where the Maglev
  * slot says, which is one 32-bit word in a table that fits the cache.
  *
+ * UDP has no such edges, so each of its packets asks, unless its service is to have no
+ * flows; then the slot alone decides.
+ *
  * README.md beside this file walks a packet through it.
  */
 #include "maps.bpf.h"
@@ -94,13 +97,15 @@ CHECKED_ALONE int awaits_worker(__u32 service)
  *
  * @client, @client_port, @port: the flow's, which for an ICMP error are not the
  *                               packet's own
+ * @claim:   of that port
  * @link: length of the link header, where the packet came in a tunnel; else 0
  */
 static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network *n,
 				       const struct tundish_addr *client, __be16 client_port,
-				       __be16 port, __u32 vip, __u32 service, __u32 segment,
-				       __u32 seq, __u32 link, const int dry)
+				       __be16 port, __u64 claim, __u32 segment, __u32 seq,
+				       __u32 link, const int dry)
 {
+	__u32 service = CLAIM_SERVICE(claim);
 	struct tundish_traffic *t;
 	struct tundish_maglev *row;
 	struct tundish_backend *b;
@@ -124,7 +129,8 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 		sampled = (t->packets & SAMPLE_MASK) == SAMPLE_MASK;
 
 	if (unlikely((word & TUNDISH_SLOT_MUST_ASK) || sampled || segment != TUNDISH_SEGMENT_ACK ||
-		     dry)) {
+		     dry) &&
+	    likely(!(claim & CLAIM_STATELESS))) {
 		__u32 which = dry, answer;
 		struct flow_query *q = bpf_map_lookup_elem(&queries, &which);
 
@@ -133,7 +139,8 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 		q->client = *client;
 		q->client_port = client_port;
 		q->port = port;
-		q->vip = vip;
+		q->vip = CLAIM_VIP(claim);
+		q->udp = CLAIM_UDP(claim);
 		q->service = service;
 		q->slot = slot;
 		q->owner = backend;
@@ -239,7 +246,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	struct transport t = {};
 	struct network n;
 	__u64 claim;
-	int tcp;
+	int tcp, udp = 0;
 
 	forget(offset);
 	if (offset > OFFSET_MAX)
@@ -252,9 +259,15 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		n.odd = ODD_MALFORMED;
 
 	tcp = n.protocol == IPPROTO_TCP && !n.odd;
-	if (likely(tcp))
+	if (likely(tcp)) {
 		parse_tcp(ctx, data, data_end, &n, &t);
-	claim = claim_find(&n.destination, tcp ? bpf_ntohs(t.destination) : CLAIM_NO_PORT);
+	} else if (n.protocol == IPPROTO_UDP && !n.odd) {
+		udp = 1;
+		parse_udp(ctx, data, data_end, &n, &t);
+	}
+	claim = claim_find(&n.destination,
+			   tcp || udp ? CLAIM_PORT(n.protocol, bpf_ntohs(t.destination))
+				      : CLAIM_NO_PORT);
 	if (!claim) {
 		TRACE(dry, no_vip, 0);
 		return VERDICT(XDP_PASS, pass_other);
@@ -268,7 +281,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (unlikely(n.odd))
 		return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
 
-	if (unlikely(!tcp)) {
+	if (unlikely(!tcp && !udp)) {
 		struct icmp_error e;
 		verdict_t v;
 
@@ -277,18 +290,18 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		v = icmp(ctx, &n, &e, l->link);
 		if (v != VERDICT_NONE)
 			return v;
-		claim = claim_find(&n.destination, bpf_ntohs(e.port));
+		claim = claim_find(&n.destination, CLAIM_PORT(e.found, bpf_ntohs(e.port)));
 		if (l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS)
 			return VERDICT(XDP_PASS, pass_other);
 		if (!CLAIM_SERVICE(claim))
 			return VERDICT(XDP_PASS, pass_icmp);
 		COUNT(dry, icmp_error);
 		TRACE(dry, icmp_error, bpf_ntohs(e.port));
-		return serve(ctx, &n, &e.client, e.client_port, e.port, CLAIM_VIP(claim),
-			     CLAIM_SERVICE(claim), 0, 0, l->link, dry);
+		return serve(ctx, &n, &e.client, e.client_port, e.port, claim, 0, 0, l->link, dry);
 	}
 
-	if (unlikely(t.malformed))
+	/* without a UDP service nobody has said that UDP to the VIP is ours to judge */
+	if (unlikely(t.malformed) && (tcp || CLAIM_SERVICE(claim)))
 		return DROP(malformed);
 	if (!CLAIM_SERVICE(claim)) {
 		TRACE(dry, no_port, bpf_ntohs(t.destination));
@@ -302,8 +315,8 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (t.segment == TUNDISH_SEGMENT_SYN && CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS &&
 	    awaits_worker(CLAIM_SERVICE(claim)))
 		return DROP(no_worker);
-	return serve(ctx, &n, &n.source, t.source, t.destination, CLAIM_VIP(claim),
-		     CLAIM_SERVICE(claim), t.segment, t.seq, l->link, dry);
+	return serve(ctx, &n, &n.source, t.source, t.destination, claim, t.segment, t.seq, l->link,
+		     dry);
 }
 
 /* The one exit: every packet is counted here, once, under its reason. */

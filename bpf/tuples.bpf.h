@@ -13,6 +13,9 @@
 
 #include "table.h"
 
+/* A VIP's number together with the protocol, as a tuple keeps them. */
+#define TUPLE_VIP(vip, udp) (((vip) & (TUNDISH_VIPS_MAX - 1)) | (udp) << 15)
+
 /* Fits: entries are told apart by position, as both are 32 bytes. */
 _Static_assert(__builtin_offsetof(struct tundish_tuple, port_be) ==
 		       __builtin_offsetof(struct wide_entry, key2) + sizeof(__u16),
@@ -21,7 +24,7 @@ _Static_assert(__builtin_offsetof(struct tundish_tuple, value) ==
 		       __builtin_offsetof(struct wide_entry, word),
 	       "tuple layout");
 
-static __always_inline __u32 tuple_rank(__u64 word, __u32 now, __u32 closing_timeout)
+static __always_inline __u32 tuple_rank(__u64 word, __u32 now, __u32 limits)
 {
 	union tundish_tuple_value v = {.raw = word};
 
@@ -36,7 +39,7 @@ DEFINE_CLAIM(wide, tuple, tuple_rank)
  */
 struct tuple_change {
 	struct tundish_addr client;
-	__u32 vip;
+	__u32 vip; /* TUPLE_VIP() */
 	__be16 port;
 	__s8 active; /* +1, 0 or -1 */
 	__u8 total;  /* 0 or 1 */

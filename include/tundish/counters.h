@@ -40,10 +40,11 @@
 	X(fib_lookup, EVENT,                                                                       \
 	  "packets that asked the route table for a next hop; it answers where the NIC forwards")  \
 	X(flow_lookup, EVENT, "packets that asked the flow table")                                 \
-	X(flow_new, EVENT, "flows entered at their SYN")                                           \
-	X(flow_established, EVENT, "flows established by an ACK that fits their SYN")              \
+	X(flow_new, EVENT, "flows entered at their SYN or first UDP packet")                       \
+	X(flow_established, EVENT,                                                                 \
+	  "flows established by an ACK that fits their SYN, or by UDP that goes on")               \
 	X(flow_closed, EVENT, "flows closed by their client's FIN or RST")                         \
-	X(flow_evicted, EVENT, "half-open or expired flows that gave way to newer ones")           \
+	X(flow_evicted, EVENT, "half-open, new UDP or expired flows that gave way to newer ones")  \
 	X(flow_full, EVENT, "flows without a place in the table, served by Maglev alone")          \
 	X(flow_moved, EVENT, "packets of flows whose backend was disabled, sent to another")       \
 	X(flow_unknown, EVENT, "packets of no known flow in a slot that has changed its owner")    \

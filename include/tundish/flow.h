@@ -12,9 +12,12 @@
  *   ESTABLISHED - FIN or RST --------------------> CLOSING
  *   CLOSING ----- SYN ---------------------------> SYN (the port is used again)
  *
+ *   UDP_NEW ----- a packet of a later tick ------> UDP
+ *
  * An entry in ESTABLISHED, REOPEN or CLOSING never gives way to a SYN of
- * another flow. REOPEN is how a SYN on a live flow, which may be spoofed, is
- * remembered without believing it.
+ * another flow, nor one in UDP before its timeout. REOPEN is how a SYN on a live flow, which may be spoofed, is
+ * remembered without believing it. UDP has no handshake: a flow that is seen again
+ * after a tick is no flood's, which would need each of its addresses twice.
  */
 #ifndef TUNDISH_FLOW_H
 #define TUNDISH_FLOW_H
@@ -30,10 +33,13 @@ TUNDISH_INLINE __u32 tundish_tick(__u64 now_ns)
 	return (__u32)(now_ns >> TUNDISH_TICK_SHIFT);
 }
 
-/* Ticks since `seen`, of which the low `bits` bits were kept. */
+/* Ticks since `seen`, of which the low `bits` bits were kept. Who read the clock before
+ * another one wrote the entry may meet the tick to come: no age, not the highest. */
 TUNDISH_INLINE __u32 tundish_age(__u32 now_tick, __u32 seen, unsigned int bits)
 {
-	return (now_tick - seen) & ((1u << bits) - 1);
+	__u32 most = (1u << bits) - 1, age = (now_tick - seen) & most;
+
+	return age == most ? 0 : age;
 }
 
 enum tundish_segment {
@@ -41,6 +47,7 @@ enum tundish_segment {
 	TUNDISH_SEGMENT_ACK = 1 << 1,
 	TUNDISH_SEGMENT_FIN = 1 << 2,
 	TUNDISH_SEGMENT_RST = 1 << 3,
+	TUNDISH_SEGMENT_UDP = 1 << 4, /* no segment, a UDP packet; no other bit with it */
 };
 
 /* What a step means for the counts; the caller carries it out once the new
@@ -58,6 +65,13 @@ struct tundish_flow_step {
 	union tundish_flow_value value; /* what the entry becomes */
 	__u32 effects;			/* enum tundish_flow_effect */
 };
+
+/* Whether it is a connection in the counts. */
+TUNDISH_INLINE int tundish_flow_open(union tundish_flow_value v)
+{
+	return v.live.state == TUNDISH_FLOW_ESTABLISHED || v.live.state == TUNDISH_FLOW_REOPEN ||
+	       v.live.state == TUNDISH_FLOW_UDP;
+}
 
 TUNDISH_INLINE int tundish_flow_half_open(union tundish_flow_value v)
 {
@@ -78,6 +92,19 @@ TUNDISH_INLINE union tundish_flow_value tundish_flow_syn(__u32 vip, __u32 backen
 	return v;
 }
 
+/* A fresh UDP entry. */
+TUNDISH_INLINE union tundish_flow_value tundish_flow_udp(__u32 vip, __u32 backend, __u32 now_tick)
+{
+	union tundish_flow_value v = {.raw = 0};
+
+	v.live.backend = backend;
+	v.live.vip = vip;
+	v.live.state = TUNDISH_FLOW_UDP_NEW;
+	v.live.udp = 1;
+	v.live.seen = now_tick;
+	return v;
+}
+
 TUNDISH_INLINE union tundish_flow_value
 tundish_flow_as_live(union tundish_flow_value v, __u32 state, __u32 isn_low, __u32 now_tick)
 {
@@ -93,7 +120,8 @@ tundish_flow_as_live(union tundish_flow_value v, __u32 state, __u32 isn_low, __u
 }
 
 /*
- * The next value of a known flow when a segment of its client passes.
+ * The next value of a known flow when a segment of its client passes. Flows of TCP
+ * meet segments alone, and those of UDP packets: the protocol is part of the key.
  *
  * @old:      the entry's value, neither FREE nor BUSY
  * @segment:  enum tundish_segment
@@ -110,6 +138,17 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
 	int half_open = tundish_flow_half_open(old);
 	int reopen = old.live.state == TUNDISH_FLOW_REOPEN;
 
+	if (segment & TUNDISH_SEGMENT_UDP) {
+		if (!tundish_age(now_tick, old.live.seen, 16))
+			return s; /* one write a tick, not one a packet */
+		s.value.live.seen = now_tick;
+		if (old.live.state == TUNDISH_FLOW_UDP_NEW) {
+			s.value.live.state = TUNDISH_FLOW_UDP;
+			s.value.live.counted = 1;
+			s.effects = TUNDISH_EFFECT_OPENED;
+		}
+		return s;
+	}
 	if (segment & TUNDISH_SEGMENT_SYN) {
 		switch (old.live.state) {
 		case TUNDISH_FLOW_SYN:
@@ -175,7 +214,8 @@ TUNDISH_INLINE struct tundish_flow_step tundish_flow_next(union tundish_flow_val
  * is early. An entry that looks idle for half its timeout is therefore watched
  * (its slot asks about each packet) for a whole timeout before it is removed:
  * no flow that sends at least one packet per timeout is ever removed, and one
- * that sends none is gone after one and a half.
+ * that sends none is gone after one and a half. Each UDP packet asks, so there `seen`
+ * is right.
  */
 enum tundish_ageing {
 	TUNDISH_AGEING_KEEP,
@@ -185,7 +225,7 @@ enum tundish_ageing {
 };
 
 struct tundish_timeouts {
-	__u32 syn, established, closing; /* ticks */
+	__u32 syn, established, closing, udp_new, udp; /* ticks */
 };
 
 TUNDISH_INLINE enum tundish_ageing
@@ -202,10 +242,12 @@ tundish_flow_ageing(union tundish_flow_value v, const struct tundish_timeouts *t
 							: TUNDISH_AGEING_RESTORE;
 	case TUNDISH_FLOW_ESTABLISHED: timeout = t->established; break;
 	case TUNDISH_FLOW_CLOSING: timeout = t->closing; break;
+	case TUNDISH_FLOW_UDP_NEW: timeout = t->udp_new; break;
+	case TUNDISH_FLOW_UDP: timeout = t->udp; break;
 	default: return TUNDISH_AGEING_KEEP;
 	}
 	age = tundish_age(now_tick, v.live.seen, 16);
-	if (v.live.state == TUNDISH_FLOW_CLOSING)
+	if (v.live.state != TUNDISH_FLOW_ESTABLISHED)
 		return age >= timeout ? TUNDISH_AGEING_REMOVE : TUNDISH_AGEING_KEEP;
 	if (v.live.watched)
 		return age >= timeout ? TUNDISH_AGEING_REMOVE : TUNDISH_AGEING_KEEP;

@@ -57,6 +57,7 @@ static inline bool flow_find(const struct conn *c, struct seen_flow *ret, uint32
 	struct seen_flow want = {c->s.src, TUNDISH_BE16(c->s.sport), TUNDISH_BE16(c->s.dport), {0}};
 
 	want.v.live.vip = c->v6 ? ID_VIP6 : ID_VIP4;
+	want.v.live.udp = c->s.protocol == P_UDP;
 	for (uint32_t i = 0; i < flow_entries(); i++) {
 		if (flow_at(i, ret) && flow_same(ret, &want)) {
 			if (ret_at)
@@ -77,7 +78,8 @@ static inline union tundish_flow_value *flow_word(uint32_t i)
 
 static inline struct facts facts_of(const struct conn *c, uint32_t backend)
 {
-	struct facts f = {.pending = pending_of(K_POOL, slot_of(&c->s))};
+	bool udp = c->s.protocol == P_UDP;
+	struct facts f = {.pending = pending_of(udp ? K_UDP : K_POOL, slot_of(&c->s))};
 	struct seen_flow s;
 
 	if (flow_find(c, &s, NULL))
@@ -86,7 +88,7 @@ static inline struct facts facts_of(const struct conn *c, uint32_t backend)
 		struct tundish_tuple *t = tuple_at(i);
 
 		if (t->value.raw && tundish_addr_equal(&t->client, &c->s.src) &&
-		    t->vip == (c->v6 ? ID_VIP6 : ID_VIP4) &&
+		    t->vip == (c->v6 ? ID_VIP6 : ID_VIP4) && t->udp == udp &&
 		    t->port_be == TUNDISH_BE16(c->s.dport)) {
 			f.tuple_active += (uint32_t)t->value.active;
 			f.tuple_total += (uint32_t)t->value.total;
@@ -260,15 +262,20 @@ static inline void opened(struct conn *c)
 	segment_of(c, F_ACK, ISN + 1, ASKED | C(flow_established), "open");
 }
 
-/* Gives all slots of the pool to another backend, as the daemon does. */
-static inline void give_slots(uint32_t backend, bool ask)
+/* Gives all slots of a service to another backend, as the daemon does. */
+static inline void give_slots_of(enum kind service, uint32_t backend, bool ask)
 {
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
-		uint32_t *w = slot_word(K_POOL, i);
+		uint32_t *w = slot_word(service, i);
 
 		*w = (*w & ~(TUNDISH_SLOT_BACKEND | TUNDISH_SLOT_ASK)) | backend |
 		     (ask ? TUNDISH_SLOT_ASK : 0);
 	}
+}
+
+static inline void give_slots(uint32_t backend, bool ask)
+{
+	give_slots_of(K_POOL, backend, ask);
 }
 
 static inline void case_owner_changes(void **state)

@@ -8,7 +8,7 @@
 #include "bpf/cases_tunnel.h"
 #include "bpf/invariants.h"
 
-#define SAMPLES 28
+#define SAMPLES 30
 
 /* Whole, good packets of each kind; returns how many bytes of it are headers. */
 static inline uint32_t sample(uint32_t i, struct packet *p)
@@ -68,6 +68,11 @@ static inline uint32_t sample(uint32_t i, struct packet *p)
 	case 9: /* too big */
 		s.dport = port_of(K_NARROW);
 		s.payload = 1300;
+		break;
+	case 14:
+		s.protocol = P_UDP;
+		s.dport = port_of(K_UDP);
+		headers -= 12;
 		break;
 	case 10:
 		s.dport = port_of(K_WORKERS);

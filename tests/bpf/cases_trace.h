@@ -24,6 +24,10 @@ static inline void any_packet(struct packet *p, uint32_t *dice)
 		c = conn_of(x & 1, x >> 1 & 7);
 		c.s.flags = flags[x >> 8 & 7];
 		c.s.seq = (x >> 12 & 1) * 1000 + (x >> 14 & 1);
+		if ((x >> 15 & 3) == 3) {
+			c.s.protocol = P_UDP;
+			c.s.dport = port_of(x >> 17 & 3 ? K_UDP : K_UDP_BARE);
+		}
 		build(p, &c.s);
 		return;
 	}

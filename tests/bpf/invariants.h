@@ -41,7 +41,7 @@ static inline bool flow_same(const struct seen_flow *a, const struct seen_flow *
 {
 	return tundish_addr_equal(&a->client, &b->client) &&
 	       a->client_port_be == b->client_port_be && a->port_be == b->port_be &&
-	       a->v.live.vip == b->v.live.vip;
+	       a->v.live.vip == b->v.live.vip && a->v.live.udp == b->v.live.udp;
 }
 
 static inline struct tundish_tuple *tuple_at(uint32_t i)
@@ -51,15 +51,13 @@ static inline struct tundish_tuple *tuple_at(uint32_t i)
 
 static inline bool flow_counted(const struct seen_flow *f)
 {
-	return (f->v.live.state == TUNDISH_FLOW_ESTABLISHED ||
-		f->v.live.state == TUNDISH_FLOW_REOPEN) &&
-	       f->v.live.counted;
+	return tundish_flow_open(f->v) && f->v.live.counted;
 }
 
 static inline bool tuple_of(const struct tundish_tuple *t, const struct seen_flow *f)
 {
 	return tundish_addr_equal(&t->client, &f->client) && t->vip == f->v.live.vip &&
-	       t->port_be == f->port_be;
+	       t->udp == f->v.live.udp && t->port_be == f->port_be;
 }
 
 /* Each of these returns NULL, or what is wrong. */
@@ -75,8 +73,9 @@ static inline const char *flows_wrong(void)
 			return "a flow entry is left busy";
 		if (f.v.live.backend == 0 || f.v.live.backend >= K_MAX || f.v.live.vip == 0)
 			return "a flow of no backend or no VIP";
-		if (f.v.live.state == TUNDISH_FLOW_ESTABLISHED ||
-		    f.v.live.state == TUNDISH_FLOW_REOPEN)
+		if (f.v.live.udp != (f.v.live.state >= TUNDISH_FLOW_UDP_NEW))
+			return "a flow in a state of the other protocol";
+		if (tundish_flow_open(f.v))
 			active[f.v.live.backend]++;
 		for (uint32_t j = i + 1; j < flow_entries(); j++)
 			if (flow_at(j, &g) && flow_same(&f, &g))
@@ -124,7 +123,7 @@ static inline const char *tuples_wrong(void)
 			struct tundish_tuple *u = tuple_at(j);
 
 			if (u->value.raw && tundish_addr_equal(&t->client, &u->client) &&
-			    t->vip == u->vip && t->port_be == u->port_be)
+			    t->vip == u->vip && t->udp == u->udp && t->port_be == u->port_be)
 				return "a tuple has two entries";
 		}
 		for (uint32_t j = 0; j < flow_entries(); j++)

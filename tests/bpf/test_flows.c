@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Lives of flows, and full tables, in this kernel. */
-#include "bpf/cases_flow.h"
-#include "bpf/cases_full.h"
+#include "bpf/cases_udp.h"
 
 int main(void)
 {
-	const struct CMUnitTest flows[] = {CASES_FLOW}, full[] = {CASES_FULL};
+	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP},
+				full[] = {CASES_FULL, CASES_UDP_FULL};
 	int r;
 
 	if (world_open(256, 256) < 0)

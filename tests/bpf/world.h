@@ -57,6 +57,10 @@ enum kind {
 	K_OTHER,
 	K_ANY,	     /* workers on all ports of LOCAL4 and LOCAL6 */
 	K_NO_SOURCE, /* ipip without a source address for the tunnel */
+	K_UDP,	     /* dsr, UDP, with two backends: K_UDP and K_UDP_OTHER; on K_POOL's port too */
+	K_UDP_OTHER,
+	K_UDP_BARE,  /* ipip over IPv4, UDP without flows */
+	K_UDP_LOCAL, /* workers, UDP */
 	K_MAX,
 };
 
@@ -70,7 +74,7 @@ static inline struct way_out way_of(enum kind k)
 	struct way_out w = {.dmac = {2, 0, 0, 1, 0, (uint8_t)k},
 			    .smac = {2, 0, 0, 2, 0, (uint8_t)k}};
 
-	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4) {
+	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4 || k == K_UDP_BARE) {
 		w.tunnel_from = TUNNEL4;
 		w.tunnel_to = BACKEND4;
 	} else if (k == K_IPIP6 || k == K_NARROW6) {
@@ -87,6 +91,7 @@ static inline uint8_t delivery_of(enum kind k)
 	switch (k) {
 	case K_NONE: return TUNDISH_DELIVERY_NONE;
 	case K_WORKERS:
+	case K_UDP_LOCAL:
 	case K_ANY: return TUNDISH_DELIVERY_WORKERS;
 	case K_IPIP4:
 	case K_IPIP6:
@@ -94,6 +99,7 @@ static inline uint8_t delivery_of(enum kind k)
 	case K_NARROW4:
 	case K_NARROW6:
 	case K_NO_SOURCE:
+	case K_UDP_BARE:
 	case K_LOCAL: return TUNDISH_DELIVERY_IPIP;
 	default: return TUNDISH_DELIVERY_DSR;
 	}
@@ -107,6 +113,16 @@ static inline int action_of(enum kind k)
 static inline uint16_t mtu_of(enum kind k)
 {
 	return k == K_NARROW ? 1280 : k == K_NARROW4 || k == K_NARROW6 ? 1400 : 9000;
+}
+
+static inline struct tundish_port_range udp_range(uint16_t port, enum kind k)
+{
+	return (struct tundish_port_range){.first = port,
+					   .last = port,
+					   .service = (uint16_t)k,
+					   .protocol = P_UDP,
+					   .delivery = delivery_of(k),
+					   .flags = k == K_UDP_BARE ? TUNDISH_RANGE_STATELESS : 0};
 }
 
 static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags, bool all)
@@ -136,6 +152,9 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 						    .service = K_NO_SOURCE,
 						    .protocol = P_TCP,
 						    .delivery = TUNDISH_DELIVERY_IPIP};
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_POOL), K_UDP);
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP), K_UDP);
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP_BARE), K_UDP_BARE);
 	} else if (flags & TUNDISH_VIP_SERVICE) {
 		v.ranges[v.n_ranges++] =
 			(struct tundish_port_range){.first = 0,
@@ -143,6 +162,7 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 						    .service = K_ANY,
 						    .protocol = P_TCP,
 						    .delivery = TUNDISH_DELIVERY_WORKERS};
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP_LOCAL), K_UDP_LOCAL);
 	}
 	rig_set_vip(&a, &v);
 }
@@ -215,7 +235,9 @@ static inline void world_make(void)
 					  .vips_max = RIG_VIPS,
 					  .syn_timeout = 60,
 					  .established_timeout = 3600,
-					  .closing_timeout = 60};
+					  .closing_timeout = 60,
+					  .udp_new_timeout = 30,
+					  .udp_timeout = 180};
 	rig_set_settings();
 	for (int k = K_DSR; k < K_MAX; k++) {
 		struct way_out w = way_of(k);
@@ -223,7 +245,7 @@ static inline void world_make(void)
 					    .mtu = mtu_of(k)};
 		struct tundish_service s = {.state = TUNDISH_SERVICE_ACTIVE,
 					    .delivery = delivery_of(k),
-					    .protocol = P_TCP,
+					    .protocol = k >= K_UDP ? P_UDP : P_TCP,
 					    .n_backends = 1};
 		struct tundish_backend *b = &rig.backends[k];
 
@@ -239,7 +261,9 @@ static inline void world_make(void)
 		h.tunnel_source = w.tunnel_from;
 		rig_set_nexthop(k, &h);
 		*b = (struct tundish_backend){.nexthop = k,
-					      .service = (uint16_t)(k == K_OTHER ? K_POOL : k),
+					      .service = (uint16_t)(k == K_OTHER       ? K_POOL
+								    : k == K_UDP_OTHER ? K_UDP
+										       : k),
 					      .delivery = delivery_of(k),
 					      .state = TUNDISH_BACKEND_UP,
 					      .weight = 100};

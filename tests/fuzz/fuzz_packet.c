@@ -79,6 +79,10 @@ static void segment_packet(struct input *in, struct packet *p)
 	c.s.flags = flags[x & 3];
 	c.s.seq = (x >> 2 & 7) * 1000 + (x >> 5 & 1);
 	c.s.src.word[3] += (x >> 6) << 24;
+	if (!(x >> 2 & 7)) {
+		c.s.protocol = P_UDP;
+		c.s.dport = port_of(x >> 5 & 1 ? K_UDP_BARE : K_UDP);
+	}
 	build(p, &c.s);
 }
 

@@ -10,7 +10,7 @@
 #include "native/rig_native.h"
 #include "native/schedule.h"
 
-#include "bpf/cases_flow.h"
+#include "bpf/cases_udp.h"
 
 enum { CONNECTIONS = 6, PACKETS = 3 };
 
@@ -36,10 +36,12 @@ static void job(int thread)
 	munmap(arena, RIG_ARENA);
 }
 
+static bool udp; /* packets of UDP flows, in one tick or in several */
+
 /* Two clients with three connections each, so that they share tuples. */
 static struct conn connection(int v6, uint32_t i)
 {
-	struct conn c = conn_of(v6, i % 3);
+	struct conn c = udp ? query_of(v6, i % 3) : conn_of(v6, i % 3);
 
 	c.s.src.word[3] += i / 3;
 	return c;
@@ -58,7 +60,7 @@ static const char *round_wrong(int v6)
 		struct seen_flow f;
 		bool half = flow_find(&c, &f, NULL) && tundish_flow_half_open(f.v);
 
-		if (pending_of(K_POOL, slot_of(&c.s)) != half)
+		if (pending_of(udp ? K_UDP : K_POOL, slot_of(&c.s)) != half)
 			wrong = "a slot's half-open count is not its half-open flows";
 	}
 	if (wrong && getenv("V"))
@@ -74,6 +76,8 @@ static const char *round_wrong(int v6)
 static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags, uint32_t rounds,
 			uint32_t connections, bool fresh)
 {
+	enum kind pool = udp ? K_UDP : K_POOL;
+
 	for (int v6 = 0; v6 < 2; v6++) {
 		uint32_t seed = number("SEED", 1);
 		const char *wrong = NULL;
@@ -97,6 +101,8 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					build(&jobs[t].in[i], &c.s);
 				}
 			}
+			if (udp && roll() & 1)
+				rig_now_ns += 1ull << TUNDISH_TICK_SHIFT;
 			schedule_run();
 			wrong = round_wrong(v6);
 			if (fresh) { /* from nothing again: that is where entries are made */
@@ -106,10 +112,10 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 				for (uint32_t i = 0; i < connections; i++) {
 					struct conn c = connection(v6, i);
 
-					*slot_word(K_POOL, slot_of(&c.s)) = K_POOL;
+					*slot_word(pool, slot_of(&c.s)) = pool;
 				}
-				rig.backends[K_POOL].connections_active =
-					rig.backends[K_POOL].connections_total = 0;
+				rig.backends[pool].connections_active =
+					rig.backends[pool].connections_total = 0;
 			}
 		}
 		schedule_close();
@@ -121,8 +127,7 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 			rig_counters(&n);
 			for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
 				totals += tuple_at(i)->value.total;
-			assert_int_equal(n.flow_established,
-					 rig.backends[K_POOL].connections_total);
+			assert_int_equal(n.flow_established, rig.backends[pool].connections_total);
 			assert_int_equal(n.tuple_evicted, 0);
 			/* who loses a race too often goes without an entry, and is counted */
 			assert_true(n.flow_full + n.tuple_full < 2 + rounds / 1000);
@@ -157,12 +162,24 @@ static void test_lives(void **state)
 	play_orders("lives", flags, 6, 6000, 6, false);
 }
 
+/* First packets of one flow, and of several, at once; and those that establish it. */
+static void test_udp(void **state)
+{
+	static const uint8_t flags[] = {0};
+
+	udp = true;
+	play_orders("the same UDP flow", flags, 1, 3000, 1, true);
+	play_orders("UDP flows", flags, 1, 3000, 3, true);
+	udp = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_syn),
 		cmocka_unit_test(test_beginnings),
 		cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_udp),
 	};
 
 	return cmocka_run_group_tests_name("native: orders of CPUs", tests, NULL, NULL);

@@ -26,13 +26,16 @@ enum {
 	S = TUNDISH_SEGMENT_SYN,
 	A = TUNDISH_SEGMENT_ACK,
 	F = TUNDISH_SEGMENT_FIN,
-	R = TUNDISH_SEGMENT_RST
+	R = TUNDISH_SEGMENT_RST,
+	U = TUNDISH_SEGMENT_UDP
 };
 enum {
 	SYN = TUNDISH_FLOW_SYN,
 	EST = TUNDISH_FLOW_ESTABLISHED,
 	REO = TUNDISH_FLOW_REOPEN,
 	CLO = TUNDISH_FLOW_CLOSING,
+	NEW = TUNDISH_FLOW_UDP_NEW,
+	UDP = TUNDISH_FLOW_UDP,
 	FREE = TUNDISH_FLOW_FREE
 };
 enum {
@@ -50,6 +53,12 @@ static union tundish_flow_value flow(uint32_t state, bool counted)
 
 	if (state == SYN)
 		return v;
+	if (state == NEW || state == UDP) {
+		v = tundish_flow_udp(VIP, BACKEND, THEN);
+		v.live.state = state;
+		v.live.counted = state == UDP && counted;
+		return v;
+	}
 	if (state == REO) {
 		v.syn.state = REO;
 		v.syn.counted = counted;
@@ -99,6 +108,9 @@ static const struct row table[] = {
 	{CLO, A, ISN + 1, CLO, 0, BACKEND},
 	{CLO, A | F, ISN + 1, CLO, 0, BACKEND}, /* repeated: counted once */
 	{CLO, R, ISN + 1, CLO, 0, BACKEND},
+	/* UDP: what comes ticks later */
+	{NEW, U, 0, UDP, OPEN, BACKEND},
+	{UDP, U, 0, UDP, 0, BACKEND},
 };
 
 static void test_every_state_with_every_segment(void **state)
@@ -174,7 +186,34 @@ static void test_a_packet_ends_the_watch(void **state)
 	assert_int_equal(s.value.live.counted, 1);
 }
 
-static const struct tundish_timeouts timeouts = {.syn = 60, .established = 100, .closing = 50};
+/* A burst, or one that another CPU wrote in the tick to come, is one packet. */
+static void test_udp_counts_ticks(void **state)
+{
+	static const struct {
+		uint32_t from, now, to, effects;
+	} rows[] = {
+		{NEW, THEN, NEW, 0},	     {NEW, THEN - 1, NEW, 0}, {NEW, THEN + 1, UDP, OPEN},
+		{NEW, THEN + 29, UDP, OPEN}, {UDP, THEN, UDP, 0},     {UDP, THEN - 1, UDP, 0},
+		{UDP, THEN + 5000, UDP, 0},
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		union tundish_flow_value old = flow(rows[i].from, true);
+		struct tundish_flow_step s = tundish_flow_next(old, U, 0, OWNER, rows[i].now);
+		bool changes = rows[i].now > THEN;
+
+		assert_int_equal(s.value.live.state, rows[i].to);
+		assert_int_equal(s.effects, rows[i].effects);
+		assert_int_equal(s.value.live.seen, changes ? rows[i].now : THEN);
+		assert_int_equal(s.value.live.udp, 1);
+		assert_int_equal(s.value.live.backend, BACKEND);
+		if (!changes)
+			assert_true(s.value.raw == old.raw);
+	}
+}
+
+static const struct tundish_timeouts timeouts = {
+	.syn = 60, .established = 100, .closing = 50, .udp_new = 30, .udp = 180};
 
 static enum tundish_ageing age(uint32_t state, bool watched, uint32_t ticks)
 {
@@ -204,6 +243,12 @@ static void test_ageing_at_each_edge(void **state)
 		{EST, true, 100, TUNDISH_AGEING_REMOVE},
 		{CLO, false, 49, TUNDISH_AGEING_KEEP},
 		{CLO, false, 50, TUNDISH_AGEING_REMOVE},
+		{CLO, false, -1u, TUNDISH_AGEING_KEEP}, /* seen after the clock was read */
+		{NEW, false, 29, TUNDISH_AGEING_KEEP},
+		{NEW, false, 30, TUNDISH_AGEING_REMOVE},
+		{UDP, false, -1u, TUNDISH_AGEING_KEEP},
+		{UDP, false, 179, TUNDISH_AGEING_KEEP},
+		{UDP, false, 180, TUNDISH_AGEING_REMOVE},
 		{FREE, false, 5000, TUNDISH_AGEING_KEEP},
 		{TUNDISH_FLOW_BUSY, false, 5000, TUNDISH_AGEING_KEEP},
 	};
@@ -221,6 +266,9 @@ static void test_the_clock_wraps(void **state)
 	assert_int_equal(tundish_flow_ageing(v, &timeouts, 0x10000 + 10), TUNDISH_AGEING_KEEP);
 	assert_int_equal(tundish_flow_ageing(v, &timeouts, 0x10000 + 40), TUNDISH_AGEING_WATCH);
 	assert_int_equal(tundish_age(3, 126, 7), 5);
+	assert_int_equal(tundish_age(126, 127, 7), 0);
+	assert_int_equal(tundish_age(127, 0x10000, 16), 127);
+	assert_int_equal(tundish_age(0xffff, 0x10000, 16), 0);
 	assert_int_equal(tundish_tick(1ull << 30), 1);
 }
 
@@ -234,11 +282,13 @@ static void test_the_two_views_of_a_value_agree(void **state)
 	v.syn.state = 7;
 	v.syn.watched = 1;
 	v.syn.counted = 1;
+	v.syn.udp = 1;
 	assert_int_equal(v.live.backend, 0x1ffff);
 	assert_int_equal(v.live.vip, 0x3fff);
 	assert_int_equal(v.live.state, 7);
 	assert_int_equal(v.live.isn_low, 0);
-	assert_true(v.raw == (1ull << 36) - 1);
+	assert_int_equal(v.live.udp, 1);
+	assert_true(v.raw == (1ull << 37) - 1);
 }
 
 int main(void)
@@ -248,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_counts_follow_the_states_whatever_comes),
 		cmocka_unit_test(test_a_count_refused_stays_refused),
 		cmocka_unit_test(test_a_packet_ends_the_watch),
+		cmocka_unit_test(test_udp_counts_ticks),
 		cmocka_unit_test(test_ageing_at_each_edge),
 		cmocka_unit_test(test_the_clock_wraps),
 		cmocka_unit_test(test_the_two_views_of_a_value_agree),

@@ -55,7 +55,8 @@ static int setup(void **state)
 		.backends_max = N_BACKENDS,
 		.services_max = N_SERVICES,
 		.secret = {1, 2},
-		.timeouts = {.syn = 60, .established = 100, .closing = 50},
+		.timeouts =
+			{.syn = 60, .established = 100, .closing = 50, .udp_new = 30, .udp = 180},
 		.row = row,
 	};
 	f.s = td_sweep_new(N_BACKENDS, N_SERVICES);
@@ -104,30 +105,39 @@ static union tundish_flow_value *add_flow(size_t i, uint32_t state, uint32_t bac
 
 	if (state == TUNDISH_FLOW_ESTABLISHED || state == TUNDISH_FLOW_CLOSING)
 		v = tundish_flow_as_live(v, state, 77, tick);
-	else
+	else if (state != TUNDISH_FLOW_UDP_NEW && state != TUNDISH_FLOW_UDP)
 		v.syn.state = state;
+	else
+		v = tundish_flow_udp(VIP, backend, tick);
+	if (state == TUNDISH_FLOW_UDP)
+		v.live.state = state;
 	if (tundish_flow_half_open(v))
 		*slot_of(i) += TUNDISH_SLOT_PENDING_ONE;
-	if (state == TUNDISH_FLOW_ESTABLISHED || state == TUNDISH_FLOW_REOPEN)
+	if (tundish_flow_open(v))
 		f.backends[backend].connections_active++;
 	*e = (struct tundish_flow){client().word[3], client_port(i), PORT, v};
 	return &e->value;
 }
 
 /* The tuple of all those flows, in the second of its buckets. */
-static struct tundish_tuple *add_tuple(uint32_t active)
+static struct tundish_tuple *add_tuple_of(uint32_t udp, uint32_t active)
 {
 	struct tundish_addr a = client();
-	uint64_t hash =
-		tundish_siphash(&f.t.secret, (uint64_t)a.word[1] << 32 | a.word[0],
-				(uint64_t)a.word[3] << 32 | a.word[2], (uint32_t)PORT << 16 | VIP);
+	uint64_t hash = tundish_siphash(&f.t.secret, (uint64_t)a.word[1] << 32 | a.word[0],
+					(uint64_t)a.word[3] << 32 | a.word[2],
+					(uint32_t)PORT << 16 | udp << 15 | VIP);
 	struct tundish_tuple *e =
 		&f.tuples[tundish_bucket((uint32_t)(hash >> 32), BUCKETS)].entry[3];
 
-	*e = (struct tundish_tuple){.client = a, .vip = VIP, .port_be = PORT};
+	*e = (struct tundish_tuple){.client = a, .vip = VIP, .udp = udp, .port_be = PORT};
 	e->value.active = active;
 	e->value.total = 10;
 	return e;
+}
+
+static struct tundish_tuple *add_tuple(uint32_t active)
+{
+	return add_tuple_of(0, active);
 }
 
 static void pass(void)
@@ -254,6 +264,56 @@ static void test_a_closing_flow_ends_without_being_counted_twice(void **state)
 	assert_true(v->raw == 0);
 	assert_int_equal(f.backends[UP1].connections_active, 7);
 	assert_int_equal(tuple->value.active, 3);
+}
+
+static void test_udp_flows_end_by_their_own_timeouts(void **state)
+{
+	struct tundish_tuple *tcp = add_tuple(4), *udp = add_tuple_of(1, 4);
+	union tundish_flow_value *fresh = add_flow(0, TUNDISH_FLOW_UDP_NEW, UP1);
+	union tundish_flow_value *live = add_flow(1, TUNDISH_FLOW_UDP, UP1);
+	union tundish_flow_value *uncounted = add_flow(2, TUNDISH_FLOW_UDP, UP2);
+
+	live->live.counted = 1;
+	later(29);
+	pass();
+	assert_int_equal(td_sweep_counts(f.s, NULL)->flows, 3);
+	later(1);
+	pass();
+	assert_true(fresh->raw == 0);
+	assert_int_equal(f.backends[UP1].connections_active, 1);
+	later(149);
+	pass();
+	assert_true(live->raw && uncounted->raw);
+	/* no packet is missed, so no slot has to ask, whoever owns it */
+	assert_int_equal(*slot_of(1), UP1);
+	later(1);
+	pass();
+	assert_true(!live->raw && !uncounted->raw);
+	assert_int_equal(f.backends[UP1].connections_active, 0);
+	assert_int_equal(f.backends[UP2].connections_active, 0);
+	assert_int_equal(udp->value.active, 3);
+	assert_int_equal(tcp->value.active, 4);
+}
+
+static void test_udp_of_a_former_owner_holds_no_slot(void **state)
+{
+	add_flow(0, TUNDISH_FLOW_UDP, UP2);
+	*slot_of(0) |= TUNDISH_SLOT_ASK;
+	later(10);
+	pass();
+	assert_int_equal(*slot_of(0), UP1);
+}
+
+static void test_udp_of_a_disabled_backend(void **state)
+{
+	struct tundish_tuple *tuple = add_tuple_of(1, 1);
+	union tundish_flow_value *v = add_flow(0, TUNDISH_FLOW_UDP, DISABLED);
+
+	v->live.counted = 1;
+	pass();
+	assert_true(v->raw == 0);
+	assert_int_equal(tuple->value.active, 0);
+	assert_int_equal(f.backends[DISABLED].connections_active, 0);
 }
 
 static void test_flows6_age_too(void **state)
@@ -414,6 +474,9 @@ int main(void)
 		T(test_a_half_open_flow_ends_and_leaves_its_slot),
 		T(test_a_syn_on_a_live_flow_that_came_to_nothing),
 		T(test_a_closing_flow_ends_without_being_counted_twice),
+		T(test_udp_flows_end_by_their_own_timeouts),
+		T(test_udp_of_a_former_owner_holds_no_slot),
+		T(test_udp_of_a_disabled_backend),
 		T(test_flows6_age_too),
 		T(test_an_entry_being_written_is_left_alone),
 		T(test_flows_of_a_disabled_backend_are_removed),

@@ -121,19 +121,20 @@ static void pending_sub(const struct place *p)
 }
 
 static bool tuple_matches(const struct tundish_tuple *e, const struct tundish_addr *client,
-			  uint32_t vip, __be16 port)
+			  union tundish_flow_value v, __be16 port)
 {
-	return tundish_addr_equal(&e->client, client) && e->vip == vip && e->port_be == port;
+	return tundish_addr_equal(&e->client, client) && e->vip == v.live.vip &&
+	       e->udp == v.live.udp && e->port_be == port;
 }
 
 /* As tuple_apply() of the data path, with active -1. */
 static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
-		      uint32_t vip, __be16 port, uint32_t tick)
+		      union tundish_flow_value v, __be16 port, uint32_t tick)
 {
-	uint64_t hash =
-		tundish_siphash(&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
-				(uint64_t)client->word[3] << 32 | client->word[2],
-				(uint32_t)port << 16 | (vip & 0xffff));
+	uint64_t hash = tundish_siphash(
+		&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
+		(uint64_t)client->word[3] << 32 | client->word[2],
+		(uint32_t)port << 16 | (uint32_t)v.live.udp << 15 | (uint32_t)v.live.vip);
 	uint32_t index[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
 
 	for (int i = 0; i < 2; i++) {
@@ -145,7 +146,7 @@ static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr
 			union tundish_tuple_value old, new;
 
 			old.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
-			while (old.raw && ~old.raw && tuple_matches(e, client, vip, port) &&
+			while (old.raw && ~old.raw && tuple_matches(e, client, v, port) &&
 			       old.active) {
 				new = old;
 				new.active = old.active - 1;
@@ -164,17 +165,15 @@ static void take_back(const struct td_sweep_tables *t, const struct place *p,
 		      union tundish_flow_value v, const struct tundish_addr *client, __be16 port,
 		      uint32_t tick)
 {
-	bool open = v.live.state == TUNDISH_FLOW_ESTABLISHED || v.live.state == TUNDISH_FLOW_REOPEN;
-
 	if (tundish_flow_half_open(v))
 		pending_sub(p);
-	if (!open)
+	if (!tundish_flow_open(v))
 		return;
 	if (p->service) /* 0: its backend's entry is free */
 		__atomic_fetch_sub(&t->backends[v.live.backend].connections_active, 1,
 				   __ATOMIC_RELAXED);
 	if (v.live.counted)
-		tuple_sub(t, client, v.live.vip, port, tick);
+		tuple_sub(t, client, v, port, tick);
 }
 
 static bool swap(__u64 *word, __u64 old, __u64 new)
@@ -217,8 +216,8 @@ static bool one_flow(struct td_sweep *s, const struct td_sweep_tables *t, __u64 
 		s->counts.aged++;
 		return false;
 	case TUNDISH_AGEING_RESTORE:
-		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED, TUNDISH_ISN_OF_LIVE(v.syn.isn_low),
-					   tick);
+		new = tundish_flow_as_live(v, TUNDISH_FLOW_ESTABLISHED,
+					   TUNDISH_ISN_OF_LIVE(v.syn.isn_low), tick);
 		if (swap(word, v.raw, new.raw))
 			pending_sub(&p);
 		break;
@@ -236,7 +235,9 @@ static bool one_flow(struct td_sweep *s, const struct td_sweep_tables *t, __u64 
 	}
 	if (p.word)
 		owner = __atomic_load_n(p.word, __ATOMIC_RELAXED) & TUNDISH_SLOT_BACKEND;
-	if (owner != backend || (v.live.state == TUNDISH_FLOW_ESTABLISHED && v.live.watched))
+	/* each UDP packet asks, whatever its slot says */
+	if (!v.live.udp &&
+	    (owner != backend || (v.live.state == TUNDISH_FLOW_ESTABLISHED && v.live.watched)))
 		need(s, &p);
 	s->flows_of[backend]++;
 	return true;
