@@ -33,7 +33,7 @@ static void test_usage_errors(void **state)
 		{"tuple list --top=x", "\"x\" is no number"},
 		{"flow list --port 65536", "\"65536\" is no number from 0 to 65535"},
 		{"flow list --c 1", "ambiguous: --client, --client-port, --control"},
-		{"flow list prot=1", "no filter \"prot\"; did you mean port?"},
+		{"flow list prt=1", "no filter \"prt\"; did you mean port?"},
 		{"flow list x", "nothing more is expected"},
 		{"--jsn", "did you mean --json?"},
 		{"--json=1", "takes no value"},

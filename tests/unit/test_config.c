@@ -193,6 +193,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c->timeouts.syn_ms, 60000);
 	assert_int_equal(c->timeouts.established_ms, 3600000);
 	assert_int_equal(c->timeouts.closing_ms, 60000);
+	assert_int_equal(c->timeouts.udp_new_ms, 30000);
+	assert_int_equal(c->timeouts.udp_ms, 180000);
+	assert_true(c->services[0].flows);
 	assert_int_equal(c->limits.flows, 1048576);
 	assert_int_equal(c->limits.flows6, 524288);
 	assert_int_equal(c->limits.tuples, 262144);
@@ -211,11 +214,13 @@ static void test_example(void **state)
 	char *text = read_text("scripts/tundish.yaml.example", NULL), vip[TD_ADDRESS_TEXT];
 	char listen[TD_LISTEN_TEXT];
 	struct td_config *c = must_parse(text);
-	const struct td_service_conf *web = &c->services[0], *app = &c->services[2];
+	const struct td_service_conf *web = &c->services[0], *app = &c->services[3];
 
 	assert_int_equal(c->n_interfaces, 1);
 	assert_string_equal(c->interfaces[0].name, "eth0");
-	assert_int_equal(c->n_services, 5);
+	assert_int_equal(c->n_services, 6);
+	assert_int_equal(c->services[1].protocol, 17);
+	assert_false(c->services[1].flows);
 	assert_string_equal(web->name, "web");
 	assert_int_equal(web->delivery, TUNDISH_DELIVERY_IPIP);
 	assert_int_equal(web->n_vips, 2);
@@ -226,13 +231,13 @@ static void test_example(void **state)
 	assert_int_equal(web->n_backends, 3);
 	assert_string_equal(web->backends[2].name, "web3");
 	assert_int_equal(web->backends[2].state, TUNDISH_BACKEND_DRAIN);
-	assert_int_equal(c->services[1].backends[1].weight, 50);
+	assert_int_equal(c->services[2].backends[1].weight, 50);
 	assert_int_equal(app->delivery, TUNDISH_DELIVERY_WORKERS);
 	assert_int_equal(app->workers.n_listen, 1);
 	assert_string_equal(td_listen_print(app->workers.listen, listen), "[::]:8080");
-	assert_int_equal(c->services[4].ports[0].first, 0);
-	assert_int_equal(c->services[4].ports[0].last, 65535);
-	assert_false(c->services[4].own);
+	assert_int_equal(c->services[5].ports[0].first, 0);
+	assert_int_equal(c->services[5].ports[0].last, 65535);
+	assert_false(c->services[5].own);
 	td_config_free(c);
 	free(text);
 }
@@ -332,7 +337,8 @@ static void test_equal_tells_apart(void **state)
 		"- {name: net, vips: [198.51.100.0/24], ports: [90], delivery: workers}\n"
 		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
 		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
-		"timeouts: {syn: 61s, established: 62s, closing: 63s}\n"
+		"- {name: dns, vips: [192.0.2.3], ports: [71], protocol: udp, delivery: workers, flows: on}\n"
+		"timeouts: {syn: 61s, established: 62s, closing: 63s, udp_new: 64s, udp: 65s}\n"
 		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
 		" services: 11, backends: 12, vips: 13, workers: 214, groups: 15}\n"
 		"metrics: {listen: '127.0.0.1:9'}\n";
@@ -368,6 +374,10 @@ static void test_equal_tells_apart(void **state)
 		{"state: up}", "state: up}, {name: x, address: 10.0.0.9}"},
 		{"61s", "60s"},
 		{"62s", "60s"},
+		{"flows: on", "flows: off"},
+		{"protocol: udp", "protocol: tcp"},
+		{"64s", "60s"},
+		{"65s", "60s"},
 		{"63s", "60s"},
 		{"2001", "2004"},
 		{"2002", "2004"},

@@ -503,7 +503,11 @@ static void counters_are_summed_over_cpus(void **state)
 static void timeouts_are_written_and_nothing_else(void **state)
 {
 	struct tundish_settings s, before,
-		with = {.syn_timeout = 60, .established_timeout = 3600, .closing_timeout = 30};
+		with = {.syn_timeout = 60,
+			.established_timeout = 3600,
+			.closing_timeout = 30,
+			.udp_new_timeout = 31,
+			.udp_timeout = 180};
 	struct td_kernel *k;
 
 	NEED_ROOT();
@@ -514,6 +518,8 @@ static void timeouts_are_written_and_nothing_else(void **state)
 	before.syn_timeout = 60;
 	before.established_timeout = 3600;
 	before.closing_timeout = 30;
+	before.udp_new_timeout = 31;
+	before.udp_timeout = 180;
 	assert_memory_equal(&s, &before, sizeof(s));
 	assert_memory_equal(td_kernel_settings(k), &before, sizeof(s));
 	td_kernel_close(k);

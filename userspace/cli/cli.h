@@ -44,7 +44,7 @@ enum cli_exit {
 /* ---- the table ------------------------------------------------------------- */
 
 #define CLI_ARGUMENTS_MAX 3
-#define CLI_OPTIONS_MAX	  9 /* with the row of zeroes that ends them */
+#define CLI_OPTIONS_MAX	  10 /* with the row of zeroes that ends them */
 
 enum cli_format {
 	CLI_TEXT,

@@ -210,7 +210,9 @@ static const struct cli_verb flow_verbs[] = {
 		     {"port", "PORT", "only to this service port"},
 		     {"service", "NAME", "only of this service"},
 		     {"backend", "NAME", "only on this backend"},
-		     {"state", "STATE", "only in this state: syn, established, reopen, closing"},
+		     {"protocol", "PROTO", "only of this protocol: tcp or udp"},
+		     {"state", "STATE",
+		      "only in this state: syn, established, reopen, closing, udp-new, udp"},
 		     {"limit", "N", "at most so many. Default is 1000"}},
 	 .help = "flows in the table; filters are --KEY VALUE or KEY=VALUE",
 	 .run = cli_run_list,
@@ -265,8 +267,10 @@ static const struct cli_verb egress_verbs[] = {
 static const struct cli_verb trace_verbs[] = {
 	{.arguments = {"[SRC[:PORT]]", "DST:PORT"},
 	 .options = {{"egress", "PID", "instead: which source a connection of this process gets"},
-		     {"protocol", "PROTO", "of that connection: tcp or udp. Default is tcp"}},
-	 .help = "which backend or worker such a SYN gets, and why, asked of the loaded program",
+		     {"protocol", "PROTO",
+		      "tcp or udp. Default is tcp, or udp where that alone has the port"}},
+	 .help = "which backend or worker such a SYN or UDP packet gets, and why, asked of the "
+		 "loaded program",
 	 .run = cli_run_trace},
 };
 

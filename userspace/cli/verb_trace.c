@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where a SYN would go, or with --egress where a connection would come from: the
+ * Where a SYN or UDP packet would go, or with --egress where a connection would come from: the
  * verdict as lines, then the way there step by step.
  */
 #include "cli/cli.h"
@@ -29,12 +29,12 @@ int cli_run_trace(const struct cli *c)
 	if (cli_option(c, "egress")) {
 		cli_target_query(&t, "egress", cli_option(c, "egress"));
 		cli_target_query(&t, "dst", c->argument[0]);
-		if (cli_option(c, "protocol"))
-			cli_target_query(&t, "protocol", cli_option(c, "protocol"));
 	} else {
 		cli_target_query(&t, "src", c->argument[0]);
 		cli_target_query(&t, "dst", c->argument[1]);
 	}
+	if (cli_option(c, "protocol"))
+		cli_target_query(&t, "protocol", cli_option(c, "protocol"));
 	r = cli_ask(c, &t, NULL, &answer);
 	if (r != CLI_DONE)
 		return r;

@@ -7,6 +7,8 @@
  * Files may hold a hundred thousand backends, so what is given twice is found
  * by sorting, and the places of errors are looked up only once there is one.
  */
+#include <netinet/in.h>
+
 #include "config/check.h"
 #include "config/schema.h"
 #include "config/value.h"
@@ -163,6 +165,17 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 	const yaml_node_t *workers = td_node_value(d, node, "workers");
 	const char *name = td_node_text(delivery);
 
+	if (s->protocol == IPPROTO_UDP && s->workers.n_listen)
+		return td_document_fail(
+			d, td_node_value(d, workers, "listen"),
+			"workers: \"listen\" with protocol udp is not in this "
+			"version; leave \"workers\" out, and let the server listen on "
+			"the VIP's own port");
+	if (s->protocol != IPPROTO_UDP && !s->flows)
+		return td_document_fail(
+			d, td_node_value(d, node, "flows"),
+			"flows \"off\" needs protocol udp; a TCP connection whose flow "
+			"is not remembered breaks when backends change: leave it out");
 	if (s->delivery == TUNDISH_DELIVERY_WORKERS) {
 		if (s->n_backends)
 			return td_document_fail(

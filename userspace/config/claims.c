@@ -2,7 +2,7 @@
 /*
  * Claims on ports: the more specific wins, equal ones are refused.
  *
- * On each VIP, an address or a prefix, the services' claims must be nested or
+ * On each VIP, an address or a prefix, and for each protocol, the services' claims must be nested or
  * apart, like brackets; then "more specific" means "inside", and every port has
  * one owner. Sorted by their beginnings, wider ones first, they are swept once
  * with a stack of those that are open; the sweep also counts the disjoint ranges
@@ -13,6 +13,8 @@
  * Sorting is by VIP first, so the cost is that of sorting all claims, however
  * many services share a VIP.
  */
+#include <netinet/in.h>
+
 #include "config/check.h"
 #include "config/value.h"
 #include "core/vip_walk.h"
@@ -144,9 +146,7 @@ static int sweep_vip(struct sweep *s, struct claim *claims, size_t n)
 		s->open[s->n_open++] = *c;
 	}
 	close_until(s, UINT32_MAX);
-
-	return s->n_ranges > TUNDISH_RANGES_MAX ? fail_too_many(s->d, s->c, s->use, s->n_ranges)
-						: 0;
+	return 0;
 }
 
 /* All services that share a VIP. */
@@ -155,7 +155,9 @@ static int check_vip(struct td_document *d, const struct td_config *c,
 {
 	_cleanup_free_ struct claim *claims = NULL, *open = NULL;
 	struct sweep s = {.d = d, .c = c, .use = &uses[n_uses - 1]};
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
 	size_t n = 0;
+	int r = 0;
 
 	for (size_t i = 0; i < n_uses; i++)
 		n += c->services[uses[i].service].n_ports;
@@ -163,16 +165,24 @@ static int check_vip(struct td_document *d, const struct td_config *c,
 	open = calloc(n, sizeof(*open));
 	if (!claims || !open)
 		return td_fail(d->error, ENOMEM, "out of memory");
-	n = 0;
-	for (size_t i = 0; i < n_uses; i++) {
-		const struct td_service_conf *service = &c->services[uses[i].service];
-
-		for (size_t j = 0; j < service->n_ports; j++)
-			claims[n++] = (struct claim){service->ports[j].first,
-						     service->ports[j].last, uses[i].service, j};
-	}
 	s.open = open;
-	return sweep_vip(&s, claims, n);
+	for (size_t p = 0; p < TD_ARRAY_SIZE(protocols) && !r; p++) {
+		n = 0;
+		for (size_t i = 0; i < n_uses; i++) {
+			const struct td_service_conf *service = &c->services[uses[i].service];
+
+			for (size_t j = 0; j < service->n_ports; j++)
+				if (service->protocol == protocols[p])
+					claims[n++] = (struct claim){service->ports[j].first,
+								     service->ports[j].last,
+								     uses[i].service, j};
+		}
+		if (n)
+			r = sweep_vip(&s, claims, n);
+	}
+	if (r == 0 && s.n_ranges > TUNDISH_RANGES_MAX)
+		r = fail_too_many(d, c, s.use, s.n_ranges);
+	return r;
 }
 
 /* Claims on a VIP and on one around it are never in conflict, for the more specific
@@ -188,7 +198,6 @@ static int check_around(struct td_document *d, const struct td_config *c,
 	return r < 0 ? td_fail(d->error, ENOMEM, "out of memory") : 0;
 }
 
-/* All services have one protocol in this version, so it does not part them. */
 int td_check_claims(struct td_document *d, const struct td_config *c)
 {
 	_cleanup_free_ struct td_vip_use *uses = NULL;

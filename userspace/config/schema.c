@@ -23,7 +23,7 @@ static const struct td_choice attach_choices[] = {
 
 static const struct td_choice protocol_choices[] = {
 	{"tcp", IPPROTO_TCP, false},
-	{"udp", IPPROTO_UDP, true},
+	{"udp", IPPROTO_UDP, false},
 	{0},
 };
 
@@ -152,6 +152,9 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_SERVICE, "own", TD_TYPE_CHOICE, FIELD(td_service_conf, own),
 	 .choices = boolean_choices, .standard = "true",
 	 .help = "whether the daemon keeps the VIPs on this host"},
+	{TD_SCOPE_SERVICE, "flows", TD_TYPE_CHOICE, FIELD(td_service_conf, flows),
+	 .choices = switch_choices, .standard = "on",
+	 .help = "whether a UDP flow is remembered, and stays where it is"},
 	{TD_SCOPE_SERVICE, "backends", TD_TYPE_OBJECTS, LIST(td_service_conf, backends, n_backends),
 	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
 	 .help = "servers of a dsr or ipip service"},
@@ -214,6 +217,12 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_TIMEOUTS, "closing", TD_TYPE_DURATION, FIELD(td_timeouts_conf, closing_ms),
 	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "60s", .step = SECOND,
 	 .help = "of a connection that its client has closed"},
+	{TD_SCOPE_TIMEOUTS, "udp_new", TD_TYPE_DURATION, FIELD(td_timeouts_conf, udp_new_ms),
+	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "30s", .step = SECOND,
+	 .help = "of a UDP flow that was seen once"},
+	{TD_SCOPE_TIMEOUTS, "udp", TD_TYPE_DURATION, FIELD(td_timeouts_conf, udp_ms),
+	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "180s", .step = SECOND,
+	 .help = "of a UDP flow whose client is silent"},
 
 #define LIMIT(key_, min_, max_, standard_, unit_, help_)                                           \
 	{                                                                                          \

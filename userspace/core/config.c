@@ -51,7 +51,8 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 {
 	if (strcmp(a->name, b->name) || !workers_equal(&a->workers, &b->workers) ||
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
-	    a->n_vips != b->n_vips || a->n_ports != b->n_ports || a->n_backends != b->n_backends)
+	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
+	    a->n_backends != b->n_backends)
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
 		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address) ||

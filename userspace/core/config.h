@@ -79,9 +79,10 @@ struct td_service_conf {
 	size_t n_ports;
 	struct td_backend_conf *backends; /* none where delivery is workers */
 	size_t n_backends;
-	uint8_t protocol; /* IPPROTO_TCP */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
 	uint8_t delivery; /* enum tundish_delivery */
 	bool own;	  /* the daemon keeps the VIPs on this host; true unless told not to */
+	bool flows;	  /* false, UDP alone: each packet by the hash of its tuple, no memory */
 	struct td_workers_conf workers;
 	struct td_place at;
 };
@@ -91,6 +92,8 @@ struct td_timeouts_conf {
 	uint32_t syn_ms;	 /* 60 s */
 	uint32_t established_ms; /* 1 h */
 	uint32_t closing_ms;	 /* 60 s */
+	uint32_t udp_new_ms;	 /* 30 s */
+	uint32_t udp_ms;	 /* 180 s */
 };
 
 /* Sizes of tables, fixed when the maps are made. */

@@ -50,6 +50,8 @@ static void want_service(struct td_target_service *s, const struct td_service_co
 		snprintf(s->why, sizeof(s->why), "in the file again");
 	else if (old->delivery != v.delivery)
 		snprintf(s->why, sizeof(s->why), "another delivery in the file");
+	else if (old->protocol != v.protocol)
+		snprintf(s->why, sizeof(s->why), "another protocol in the file");
 	else if (old->own != v.own)
 		snprintf(s->why, sizeof(s->why), "own: %s in the file", v.own ? "true" : "false");
 	else

@@ -335,6 +335,8 @@ typedef void (*td_attention_add)(json_t *list, const char *what, const char *why
 void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
 void td_own_connections_attention(struct td_daemon *d, td_attention_add add, json_t *list);
 void td_print_port_metrics(FILE *out, struct td_daemon *d);
+/* The query's "protocol" as IPPROTO_*; 0 where it is absent, or an error as reply. */
+int td_read_protocol(const struct td_request *q, struct td_reply *reply);
 /* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
 int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
 		   struct td_reply *reply);
@@ -356,6 +358,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
 json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top);
 
 const char *td_delivery_name(uint8_t delivery);
+const char *td_protocol_name(uint8_t protocol); /* "tcp" or "udp" */
 const char *td_mode_name(enum td_attach_mode mode);
 /* Whether a backend is one of those that people see. */
 bool td_backend_listed(const struct tundish_backend *b);

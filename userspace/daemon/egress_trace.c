@@ -18,11 +18,11 @@ static int read_question(const struct td_request *q, pid_t *ret_pid,
 			 struct tundish_egress_question *ret, struct td_reply *reply)
 {
 	const char *pid = q->query(q, "egress"), *dst = q->query(q, "dst");
-	const char *protocol = q->query(q, "protocol");
 	struct tundish_addr address;
 	char *end = NULL;
 	uint16_t port;
 	long n = strtol(pid, &end, 10);
+	int protocol;
 
 	if (!*pid || *end || n < 1 || n > 1 << 22) {
 		td_reply_error(reply, 400, 2, "egress: \"%.40s\" is no process", pid);
@@ -35,16 +35,14 @@ static int read_question(const struct td_request *q, pid_t *ret_pid,
 			       dst ?: "");
 		return -EINVAL;
 	}
-	if (protocol && strcmp(protocol, "tcp") && strcmp(protocol, "udp")) {
-		td_reply_error(reply, 400, 2, "protocol: \"%.40s\" is neither tcp nor udp",
-			       protocol);
-		return -EINVAL;
-	}
+	protocol = td_read_protocol(q, reply);
+	if (protocol < 0)
+		return protocol;
 	*ret_pid = (pid_t)n;
 	*ret = (struct tundish_egress_question){
 		.remote = address,
 		.port_be = htons(port),
-		.protocol = protocol && !strcmp(protocol, "udp") ? IPPROTO_UDP : IPPROTO_TCP,
+		.protocol = protocol ?: IPPROTO_TCP,
 	};
 	return 0;
 }

@@ -2,8 +2,10 @@
 /*
  * Flows and tuples as JSON: read out of the mapped tables, filtered on the way.
  * Age is not kept for an established flow (it would cost the entry its size);
- * `idle_seconds` is what the sampled packets tell, so it is an upper bound.
+ * `idle_seconds` is what the sampled packets tell, so it is an upper bound; of UDP it is right.
  */
+#include <netinet/in.h>
+
 #include "core/address.h"
 #include "core/budget.h"
 #include "core/override.h"
@@ -16,15 +18,15 @@ struct filter {
 	struct tundish_addr client, vip;
 	bool has_client, has_vip;
 	uint32_t client_port, port, state;
+	int udp; /* -1: both */
 	const char *service, *backend;
 	size_t limit;
 };
 
 static const char *const state_names[] = {
-	[TUNDISH_FLOW_SYN] = "syn",
-	[TUNDISH_FLOW_ESTABLISHED] = "established",
-	[TUNDISH_FLOW_REOPEN] = "reopen",
-	[TUNDISH_FLOW_CLOSING] = "closing",
+	[TUNDISH_FLOW_SYN] = "syn",	    [TUNDISH_FLOW_ESTABLISHED] = "established",
+	[TUNDISH_FLOW_REOPEN] = "reopen",   [TUNDISH_FLOW_CLOSING] = "closing",
+	[TUNDISH_FLOW_UDP_NEW] = "udp-new", [TUNDISH_FLOW_UDP] = "udp",
 };
 
 int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
@@ -61,12 +63,30 @@ static int read_address(const struct td_request *q, const char *key, struct tund
 	return 0;
 }
 
+int td_read_protocol(const struct td_request *q, struct td_reply *reply)
+{
+	const char *text = q->query(q, "protocol");
+
+	if (!text)
+		return 0;
+	if (!strcmp(text, "tcp"))
+		return IPPROTO_TCP;
+	if (!strcmp(text, "udp"))
+		return IPPROTO_UDP;
+	td_reply_error(reply, 400, 2, "protocol: \"%.40s\" is neither tcp nor udp", text);
+	return -EINVAL;
+}
+
 static int read_filter(const struct td_request *q, struct filter *f, struct td_reply *reply)
 {
 	const char *state = q->query(q, "state");
 	uint32_t limit = LIMIT_DEFAULT;
+	int protocol = td_read_protocol(q, reply);
 
 	*f = (struct filter){.service = q->query(q, "service"), .backend = q->query(q, "backend")};
+	if (protocol < 0)
+		return protocol;
+	f->udp = protocol ? protocol == IPPROTO_UDP : -1;
 	if (read_address(q, "client", &f->client, &f->has_client, reply) < 0 ||
 	    read_address(q, "vip", &f->vip, &f->has_vip, reply) < 0 ||
 	    td_read_number(q, "client_port", 65535, &f->client_port, reply) < 0 ||
@@ -79,7 +99,8 @@ static int read_filter(const struct td_request *q, struct filter *f, struct td_r
 			f->state = i;
 	if (state && !f->state) {
 		td_reply_error(reply, 400, 2,
-			       "state: \"%.40s\" is none of syn, established, reopen, closing",
+			       "state: \"%.40s\" is none of syn, established, reopen, closing, "
+			       "udp-new, udp",
 			       state);
 		return -EINVAL;
 	}
@@ -110,7 +131,7 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 
 	if (v.live.state >= TD_ARRAY_SIZE(state_names) || !state_names[v.live.state])
 		return;
-	if ((f->state && f->state != v.live.state) ||
+	if ((f->state && f->state != v.live.state) || (f->udp >= 0 && f->udp != v.live.udp) ||
 	    (f->has_client && !tundish_addr_equal(client, &f->client)) ||
 	    (f->has_vip && (!known || !tundish_addr_equal(vip, &f->vip))) ||
 	    (f->client_port && f->client_port != __builtin_bswap16(client_port)) ||
@@ -127,10 +148,13 @@ static void one(struct listing *l, const struct tundish_addr *client, __be16 cli
 			  td_address_print(client, client_text), "client_port",
 			  __builtin_bswap16(client_port), "vip",
 			  known ? td_address_print(vip, vip_text) : NULL, "port",
-			  __builtin_bswap16(port), "protocol", "tcp", "service", service, "backend",
-			  name, "state", state_names[v.live.state], "age_seconds",
-			  v.live.state == TUNDISH_FLOW_SYN ? json_integer(idle_seconds)
-							   : json_null(),
+			  __builtin_bswap16(port), "protocol",
+			  td_protocol_name(v.live.udp ? IPPROTO_UDP : IPPROTO_TCP), "service",
+			  service, "backend", name, "state", state_names[v.live.state],
+			  "age_seconds",
+			  v.live.state == TUNDISH_FLOW_SYN || v.live.state == TUNDISH_FLOW_UDP_NEW
+				  ? json_integer(idle_seconds)
+				  : json_null(),
 			  "idle_seconds", idle_seconds));
 }
 
@@ -283,7 +307,8 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 			list, json_pack("{s:s s:s? s:i s:s s:I s:I s:f s:i}", "client",
 					td_address_print(&best[i].client, client), "vip",
 					td_vip_text(s, best[i].vip, vip), "port",
-					__builtin_bswap16(best[i].port_be), "protocol", "tcp",
+					__builtin_bswap16(best[i].port_be), "protocol",
+					td_protocol_name(best[i].udp ? IPPROTO_UDP : IPPROTO_TCP),
 					"active", (json_int_t)best[i].value.active, "total",
 					(json_int_t)best[i].value.total, "utilization",
 					(double)best[i].value.active / TD_INBOUND_PORTS,

@@ -160,9 +160,11 @@ static void print_tuples(FILE *out, struct td_daemon *d, const struct td_state *
 		if (!vip) /* gone from the file: no address to tell, and two could look alike */
 			continue;
 		fprintf(out,
-			"tundish_tuple_connections_active{client=\"%s\",vip=\"%s\",port=\"%lld\"} %lld\n",
+			"tundish_tuple_connections_active{client=\"%s\",vip=\"%s\",port=\"%lld\","
+			"protocol=\"%s\"} %lld\n",
 			json_string_value(json_object_get(o, "client")), vip,
 			(long long)json_integer_value(json_object_get(o, "port")),
+			json_string_value(json_object_get(o, "protocol")),
 			(long long)json_integer_value(json_object_get(o, "active")));
 	}
 	json_decref(list);

@@ -3,9 +3,16 @@
  * Services and backends as JSON, and the commands on backends. Both are read
  * out of the maps at each request: they are the truth.
  */
+#include <netinet/in.h>
+
 #include "core/address.h"
 #include "core/override.h"
 #include "daemon/daemon.h"
+
+const char *td_protocol_name(uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP ? "udp" : "tcp";
+}
 
 const char *td_delivery_name(uint8_t delivery)
 {
@@ -115,12 +122,14 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	workers = td_workers_of_service_json(d, v->id);
 	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}",
 		      "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
-		      "tcp", "delivery", td_delivery_name(v->value.delivery), "scheduler", "maglev",
-		      "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
+		      td_protocol_name(v->value.protocol), "delivery",
+		      td_delivery_name(v->value.delivery), "scheduler", "maglev", "own",
+		      (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
 		      "connections_active", (json_int_t)active, "connections_total",
 		      (json_int_t)total, "packets", (json_int_t)packets, "bytes", (json_int_t)bytes,
 		      "connections_per_second", connections_rate, "packets_per_second",
 		      packets_rate, "bytes_per_second", bytes_rate);
+	json_object_set_new(o, "flows", json_boolean(!c || c->flows));
 	if (workers)
 		json_object_set_new(o, "workers", workers);
 	return o;

@@ -39,14 +39,18 @@ static int set_timeouts(struct td_daemon *d, const struct td_config *c)
 	uint32_t syn = ticks(c->timeouts.syn_ms, SYN_TICKS_MAX);
 	uint32_t established = ticks(c->timeouts.established_ms, TUNDISH_TICKS_MAX);
 	uint32_t closing = ticks(c->timeouts.closing_ms, TUNDISH_TICKS_MAX);
+	uint32_t udp_new = ticks(c->timeouts.udp_new_ms, TUNDISH_TICKS_MAX);
+	uint32_t udp = ticks(c->timeouts.udp_ms, TUNDISH_TICKS_MAX);
 	int r;
 
 	if (s.syn_timeout == syn && s.established_timeout == established &&
-	    s.closing_timeout == closing)
+	    s.closing_timeout == closing && s.udp_new_timeout == udp_new && s.udp_timeout == udp)
 		return 0;
 	s.syn_timeout = syn;
 	s.established_timeout = established;
 	s.closing_timeout = closing;
+	s.udp_new_timeout = udp_new;
+	s.udp_timeout = udp;
 	r = td_kernel_set_timeouts(d->kernel, &s);
 	td_step_done(d);
 	return r;

@@ -36,7 +36,9 @@ void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret)
 		.secret = s->secret,
 		.timeouts = {.syn = s->syn_timeout,
 			     .established = s->established_timeout,
-			     .closing = s->closing_timeout},
+			     .closing = s->closing_timeout,
+			     .udp_new = s->udp_new_timeout,
+			     .udp = s->udp_timeout},
 		.row = row_of,
 		.context = d,
 	};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * "Where would a SYN of this client go, and why?", asked of the tracing twin of
- * the data path over the same maps: this file makes the SYN and puts names to
- * the numbers of the answer.
+ * "Where would a SYN or UDP packet of this client go, and why?", asked of the
+ * tracing twin of the data path over the same maps: this file makes the packet and
+ * puts names to the numbers of the answer.
  */
 #include <linux/bpf.h>
 #include <net/ethernet.h>
@@ -10,6 +10,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/random.h>
 
 #include "core/address.h"
@@ -33,8 +34,9 @@ static uint16_t checksum(const void *data, size_t length, uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* Ethernet, IP, TCP with SYN; returns the length. */
-static size_t make_syn(const struct endpoint *from, const struct endpoint *to, uint8_t *frame)
+/* Ethernet, IP, TCP with SYN or an empty UDP packet; returns the length. */
+static size_t make_packet(int protocol, const struct endpoint *from, const struct endpoint *to,
+			  uint8_t *frame)
 {
 	bool v4 = tundish_addr_is_v4(&from->address);
 	struct ether_header eth = {.ether_type = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6)};
@@ -43,7 +45,10 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 			     .doff = 5,
 			     .syn = 1,
 			     .window = htons(64240)};
-	size_t at = sizeof(eth);
+	struct udphdr udp = {
+		.source = htons(from->port), .dest = htons(to->port), .len = htons(sizeof(udp))};
+	const void *transport = protocol == IPPROTO_UDP ? (const void *)&udp : &tcp;
+	size_t length = protocol == IPPROTO_UDP ? sizeof(udp) : sizeof(tcp), at = sizeof(eth);
 
 	getrandom(&tcp.seq, sizeof(tcp.seq), GRND_NONBLOCK);
 	memset(eth.ether_dhost, 2, sizeof(eth.ether_dhost));
@@ -52,10 +57,10 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 	if (v4) {
 		struct iphdr ip = {.version = 4,
 				   .ihl = 5,
-				   .tot_len = htons(sizeof(ip) + sizeof(tcp)),
+				   .tot_len = htons((uint16_t)(sizeof(ip) + length)),
 				   .frag_off = htons(0x4000),
 				   .ttl = 64,
-				   .protocol = IPPROTO_TCP,
+				   .protocol = (uint8_t)protocol,
 				   .saddr = from->address.word[3],
 				   .daddr = to->address.word[3]};
 
@@ -63,8 +68,9 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 		memcpy(frame + at, &ip, sizeof(ip));
 		at += sizeof(ip);
 	} else {
-		struct ip6_hdr ip = {
-			.ip6_plen = htons(sizeof(tcp)), .ip6_nxt = IPPROTO_TCP, .ip6_hlim = 64};
+		struct ip6_hdr ip = {.ip6_plen = htons((uint16_t)length),
+				     .ip6_nxt = (uint8_t)protocol,
+				     .ip6_hlim = 64};
 
 		ip.ip6_vfc = 6 << 4;
 		memcpy(&ip.ip6_src, &from->address, sizeof(ip.ip6_src));
@@ -72,8 +78,8 @@ static size_t make_syn(const struct endpoint *from, const struct endpoint *to, u
 		memcpy(frame + at, &ip, sizeof(ip));
 		at += sizeof(ip);
 	}
-	memcpy(frame + at, &tcp, sizeof(tcp));
-	at += sizeof(tcp);
+	memcpy(frame + at, transport, length);
+	at += length;
 	if (at < 60) { /* the shortest frame */
 		memset(frame + at, 0, 60 - at);
 		at = 60;
@@ -99,8 +105,8 @@ static void describe(const struct td_state *s, uint32_t step, uint32_t argument,
 		TUNDISH_TRACE_STEPS(TUNDISH_X)
 #undef TUNDISH_X
 	};
-	static const char *const flow_states[] = {"free", "syn", "established", "reopen",
-						  "closing"};
+	static const char *const flow_states[] = {"free",    "syn",	"established", "reopen",
+						  "closing", "udp-new", "udp"};
 	char text[160] = "";
 	const char *place;
 
@@ -269,20 +275,30 @@ static int read_endpoint(const struct td_request *q, const char *key, bool need_
 	return 0;
 }
 
+static int ask(struct td_daemon *d, int protocol, const struct endpoint *from,
+	       const struct endpoint *to, struct tundish_trace *ret, struct td_error *error)
+{
+	uint8_t frame[128];
+	size_t length = make_packet(protocol, from, to, frame);
+
+	return td_kernel_trace(d->kernel, frame, length,
+			       d->n_attachments ? d->attachments[0].ifindex : 0, ret, error);
+}
+
 void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
 	struct endpoint from = {0}, to = {0};
 	struct tundish_trace t = {0};
 	struct td_error e = {0};
-	uint8_t frame[128];
-	size_t length;
+	int protocol, r;
 
 	if (q->query(q, "egress")) {
 		td_answer_egress_trace(d, q, reply);
 		return;
 	}
-	if (read_endpoint(q, "src", false, &from, reply) < 0 ||
+	protocol = td_read_protocol(q, reply);
+	if (protocol < 0 || read_endpoint(q, "src", false, &from, reply) < 0 ||
 	    read_endpoint(q, "dst", true, &to, reply) < 0)
 		return;
 	if (tundish_addr_is_v4(&from.address) != tundish_addr_is_v4(&to.address)) {
@@ -295,10 +311,17 @@ void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_
 		getrandom(&random, sizeof(random), GRND_NONBLOCK);
 		from.port = 32768 + random % 28232;
 	}
-	length = make_syn(&from, &to, frame);
-	if (td_kernel_read_state(d->kernel, &s) < 0 ||
-	    td_kernel_trace(d->kernel, frame, length,
-			    d->n_attachments ? d->attachments[0].ifindex : 0, &t, &e) < 0) {
+	r = td_kernel_read_state(d->kernel, &s);
+	if (r == 0)
+		r = ask(d, protocol ?: IPPROTO_TCP, &from, &to, &t, &e);
+	if (r == 0 && !protocol && !t.service) { /* not TCP's; perhaps UDP alone has the port */
+		struct tundish_trace udp = {0};
+
+		r = ask(d, IPPROTO_UDP, &from, &to, &udp, &e);
+		if (r == 0 && udp.service)
+			t = udp;
+	}
+	if (r < 0) {
 		td_reply_error(reply, 500, 1, "%s", e.text[0] ? e.text : "the trace failed");
 		return;
 	}

@@ -141,6 +141,8 @@ int td_kernel_set_timeouts(struct td_kernel *k, const struct tundish_settings *w
 	s.syn_timeout = with_timeouts->syn_timeout;
 	s.established_timeout = with_timeouts->established_timeout;
 	s.closing_timeout = with_timeouts->closing_timeout;
+	s.udp_new_timeout = with_timeouts->udp_new_timeout;
+	s.udp_timeout = with_timeouts->udp_timeout;
 	if (bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &s, BPF_ANY) < 0)
 		return -errno;
 	k->settings = s;
