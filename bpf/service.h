@@ -47,7 +47,7 @@ static __always_inline struct tundish_port_range *find_port(struct tundish_vip *
  *   bits 32-    number of the address, which flows and tuples name it by
  */
 #define CLAIM_DELIVERY(c) ((__u32)((c) >> 8) & 0xf)
-#define CLAIM_STATELESS	  (TUNDISH_RANGE_STATELESS << 12)
+#define CLAIM_STATELESS	  (TUNDISH_RANGE_STATELESS << 8)
 #define CLAIM_UDP(c)	  ((__u32)((c) >> 15) & 1)
 #define CLAIM_SERVICE(c)  ((__u32)((c) >> 16) & 0xffff)
 #define CLAIM_VIP(c)	  ((__u32)((c) >> 32))
@@ -89,7 +89,7 @@ CHECKED_ALONE __u64 claim_find(const struct tundish_addr *address, __u32 port)
 	if (!r)
 		return claim;
 	return claim | (__u64)r->service << 16 | (__u64)(r->protocol == IPPROTO_UDP) << 15 |
-	       (__u64)r->flags << 12 | (__u64)r->delivery << 8;
+	       (__u64)r->delivery << 8;
 }
 
 #endif

@@ -14,11 +14,11 @@
 #include "table.h"
 
 /* A VIP's number together with the protocol, as a tuple keeps them. */
-#define TUPLE_VIP(vip, udp) (((vip) & (TUNDISH_VIPS_MAX - 1)) | (udp) << 15)
+#define TUPLE_VIP(vip, udp) ((vip) | ((udp) ? TUNDISH_TUPLE_UDP : 0))
 
 /* Fits: entries are told apart by position, as both are 32 bytes. */
-_Static_assert(__builtin_offsetof(struct tundish_tuple, port_be) ==
-		       __builtin_offsetof(struct wide_entry, key2) + sizeof(__u16),
+_Static_assert(__builtin_offsetof(struct tundish_tuple, vip) ==
+		       __builtin_offsetof(struct wide_entry, key2),
 	       "tuple layout");
 _Static_assert(__builtin_offsetof(struct tundish_tuple, value) ==
 		       __builtin_offsetof(struct wide_entry, word),

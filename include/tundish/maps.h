@@ -37,16 +37,13 @@ enum tundish_vip_flag {
 	TUNDISH_VIP_ENDPOINT = 1 << 2, /* this host's own address: tunnels to it end here */
 };
 
-enum tundish_range_flag {
-	TUNDISH_RANGE_STATELESS = 1 << 0, /* UDP: each packet by Maglev alone, no flows */
-};
+#define TUNDISH_RANGE_STATELESS 0x10u /* UDP: each packet by Maglev alone, no flows */
 
 struct tundish_port_range {
 	__u16 first, last; /* inclusive */
 	__u16 service;	   /* index into services, and into maglev */
 	__u8 protocol;	   /* IPPROTO_TCP, IPPROTO_UDP */
-	__u8 delivery : 4; /* enum tundish_delivery */
-	__u8 flags : 4;	   /* enum tundish_range_flag */
+	__u8 delivery;	   /* enum tundish_delivery, perhaps with TUNDISH_RANGE_STATELESS */
 };
 
 /* Ranges are disjoint and ascend by (protocol, first): the more specific port
@@ -235,10 +232,11 @@ union tundish_tuple_value {
 	};
 };
 
+#define TUNDISH_TUPLE_UDP 0x8000u
+
 struct tundish_tuple {
 	struct tundish_addr client;
-	__u16 vip : 15; /* id, as in vips */
-	__u16 udp : 1;	/* the protocol */
+	__u16 vip; /* id, as in vips; of UDP with TUNDISH_TUPLE_UDP */
 	__be16 port_be;
 	__u32 changed; /* clock of flow.h, all its bits */
 	union tundish_tuple_value value;

@@ -141,8 +141,8 @@ static void add_vip(struct rig *r, struct tundish_addr address, uint32_t id,
 	if (delivery != TUNDISH_DELIVERY_WORKERS)
 		v.flags |= TUNDISH_VIP_FORWARDS;
 	v.ranges[0] =
-		(struct tundish_port_range){RIG_PORT, RIG_PORT, service, IPPROTO_TCP, delivery, 0};
-	v.ranges[1] = (struct tundish_port_range){443, 443, service, IPPROTO_TCP, delivery, 0};
+		(struct tundish_port_range){RIG_PORT, RIG_PORT, service, IPPROTO_TCP, delivery};
+	v.ranges[1] = (struct tundish_port_range){443, 443, service, IPPROTO_TCP, delivery};
 	put(r->object->maps.vips, &address, &v, "VIP");
 }
 

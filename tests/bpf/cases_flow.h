@@ -88,7 +88,7 @@ static inline struct facts facts_of(const struct conn *c, uint32_t backend)
 		struct tundish_tuple *t = tuple_at(i);
 
 		if (t->value.raw && tundish_addr_equal(&t->client, &c->s.src) &&
-		    t->vip == (c->v6 ? ID_VIP6 : ID_VIP4) && t->udp == udp &&
+		    t->vip == ((c->v6 ? ID_VIP6 : ID_VIP4) | (udp ? TUNDISH_TUPLE_UDP : 0)) &&
 		    t->port_be == TUNDISH_BE16(c->s.dport)) {
 			f.tuple_active += (uint32_t)t->value.active;
 			f.tuple_total += (uint32_t)t->value.total;

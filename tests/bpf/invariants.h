@@ -56,8 +56,9 @@ static inline bool flow_counted(const struct seen_flow *f)
 
 static inline bool tuple_of(const struct tundish_tuple *t, const struct seen_flow *f)
 {
-	return tundish_addr_equal(&t->client, &f->client) && t->vip == f->v.live.vip &&
-	       t->udp == f->v.live.udp && t->port_be == f->port_be;
+	return tundish_addr_equal(&t->client, &f->client) &&
+	       t->vip == ((uint32_t)f->v.live.vip | (f->v.live.udp ? TUNDISH_TUPLE_UDP : 0)) &&
+	       t->port_be == f->port_be;
 }
 
 /* Each of these returns NULL, or what is wrong. */
@@ -123,7 +124,7 @@ static inline const char *tuples_wrong(void)
 			struct tundish_tuple *u = tuple_at(j);
 
 			if (u->value.raw && tundish_addr_equal(&t->client, &u->client) &&
-			    t->vip == u->vip && t->udp == u->udp && t->port_be == u->port_be)
+			    t->vip == u->vip && t->port_be == u->port_be)
 				return "a tuple has two entries";
 		}
 		for (uint32_t j = 0; j < flow_entries(); j++)

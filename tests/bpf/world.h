@@ -117,12 +117,12 @@ static inline uint16_t mtu_of(enum kind k)
 
 static inline struct tundish_port_range udp_range(uint16_t port, enum kind k)
 {
-	return (struct tundish_port_range){.first = port,
-					   .last = port,
-					   .service = (uint16_t)k,
-					   .protocol = P_UDP,
-					   .delivery = delivery_of(k),
-					   .flags = k == K_UDP_BARE ? TUNDISH_RANGE_STATELESS : 0};
+	return (struct tundish_port_range){
+		.first = port,
+		.last = port,
+		.service = (uint16_t)k,
+		.protocol = P_UDP,
+		.delivery = delivery_of(k) | (k == K_UDP_BARE ? TUNDISH_RANGE_STATELESS : 0)};
 }
 
 static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags, bool all)

@@ -147,8 +147,8 @@ static void test_find_port(void **state)
 				v.n_ranges = (uint16_t)r;
 				break;
 			}
-			v.ranges[r] = (struct tundish_port_range){
-				(uint16_t)first, (uint16_t)last, (uint16_t)(r + 1), P_TCP, 1, 0};
+			v.ranges[r] = (struct tundish_port_range){(uint16_t)first, (uint16_t)last,
+								  (uint16_t)(r + 1), P_TCP, 1};
 			at = last + 1;
 		}
 		for (uint32_t port = 0; port < 65536; port += 1 + (uint32_t)(roll() % 97)) {

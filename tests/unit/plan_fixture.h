@@ -294,6 +294,7 @@ static inline void add_service(struct test_config *t, const char *name, uint32_t
 	s->backends = t->backends[i];
 	s->n_backends = n_backends;
 	s->protocol = IPPROTO_TCP;
+	s->flows = true;
 	s->delivery = delivery;
 	s->own = true;
 	for (size_t b = 0; b < n_backends; b++) {

@@ -470,6 +470,24 @@ static void test_the_more_specific_port_wins(void **state)
 			    "9000-65535:1");
 }
 
+/* Each protocol has its own ports, and those of UDP without flows say so. */
+static void test_udp_beside_tcp(void **state)
+{
+	struct tundish_port_range ranges[TUNDISH_RANGES_MAX];
+	struct td_prefix vip = {v4(0xc000020a), TD_PREFIX_ALL};
+	struct test_config *t = web(1);
+
+	add_service(t, "udp", 0xc000020a, 0, TUNDISH_DELIVERY_IPIP, 1);
+	t->ports[1][0].last = 100;
+	t->services[1].protocol = IPPROTO_UDP;
+	check_ranges(&t->c, "80-80:0 0-100:1");
+	t->services[1].flows = false;
+	assert_int_equal(td_ports_flatten(&t->c, &vip, ranges), 2);
+	assert_int_equal(ranges[0].delivery, t->services[0].delivery);
+	assert_int_equal(ranges[1].protocol, IPPROTO_UDP);
+	assert_int_equal(ranges[1].delivery, TUNDISH_DELIVERY_IPIP | TUNDISH_RANGE_STATELESS);
+}
+
 static void test_neighbours_of_one_service_are_joined(void **state)
 {
 	struct test_config *t = web(1);
@@ -511,6 +529,7 @@ int main(void)
 		cmocka_unit_test_setup(test_more_specific_vips_win_property, setup),
 		cmocka_unit_test_setup(test_the_more_specific_port_wins, setup),
 		cmocka_unit_test_setup(test_neighbours_of_one_service_are_joined, setup),
+		cmocka_unit_test_setup(test_udp_beside_tcp, setup),
 		cmocka_unit_test_setup(test_too_many_ranges_are_refused, setup),
 	};
 

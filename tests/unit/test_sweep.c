@@ -129,7 +129,7 @@ static struct tundish_tuple *add_tuple_of(uint32_t udp, uint32_t active)
 	struct tundish_tuple *e =
 		&f.tuples[tundish_bucket((uint32_t)(hash >> 32), BUCKETS)].entry[3];
 
-	*e = (struct tundish_tuple){.client = a, .vip = VIP, .udp = udp, .port_be = PORT};
+	*e = (struct tundish_tuple){.client = a, .vip = VIP | udp << 15, .port_be = PORT};
 	e->value.active = active;
 	e->value.total = 10;
 	return e;

@@ -120,21 +120,26 @@ static void pending_sub(const struct place *p)
 		__atomic_fetch_sub(p->word, TUNDISH_SLOT_PENDING_ONE, __ATOMIC_RELAXED);
 }
 
+static uint32_t tuple_vip(union tundish_flow_value v)
+{
+	return (uint32_t)v.live.vip | (v.live.udp ? TUNDISH_TUPLE_UDP : 0);
+}
+
 static bool tuple_matches(const struct tundish_tuple *e, const struct tundish_addr *client,
 			  union tundish_flow_value v, __be16 port)
 {
-	return tundish_addr_equal(&e->client, client) && e->vip == v.live.vip &&
-	       e->udp == v.live.udp && e->port_be == port;
+	return tundish_addr_equal(&e->client, client) && e->vip == tuple_vip(v) &&
+	       e->port_be == port;
 }
 
 /* As tuple_apply() of the data path, with active -1. */
 static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
 		      union tundish_flow_value v, __be16 port, uint32_t tick)
 {
-	uint64_t hash = tundish_siphash(
-		&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
-		(uint64_t)client->word[3] << 32 | client->word[2],
-		(uint32_t)port << 16 | (uint32_t)v.live.udp << 15 | (uint32_t)v.live.vip);
+	uint64_t hash =
+		tundish_siphash(&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
+				(uint64_t)client->word[3] << 32 | client->word[2],
+				(uint32_t)port << 16 | tuple_vip(v));
 	uint32_t index[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
 
 	for (int i = 0; i < 2; i++) {

@@ -13,15 +13,13 @@
  */
 #include "core/vip_walk.h"
 
-#include <netinet/in.h>
-
 #include "core/plan.h"
 
 struct claim {
-	uint32_t first, end; /* one past the last */
-	uint16_t service;    /* index in the configuration */
-	uint8_t protocol, delivery, flags;
-	bool around; /* of a prefix around the VIP */
+	uint32_t first, end;	    /* one past the last */
+	uint16_t service;	    /* index in the configuration */
+	uint8_t protocol, delivery; /* as in a port range */
+	bool around;		    /* of a prefix around the VIP */
 };
 
 static int by_number(const void *a, const void *b)
@@ -100,7 +98,6 @@ static int flatten(const struct claim *claims, size_t n,
 				.service = c->service,
 				.protocol = protocol,
 				.delivery = c->delivery,
-				.flags = c->flags,
 			};
 		}
 	}
@@ -185,7 +182,6 @@ static int make_level(const struct td_vip_walk *w, struct td_vip_level *l,
 			.service = outer->ranges[i].service,
 			.protocol = outer->ranges[i].protocol,
 			.delivery = outer->ranges[i].delivery,
-			.flags = outer->ranges[i].flags,
 			.around = true,
 		};
 	}
@@ -200,10 +196,7 @@ static int make_level(const struct td_vip_walk *w, struct td_vip_level *l,
 				.end = (uint32_t)s->ports[i].last + 1,
 				.service = (uint16_t)w->uses[u].service,
 				.protocol = s->protocol,
-				.delivery = s->delivery,
-				.flags = s->protocol == IPPROTO_UDP && !s->flows
-						 ? TUNDISH_RANGE_STATELESS
-						 : 0,
+				.delivery = s->delivery | (s->flows ? 0 : TUNDISH_RANGE_STATELESS),
 			};
 		}
 	}

@@ -29,7 +29,7 @@ static const struct tundish_tuple *find(const struct tundish_tuple *list, uint32
 static const char *object_of(const struct td_state *s, const struct tundish_tuple *t, char *text)
 {
 	char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
-	const char *to = td_vip_text(s, t->vip, vip) ?: "a former VIP";
+	const char *to = td_vip_text(s, t->vip & ~TUNDISH_TUPLE_UDP, vip) ?: "a former VIP";
 	const char *format = strchr(to, ':') ? "%s to [%s]:%u" : "%s to %s:%u";
 
 	snprintf(text, OBJECT_TEXT, format, td_address_print(&t->client, client), to,
@@ -81,7 +81,8 @@ void td_clients_attention(struct td_daemon *d, const struct td_state *s,
 	snprintf(what, sizeof(what), "client %s", td_address_print(&most.client, client));
 	snprintf(why, sizeof(why),
 		 "has %u connections to %s port %u, of about %u that one address can have there",
-		 (unsigned int)most.value.active, td_vip_text(s, most.vip, vip) ?: "a former VIP",
+		 (unsigned int)most.value.active,
+		 td_vip_text(s, most.vip & ~TUNDISH_TUPLE_UDP, vip) ?: "a former VIP",
 		 __builtin_bswap16(most.port_be), TD_INBOUND_PORTS);
 	snprintf(remedy, sizeof(remedy),
 		 "spread it over %u VIPs (or ports), or let it use more addresses",

@@ -304,15 +304,17 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 		char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
 
 		json_array_append_new(
-			list, json_pack("{s:s s:s? s:i s:s s:I s:I s:f s:i}", "client",
-					td_address_print(&best[i].client, client), "vip",
-					td_vip_text(s, best[i].vip, vip), "port",
-					__builtin_bswap16(best[i].port_be), "protocol",
-					td_protocol_name(best[i].udp ? IPPROTO_UDP : IPPROTO_TCP),
-					"active", (json_int_t)best[i].value.active, "total",
-					(json_int_t)best[i].value.total, "utilization",
-					(double)best[i].value.active / TD_INBOUND_PORTS,
-					"vips_needed", (int)td_budget_vips(best[i].value.active)));
+			list,
+			json_pack("{s:s s:s? s:i s:s s:I s:I s:f s:i}", "client",
+				  td_address_print(&best[i].client, client), "vip",
+				  td_vip_text(s, best[i].vip & ~TUNDISH_TUPLE_UDP, vip), "port",
+				  __builtin_bswap16(best[i].port_be), "protocol",
+				  td_protocol_name(best[i].vip & TUNDISH_TUPLE_UDP ? IPPROTO_UDP
+										   : IPPROTO_TCP),
+				  "active", (json_int_t)best[i].value.active, "total",
+				  (json_int_t)best[i].value.total, "utilization",
+				  (double)best[i].value.active / TD_INBOUND_PORTS, "vips_needed",
+				  (int)td_budget_vips(best[i].value.active)));
 	}
 	return list;
 }
