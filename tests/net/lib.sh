@@ -411,6 +411,85 @@ three_backends() {
 	eventually 10 _serves || fatal "no service on $VIP within 10 s"
 }
 
+# ---- UDP -------------------------------------------------------------------------------
+# udp_server NAMESPACE [PORT]: says who asks, on the VIPs of `vips_on_lo`.
+udp_server() {
+	local ns=$1 port=${2:-53}
+	shift 2
+	[ $# -gt 0 ] || set -- $VIP $VIP2 $VIP6 $VIP62
+	(exec nsenter --net=/run/netns/"$ns" "$PYTHON" "$TOP/tests/net/udp.py" serve "$ns" "$port" "$@" \
+		>"$T/udp-$ns-$port" 2>"$T/udp-$ns.log") &
+	PID[udp-$ns-$port]=$!
+	eventually 10 test -s "$T/udp-$ns-$port" || fatal "the UDP server in $ns does not start"
+}
+
+# udp_config DELIVERY [FAMILY of the backends]: `dns`, UDP, and `web`, TCP, both on port 53 of
+# the first VIP pair; FLOWS is on or off, TIMEOUTS and LIMITS as in the file.
+udp_config() {
+	local b address backends=
+	for b in ${MEMBERS:-$BACKENDS}; do
+		address=10.0.${NET:-0}.1${b#b}
+		[ "${2:-4}" = 6 ] && address="\"fd00:${NET:-0}::1${b#b}\""
+		backends+="{name: $b, address: $address}, "
+	done
+	config edge <<-YAML
+		interfaces: [{name: eth0, attach: native}$([ "${NET:-0}" = 1 ] && echo ', {name: eth1, attach: native}')]
+		services:
+		  - name: dns
+		    vips: [$VIP, "$VIP6"]
+		    protocol: udp
+		    ports: [53]
+		    delivery: $1
+		    flows: ${FLOWS:-on}
+		    backends: [${backends%, }]
+		  - name: web
+		    vips: [$VIP, "$VIP6"]
+		    ports: [53, 80]
+		    delivery: $1
+		    backends: [${backends%, }]
+		${TIMEOUTS:+timeouts: $TIMEOUTS}
+		${LIMITS:+limits: $LIMITS}
+	YAML
+}
+
+# Three UDP servers behind an edge; DELIVERY [FAMILY of the backends].
+three_udp() {
+	local b
+	if [ "${NET:-0}" = 1 ]; then two_nics; else one_nic; fi
+	vips_on_lo $BACKENDS
+	for b in $BACKENDS; do
+		udp_server "$b" 53
+		[ "$1" = ipip ] || continue
+		config "$b" <<-YAML
+			interfaces: [{name: eth0, attach: native}]
+			services:
+			  - {name: dns, vips: [$VIP, "$VIP6"], protocol: udp, ports: [53], own: false, delivery: workers}
+			  - {name: web, vips: [$VIP, "$VIP6"], ports: [53, 80], own: false, delivery: workers}
+		YAML
+		start "$b"
+	done
+	udp_config "$@"
+	start edge
+	_answers() { [ "$(udp_get $VIP 12 | grep -c '^b')" = 12 ]; }
+	eventually 10 _answers || fatal "no service on $VIP within 10 s"
+}
+udp_get() { # ADDRESS COUNT [ARGUMENTS]
+	local address=$1 count=$2
+	shift 2
+	in_ns client "$PYTHON" "$TOP/tests/net/udp.py" get "$address" "${PORT:-53}" "$count" "$@"
+}
+
+# udp_flows [JQ CONDITION]: how many UDP flows `flow list` has.
+udp_flows() { t --json flow list --protocol udp --limit 100000 | jq "[.[] | select(${1:-true})] | length"; }
+udp_flows_are() { [ "$(udp_flows "${2:-}")" = "$1" ]; }
+# udp_counted COUNT [VIP]: asks on all that are held until their flows count: two ticks have to
+# see them.
+_counted() {
+	ask >/dev/null
+	[ "$(udp_flows ".state == \"udp\" and .vip == \"$2\"")" = "$1" ]
+}
+udp_counted() { eventually 10 _counted "$1" "${2:-$VIP}" || fatal "$1 UDP flows do not count within 10 s"; }
+
 # ---- clients ------------------------------------------------------------------------
 # get ADDRESS COUNT [ARGUMENTS]: so many connections one after another, a line for each.
 get() {
@@ -428,9 +507,10 @@ count_of() { # NAME, of lines on stdin
 }
 
 # hold ADDRESS COUNT: keeps so many connections open and sets HELD to a line for each;
-# then `ask` sends a request on every one and prints the lines anew.
+# then `ask` sends a request on every one and prints the lines anew. With HOLDER=udp.py they are
+# UDP sockets.
 hold() {
-	coproc HOLD { in_ns client "$PYTHON" "$TOP/tests/net/client.py" hold "$1" "${PORT:-80}" "$2" 2>"$T/hold.log"; }
+	coproc HOLD { in_ns client "$PYTHON" "$TOP/tests/net/${HOLDER:-client.py}" hold "$1" "${PORT:-80}" "$2" 2>"$T/hold.log"; }
 	# Descriptors of a coprocess are closed in subshells, copies of them are not.
 	exec {HOLD_IN}>&"${HOLD[1]}" {HOLD_OUT}<&"${HOLD[0]}"
 	HELD=$(_hold_reply)

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""UDP for the scenarios: servers that say who asks, clients that keep their ports, floods.
+
+udp.py serve NAME PORT ADDRESS...     answers "NAME CLIENT ADDRESS PORT" from each address
+       [--workers N]                  N sockets each (SO_REUSEPORT), called NAME0, NAME1, ...
+udp.py hold ADDRESS PORT N            N sockets; "ask" on stdin asks on each and prints a line for
+       [--source ADDRESS]             each and a dot, "close" closes them
+udp.py get ADDRESS PORT N             N questions, each from a port of its own
+udp.py flood ADDRESS PORT N           N packets from as many addresses that are nobody's
+"""
+import argparse
+import os
+import random
+import selectors
+import socket
+import struct
+import sys
+
+SLOW = int(os.environ.get("TUNDISH_TEST_SLOW", "1"))
+REUSEPORT = getattr(socket, "SO_REUSEPORT", 15)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def serve(o):
+    selector = selectors.DefaultSelector()
+    for address in o.address:
+        for i in range(o.workers or 1):
+            s = socket.socket(family(address), socket.SOCK_DGRAM)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if o.workers:
+                s.setsockopt(socket.SOL_SOCKET, REUSEPORT, 1)
+            s.bind((address, o.port))
+            selector.register(s, selectors.EVENT_READ, o.name + (str(i) if o.workers else ""))
+    print("ready", flush=True)
+    while True:
+        for key, _ in selector.select():
+            s = key.fileobj
+            try:
+                _, client = s.recvfrom(65535)
+                here = s.getsockname()
+                s.sendto(("%s %s %s %d" % (key.data, client[0], here[0], here[1])).encode(), client)
+            except OSError:
+                pass  # a spoofed client, to which there is no way
+
+
+def client(o):
+    s = socket.socket(family(o.address), socket.SOCK_DGRAM)
+    if o.source:
+        s.bind((o.source, 0))
+    s.connect((o.address, o.port))
+    s.settimeout(2 * SLOW)
+    return s
+
+
+def exchange(s):
+    try:
+        s.send(b"who?")
+        return s.recv(65535).decode()
+    except OSError as e:
+        return "lost " + (e.strerror or type(e).__name__)
+
+
+def hold(o):
+    sockets = [client(o) for _ in range(o.number)]
+
+    def ask():
+        for s in sockets:
+            print(exchange(s))
+        print(".", flush=True)
+
+    ask()
+    for line in sys.stdin:
+        if line.strip() == "ask":
+            ask()
+        elif line.strip() == "close":
+            for s in sockets:
+                s.close()
+            sockets = []
+            print(".", flush=True)
+
+
+def get(o):
+    for _ in range(o.number):
+        with client(o) as s:
+            print(exchange(s), flush=True)
+
+
+def flood(o):
+    v6 = family(o.address) == socket.AF_INET6
+    s = socket.socket(family(o.address), socket.SOCK_RAW, socket.IPPROTO_RAW)
+    to = socket.inet_pton(family(o.address), o.address)
+    for i in range(o.number):
+        udp = struct.pack("!HHHH", 1024 + random.randrange(60000), o.port, 8, 0)
+        if v6:
+            source = socket.inet_pton(socket.AF_INET6, "2001:db8:f::")[:8] + os.urandom(8)
+            ip = struct.pack("!IHBB", 6 << 28, len(udp), 17, 64) + source + to
+        else:
+            source = bytes((100,)) + os.urandom(3)
+            ip = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, 17, 0) + source + to
+        try:
+            s.sendto(ip + udp, (o.address, 0))
+        except BlockingIOError:
+            pass
+        except OSError as e:
+            if e.errno != 105:  # ENOBUFS
+                raise
+
+
+p = argparse.ArgumentParser()
+sub = p.add_subparsers(required=True)
+q = sub.add_parser("serve")
+q.add_argument("name")
+q.add_argument("port", type=int)
+q.add_argument("address", nargs="+")
+q.add_argument("--workers", type=int, default=0)
+q.set_defaults(run=serve)
+for name, run in (("hold", hold), ("get", get), ("flood", flood)):
+    q = sub.add_parser(name)
+    q.add_argument("address")
+    q.add_argument("port", type=int)
+    q.add_argument("number", type=int)
+    q.add_argument("--source")
+    q.set_defaults(run=run)
+o = p.parse_args()
+try:
+    o.run(o)
+except (KeyboardInterrupt, BrokenPipeError):
+    pass
