@@ -46,13 +46,15 @@ void pin_cpu(void);
 #define RIG_VIP_DSR	0xc0000214u
 #define RIG_VIP_WORKERS 0xc000021eu
 #define RIG_VIP_NONE	0xc0000228u
+#define RIG_VIP_UDP	0xc0000232u
+#define RIG_VIP_BARE	0xc000023cu /* UDP without flows */
 #define RIG_VIP6_IPIP	0x0000000au /* 2001:db8::a */
 #define RIG_PORT	80
 
 #define RIG_BACKENDS 16u /* of each service */
 
 /* Service ids; backend b of service s is number (s - 1) * RIG_BACKENDS + b, from 1. */
-enum rig_service { RIG_IPIP = 1, RIG_DSR, RIG_WORKERS, RIG_IPIP6, RIG_SERVICES };
+enum rig_service { RIG_IPIP = 1, RIG_DSR, RIG_WORKERS, RIG_IPIP6, RIG_UDP, RIG_BARE, RIG_SERVICES };
 
 enum rig_program {
 	RIG_DATA4,
@@ -113,6 +115,7 @@ void rig_establish(struct rig *r, bool v6, uint32_t first, uint32_t last);
 
 /* Entries in a state; and removes all half-open ones. */
 uint64_t rig_count(struct rig *r, bool v6, enum tundish_flow_state state);
+void rig_forget_udp(struct rig *r); /* and all of UDP over IPv4 */
 void rig_forget_half_open(struct rig *r, bool v6);
 
 struct tundish_counters rig_counters(struct rig *r);

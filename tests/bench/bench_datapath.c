@@ -172,6 +172,55 @@ static void sizes_of(struct rig *r, bool v6, uint32_t from, uint32_t to, double 
 	}
 }
 
+/* ---- UDP: each packet asks, unless there are no flows ----------------------------- */
+
+static void udp_of(struct rig *r, const struct size *s)
+{
+	struct pair known = {0}, fresh = {0}, none = {0};
+	struct tundish_counters before, after;
+
+	rig_aim(r, RIG_VIP_UDP, RIG_PORT, s->flows);
+	r->knobs->udp = 1;
+	rig_target(r, RIG_TUNDISH);
+	rig_run(r, RIG_DATA4, 3 * s->flows + 1000, XDP_TX);
+	for (unsigned int i = 0; i < rounds; i++) {
+		measure_bare(r);
+		rig_aim(r, RIG_VIP_UDP, RIG_PORT, s->flows);
+		before = rig_counters(r);
+		measure(r, &known, RIG_DATA4, XDP_TX, false);
+		after = rig_counters(r);
+		if (after.flow_lookup - before.flow_lookup < packets)
+			die("UDP packets did not ask");
+		rig_aim(r, RIG_VIP_BARE, RIG_PORT, s->flows);
+		measure(r, &none, RIG_DATA4, XDP_TX, false);
+		if (rig_counters(r).flow_lookup != after.flow_lookup)
+			die("UDP packets without flows asked");
+	}
+	row("udp_packet_ns_flows", s->name, "", corrected(&known), NULL, NO_GOAL);
+	row("udp_packet_without_flows_ns_flows", s->name, "", corrected(&none), NULL, NO_GOAL);
+	for (unsigned int i = 0; i < rounds; i++) {
+		rig_aim(r, RIG_VIP_UDP, RIG_PORT, s->flows);
+		r->knobs->next = 8u << 20;
+		before = rig_counters(r);
+		measure(r, &fresh, RIG_SYN4, XDP_TX, true);
+		after = rig_counters(r);
+		if (after.flow_new - before.flow_new < packets / 4)
+			die("new UDP flows were not entered");
+		rig_forget_udp(r);
+		rig_run(r, RIG_DATA4, s->flows, XDP_TX);
+	}
+	row("udp_new_flow_ns_flows", s->name, "", corrected(&fresh), NULL, NO_GOAL);
+	rig_forget_udp(r);
+	r->knobs->udp = 0;
+}
+
+static void udp(struct rig *r)
+{
+	for (size_t i = 0; i < TD_ARRAY_SIZE(sizes); i++)
+		if (sizes[i].flows <= 1000000)
+			udp_of(r, &sizes[i]);
+}
+
 /* ---- the cost up to each exit ----------------------------------------------------- */
 
 static void exits(struct rig *r)
@@ -262,6 +311,7 @@ int main(int argc, char **argv)
 	r = rig_close(r);
 
 	r = rig_open(1048576, 1048576);
+	udp(r);
 	connections(r);
 	r = rig_close(r);
 	return 0;

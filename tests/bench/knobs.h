@@ -24,13 +24,13 @@
 #define BENCH_UNPLACED (1ull << 32)
 
 struct bench_knobs {
-	__u64 random;	/* state of the generator */
-	__u32 flows;	/* draw from 0 .. flows-1 */
-	__u32 next;	/* next flow in order */
-	__u32 phase;	/* of a flow's segments, or of the flood */
-	__be32 vip_be;	/* IPv4 destination */
-	__be16 port_be; /* service port */
-	__u16 padding;
+	__u64 random;	      /* state of the generator */
+	__u32 flows;	      /* draw from 0 .. flows-1 */
+	__u32 next;	      /* next flow in order */
+	__u32 phase;	      /* of a flow's segments, or of the flood */
+	__be32 vip_be;	      /* IPv4 destination */
+	__be16 port_be;	      /* service port */
+	__u16 udp;	      /* 1: UDP packets instead of segments */
 	__u32 checked_flow;   /* 1 + the flow whose packet is under way; 0: none */
 	__u64 checked;	      /* packets whose backend was compared */
 	__u64 wrong;	      /* and is another than their SYN's */

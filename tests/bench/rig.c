@@ -134,15 +134,19 @@ static void put(struct bpf_map *map, const void *key, const void *value, const c
 }
 
 static void add_vip(struct rig *r, struct tundish_addr address, uint32_t id,
-		    enum rig_service service, enum tundish_delivery delivery)
+		    enum rig_service service, uint8_t delivery)
 {
+	uint8_t protocol = IPPROTO_TCP;
 	struct tundish_vip v = {.id = id, .flags = TUNDISH_VIP_SERVICE, .n_ranges = 2};
 
 	if (delivery != TUNDISH_DELIVERY_WORKERS)
 		v.flags |= TUNDISH_VIP_FORWARDS;
-	v.ranges[0] =
-		(struct tundish_port_range){RIG_PORT, RIG_PORT, service, IPPROTO_TCP, delivery};
-	v.ranges[1] = (struct tundish_port_range){443, 443, service, IPPROTO_TCP, delivery};
+	if (service == RIG_UDP || service == RIG_BARE) {
+		protocol = IPPROTO_UDP;
+		delivery |= service == RIG_BARE ? TUNDISH_RANGE_STATELESS : 0;
+	}
+	v.ranges[0] = (struct tundish_port_range){RIG_PORT, RIG_PORT, service, protocol, delivery};
+	v.ranges[1] = (struct tundish_port_range){443, 443, service, protocol, delivery};
 	put(r->object->maps.vips, &address, &v, "VIP");
 }
 
@@ -237,6 +241,8 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 		.syn_timeout = 56,
 		.established_timeout = 3353,
 		.closing_timeout = 56,
+		.udp_new_timeout = 28,
+		.udp_timeout = 168,
 	};
 	if (getrandom(&s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
 		die("no random numbers");
@@ -248,12 +254,16 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	add_service(r, RIG_DSR, TUNDISH_DELIVERY_DSR);
 	add_service(r, RIG_WORKERS, TUNDISH_DELIVERY_WORKERS);
 	add_service(r, RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
+	add_service(r, RIG_UDP, TUNDISH_DELIVERY_IPIP);
+	add_service(r, RIG_BARE, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_IPIP)), 1, RIG_IPIP, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_DSR)), 2, RIG_DSR, TUNDISH_DELIVERY_DSR);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_WORKERS)), 3, RIG_WORKERS,
 		TUNDISH_DELIVERY_WORKERS);
 	add_vip(r, (struct tundish_addr){{htonl(0x20010db8), 0, 0, htonl(RIG_VIP6_IPIP)}}, 4,
 		RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
+	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_UDP)), 5, RIG_UDP, TUNDISH_DELIVERY_IPIP);
+	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_BARE)), 6, RIG_BARE, TUNDISH_DELIVERY_IPIP);
 	r->knobs->random = 88172645463325252ull;
 	return r;
 }
@@ -337,6 +347,14 @@ uint64_t rig_count(struct rig *r, bool v6, enum tundish_flow_state state)
 			found += (v6 ? r->flows6[i].entry[j].value.live.state
 				     : r->flows[i].entry[j].value.live.state) == state;
 	return found;
+}
+
+void rig_forget_udp(struct rig *r)
+{
+	for (uint32_t i = 0; i < r->settings.flow_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++)
+			if (r->flows[i].entry[k].value.live.udp)
+				r->flows[i].entry[k].value.raw = 0;
 }
 
 void rig_forget_half_open(struct rig *r, bool v6)

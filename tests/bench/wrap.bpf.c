@@ -76,7 +76,7 @@ static __always_inline void write_tcp(struct tcphdr *tcp, __u16 client_port, __u
 {
 	tcp->source = bpf_htons(client_port);
 	tcp->dest = knobs.port_be;
-	tcp->seq = bpf_htonl(seq);
+	tcp->seq = bpf_htonl(seq); /* of UDP length and checksum, none */
 	tcp->ack_seq = 0;
 	((__u8 *)tcp)[12] = sizeof(*tcp) / 4 << 4;
 	((__u8 *)tcp)[13] = flags;
@@ -105,10 +105,12 @@ static __always_inline int send4(struct xdp_md *ctx, __u32 client, __u16 client_
 	ip->id = 0;
 	ip->frag_off = bpf_htons(0x4000);
 	ip->ttl = 64;
-	ip->protocol = IPPROTO_TCP;
+	ip->protocol = knobs.udp ? IPPROTO_UDP : IPPROTO_TCP;
 	ip->check = 0;
 	ip->saddr = bpf_htonl(client);
 	ip->daddr = knobs.vip_be;
+	if (knobs.udp)
+		seq = (BENCH_LENGTH - sizeof(struct ethhdr) - sizeof(*ip)) << 16;
 	write_tcp((void *)(ip + 1), client_port, seq, flags);
 	bpf_tail_call(ctx, &target, 0);
 	return XDP_ABORTED;
@@ -130,7 +132,7 @@ static __always_inline int send6(struct xdp_md *ctx, __u32 client, __u16 client_
 	ip = data + sizeof(struct ethhdr);
 	*(__be32 *)ip = bpf_htonl(6u << 28);
 	ip->payload_len = bpf_htons(BENCH_LENGTH6 - sizeof(struct ethhdr) - sizeof(*ip));
-	ip->nexthdr = IPPROTO_TCP;
+	ip->nexthdr = knobs.udp ? IPPROTO_UDP : IPPROTO_TCP;
 	ip->hop_limit = 64;
 	ip->saddr.s6_addr32[0] = bpf_htonl(0x20010db8);
 	ip->saddr.s6_addr32[1] = bpf_htonl(0x00010000);
@@ -140,6 +142,8 @@ static __always_inline int send6(struct xdp_md *ctx, __u32 client, __u16 client_
 	ip->daddr.s6_addr32[1] = 0;
 	ip->daddr.s6_addr32[2] = 0;
 	ip->daddr.s6_addr32[3] = knobs.vip_be;
+	if (knobs.udp)
+		seq = (BENCH_LENGTH6 - sizeof(struct ethhdr) - sizeof(*ip)) << 16;
 	write_tcp((void *)(ip + 1), client_port, seq, flags);
 	bpf_tail_call(ctx, &target, 0);
 	return XDP_ABORTED;
