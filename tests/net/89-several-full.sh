@@ -20,8 +20,8 @@ for way in 'dsr 4' 'ipip 6'; do
 	becomes up/up
 	before=$(of connections_total b1)
 	each -STOP
-	flood_start four $VIP 20 60 --http --timeout 30000
-	flood_start six $VIP6 20 60 --http --timeout 30000
+	flood_start four $VIP 20 60 --timeout 30000 --http
+	flood_start six $VIP6 20 60 --timeout 30000 --http
 	check "$TAG: the queues are full" eventually 5 workers_are 2 full
 	becomes down/down
 	check "$TAG: with its reason" grep -q 'queue of each of the 2 workers .* is full' <<<"$(of reason)"
