@@ -5,11 +5,12 @@
 # addresses it had.
 #
 #   connects.py ADDRESS PORT COUNT [--stop] [--udp] [--hold] [--bind ADDRESS | --source ADDRESS]
-#               [--until FILE]
+#               [--until FILE] [--timeout SECONDS]
 #
 # --stop ends at the first connect(2) that is refused; --bind binds that address as many programs
-# do, which takes a port for all destinations; --source with IP_BIND_ADDRESS_NO_PORT; --hold keeps all open until its input ends; --until goes on
-# until the file is there.
+# do, which takes a port for all destinations; --source with IP_BIND_ADDRESS_NO_PORT; --hold keeps all
+# open until its input ends; --until goes on until the file is there; a handshake that takes longer than
+# --timeout is "timed out" among the errors, apart from what connect(2) refuses at once.
 import argparse
 import collections
 import errno
@@ -30,6 +31,7 @@ p.add_argument("--hold", action="store_true")
 p.add_argument("--bind")
 p.add_argument("--source")
 p.add_argument("--until")
+p.add_argument("--timeout", type=float)
 a = p.parse_args()
 family = socket.AF_INET6 if ":" in a.address else socket.AF_INET
 by, errors, held = collections.Counter(), collections.Counter(), []
@@ -38,6 +40,7 @@ for i in range(a.count):
     if a.until and os.path.exists(a.until):
         break
     s = socket.socket(family, socket.SOCK_DGRAM if a.udp else socket.SOCK_STREAM)
+    s.settimeout(a.timeout)
     try:
         if a.source:
             s.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -46,7 +49,8 @@ for i in range(a.count):
         s.connect((a.address, a.port))
     except OSError as e:
         failed += 1
-        errors[errno.errorcode.get(e.errno, str(e.errno))] += 1
+        late = isinstance(e, TimeoutError) and e.errno is None
+        errors["timed out" if late else errno.errorcode.get(e.errno, str(e.errno))] += 1
         s.close()
         if a.stop:
             break
