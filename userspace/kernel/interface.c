@@ -10,7 +10,14 @@
  * documents ("Pinning in bpffs"): that needs no privilege, and
  * xdp_multiprog__get_from_ifindex of libxdp 1.3.1 leaves two descriptors open
  * each time, which a daemon cannot afford.
+ *
+ * libxdp itself looks by id where it takes a program out of its dispatcher, so a daemon
+ * that has given up CAP_SYS_ADMIN cannot ask it to. A dispatcher without programs of
+ * others is taken off as a whole then, under libxdp's own lock.
  */
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <linux/if_link.h>
 
 #include <bpf/bpf.h>
@@ -71,15 +78,21 @@ static bool note_if_ours(int fd, const uint32_t *map_ids, size_t n_map_ids, stru
 	return false;
 }
 
+static const char *libxdp_bpffs(void)
+{
+	const char *bpffs = secure_getenv("LIBXDP_BPFFS"); /* where libxdp looks too */
+
+	return bpffs ? bpffs : "/sys/fs/bpf";
+}
+
 /* The n-th program of a dispatcher, or a negative errno. */
 static int dispatched_open(unsigned int ifindex, uint32_t dispatcher_id, unsigned int n)
 {
-	const char *bpffs = secure_getenv("LIBXDP_BPFFS"); /* where libxdp looks too */
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%.4000s/xdp/dispatch-%u-%u/prog%u-prog",
-		 bpffs ? bpffs : "/sys/fs/bpf", ifindex, dispatcher_id, n);
+	snprintf(path, sizeof(path), "%.4000s/xdp/dispatch-%u-%u/prog%u-prog", libxdp_bpffs(),
+		 ifindex, dispatcher_id, n);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
 }
@@ -162,6 +175,37 @@ int td_carried_leave_dispatcher(unsigned int ifindex, const struct td_carried *c
 	return -ENOENT;
 }
 
+/* The dispatcher and its pins, without libxdp. Whoever joins it meanwhile makes another. */
+static int take_dispatcher_off(unsigned int ifindex, const struct td_carried *c)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	_cleanup_close_ int lock = -1;
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%.4000s/xdp", libxdp_bpffs());
+	lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return -errno;
+	r = bpf_xdp_query((int)ifindex, 0, &q);
+	if (r < 0)
+		return r;
+	if ((c->mode == TD_MODE_NATIVE ? q.drv_prog_id : q.skb_prog_id) != c->main_id)
+		return -EAGAIN;
+	r = bpf_xdp_detach((int)ifindex, td_mode_flags(c->mode), NULL);
+	if (r < 0)
+		return r;
+	for (unsigned int n = 0; n < DISPATCHER_PROGRAMS_MAX; n++)
+		for (unsigned int link = 0; link < 2; link++) {
+			snprintf(path, sizeof(path), "dispatch-%u-%u/prog%u-%s", ifindex,
+				 c->main_id, n, link ? "link" : "prog");
+			unlinkat(lock, path, 0);
+		}
+	snprintf(path, sizeof(path), "dispatch-%u-%u", ifindex, c->main_id);
+	unlinkat(lock, path, AT_REMOVEDIR);
+	return 0;
+}
+
 static int detach(unsigned int ifindex, const struct td_carried *c)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = c->our_fd);
@@ -172,6 +216,8 @@ static int detach(unsigned int ifindex, const struct td_carried *c)
 	if (!c->dispatcher)
 		return bpf_xdp_detach((int)ifindex, td_mode_flags(c->mode),
 				      c->our_fd >= 0 ? &opts : NULL);
+	if (!c->n_others && !td_program_may_look())
+		return take_dispatcher_off(ifindex, c);
 	r = td_carried_leave_dispatcher(ifindex, c, c->our_id);
 	if (r < 0 || !c->older_id)
 		return r;
@@ -185,6 +231,12 @@ int td_carried_detach(unsigned int ifindex, const char *name, const struct td_ca
 {
 	int r = detach(ifindex, c);
 
+	if (r < 0 && c->dispatcher && !td_program_may_look())
+		return td_fail(
+			error, -r,
+			"cannot detach from interface %s, where XDP programs of others stand too: "
+			"restart tundishd, which has given up the privilege for that",
+			name);
 	if (r < 0)
 		return td_fail(
 			error, -r,
