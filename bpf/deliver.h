@@ -9,6 +9,7 @@
 #define TUNDISH_DELIVER_H
 
 #include "csum.h"
+#include "gue.h"
 #include "icmp.h"
 #include "parse.h"
 
@@ -85,10 +86,12 @@ static __always_inline void write_link(void *data, const struct tundish_nexthop 
 /* Outer headers, RFC 2003 and RFC 2473. The inner hop limit was taken down by
  * the caller, as forwarding does; the traffic class is copied (RFC 6040). */
 static __always_inline void write_outer_v4(struct iphdr *ip, const struct tundish_nexthop *hop,
-					   const struct tundish_addr *to, const struct network *n)
+					   const struct tundish_addr *to, const struct network *n,
+					   const int gue)
 {
-	__be16 length = bpf_htons((__u16)(n->length + sizeof(*ip)));
-	__u8 protocol = n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	__be16 length =
+		bpf_htons((__u16)(n->length + sizeof(*ip) + (gue ? sizeof(struct gue_outer) : 0)));
+	__u8 protocol = gue ? IPPROTO_UDP : n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 	__be32 from = hop->tunnel_source.word[3];
 	const __be16 dont_fragment = bpf_htons(0x4000); /* its size was checked */
 
@@ -108,11 +111,12 @@ static __always_inline void write_outer_v4(struct iphdr *ip, const struct tundis
 }
 
 static __always_inline void write_outer_v6(struct ipv6hdr *ip, const struct tundish_nexthop *hop,
-					   const struct tundish_addr *to, const struct network *n)
+					   const struct tundish_addr *to, const struct network *n,
+					   const int gue)
 {
 	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)n->tos << 20);
-	ip->payload_len = bpf_htons((__u16)n->length);
-	ip->nexthdr = n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+	ip->payload_len = bpf_htons((__u16)(n->length + (gue ? sizeof(struct gue_outer) : 0)));
+	ip->nexthdr = gue ? IPPROTO_UDP : n->is_v6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 	ip->hop_limit = OUTER_TTL;
 	__builtin_memcpy(&ip->saddr, &hop->tunnel_source, sizeof(ip->saddr));
 	__builtin_memcpy(&ip->daddr, to, sizeof(ip->daddr));
@@ -149,48 +153,23 @@ static __always_inline int take_hop(void *data, void *data_end, const struct net
  * Sends the packet to a backend on another host. Everything that can be refused
  * is refused before the first byte changes.
  */
-static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct network *n,
-					 struct tundish_backend *b, const int dry)
+static __always_inline verdict_t send_on(struct xdp_md *ctx, const struct network *n,
+					 const struct tundish_nexthop *hop,
+					 const struct tundish_backend *b, int tunnel, const int gue)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	struct tundish_nexthop *found, *hop;
-	struct tundish_addr to;
-	__u32 index, outer = 0, link, tagged, ifindex;
+	__u32 outer = 0, link, tagged, ifindex;
+	struct tundish_addr to = b->address;
 	__be16 type;
-	int delta, tunnel, outer_v4;
+	int delta, outer_v4;
 
-	index = READ_ONCE(b->nexthop);
-	hop = bpf_map_lookup_elem(&nexthops, &index);
-	if (unlikely(!hop))
-		return DROP(internal);
-	to = b->address;
-	TRACE(dry, nexthop, index);
-	if (unlikely(!(hop->flags & TUNDISH_NEXTHOP_VALID))) {
-		int r;
-
-		index = dry;
-		found = bpf_map_lookup_elem(&found_hops, &index);
-		if (!found)
-			return DROP(internal);
-		*found = *hop;
-		r = fib_nexthop(ctx, &to, found);
-		COUNT(dry, fib_lookup);
-		TRACE(dry, fib, r);
-		if (r)
-			return DROP(no_nexthop);
-		hop = found;
-	}
-	if (unlikely(hop->flags & TUNDISH_NEXTHOP_LOCAL))
-		return VERDICT(XDP_PASS, pass_local);
-
-	tunnel = b->delivery == TUNDISH_DELIVERY_IPIP;
 	outer_v4 = tundish_addr_is_v4(&to);
 	if (tunnel) {
-		outer = outer_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+		outer = (outer_v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
+			(gue ? sizeof(struct gue_outer) : 0);
 		if (unlikely(!(hop->tunnel_source.word[0] | hop->tunnel_source.word[3])))
 			return DROP(no_nexthop);
 	}
-	TRACE(dry, mtu, hop->mtu);
 	if (unlikely(n->length + outer > hop->mtu))
 		return icmp_too_big(ctx, n, hop->mtu - outer);
 	if (unlikely(n->ttl <= 1))
@@ -217,23 +196,75 @@ static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct networ
 	if (tunnel && outer_v4) {
 		struct iphdr *ip = data + link;
 
-		if (unlikely((void *)(ip + 1) > data_end))
+		if (unlikely((void *)(ip + 1) + (gue ? sizeof(struct gue_outer) : 0) > data_end))
 			return DROP(headroom);
-		write_outer_v4(ip, hop, &to, n);
+		write_outer_v4(ip, hop, &to, n, gue);
+		if (gue)
+			write_gue((void *)(ip + 1), b->gue_port_be, n);
 	} else if (tunnel) {
 		struct ipv6hdr *ip = data + link;
 
-		if (unlikely((void *)(ip + 1) > data_end))
+		if (unlikely((void *)(ip + 1) + (gue ? sizeof(struct gue_outer) : 0) > data_end))
 			return DROP(headroom);
-		write_outer_v6(ip, hop, &to, n);
+		write_outer_v6(ip, hop, &to, n, gue);
+		if (gue)
+			write_gue((void *)(ip + 1), b->gue_port_be, n);
 	}
 
 	ifindex = hop->ifindex;
 	if (ifindex != ctx->ingress_ifindex && bpf_redirect(ifindex, 0) != XDP_REDIRECT)
 		return DROP(internal);
+	if (gue)
+		return VERDICT(ifindex == ctx->ingress_ifindex ? XDP_TX : XDP_REDIRECT, sent_gue);
 	if (tunnel)
 		return VERDICT(ifindex == ctx->ingress_ifindex ? XDP_TX : XDP_REDIRECT, sent_ipip);
 	return VERDICT(ifindex == ctx->ingress_ifindex ? XDP_TX : XDP_REDIRECT, sent_dsr);
+}
+
+/* Apart from the others, which so cost what they did without it. */
+static __noinline verdict_t send_gue(struct xdp_md *ctx, const struct network *n,
+				     const struct tundish_nexthop *hop,
+				     const struct tundish_backend *b)
+{
+	return send_on(ctx, n, hop, b, 1, 1);
+}
+
+/* To the next hop of the backend, which may be this host. */
+static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct network *n,
+					 struct tundish_backend *b, __u8 delivery, const int dry)
+{
+	struct tundish_nexthop *found, *hop;
+	__u32 index;
+
+	index = READ_ONCE(b->nexthop);
+	hop = bpf_map_lookup_elem(&nexthops, &index);
+	if (unlikely(!hop))
+		return DROP(internal);
+	TRACE(dry, nexthop, index);
+	if (unlikely(!(hop->flags & TUNDISH_NEXTHOP_VALID))) {
+		struct tundish_addr to = b->address;
+		int r;
+
+		index = dry;
+		found = bpf_map_lookup_elem(&found_hops, &index);
+		if (!found)
+			return DROP(internal);
+		*found = *hop;
+		r = fib_nexthop(ctx, &to, found);
+		COUNT(dry, fib_lookup);
+		TRACE(dry, fib, r);
+		if (r)
+			return DROP(no_nexthop);
+		hop = found;
+	}
+	if (unlikely(hop->flags & TUNDISH_NEXTHOP_LOCAL))
+		return VERDICT(XDP_PASS, pass_local);
+	TRACE(dry, mtu, hop->mtu);
+	if (unlikely(delivery == TUNDISH_DELIVERY_GUE)) {
+		TRACE(dry, gue, gue_source_port(n));
+		return send_gue(ctx, n, hop, b);
+	}
+	return send_on(ctx, n, hop, b, delivery == TUNDISH_DELIVERY_IPIP, 0);
 }
 
 /* Takes the outer header away: all between the link header, which ends at

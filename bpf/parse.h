@@ -59,9 +59,11 @@ struct network {
 	__u32 length;	 /* of the whole packet from the network header on */
 	__u8 is_v6;
 	__u8 protocol;
-	__u8 tos; /* traffic class */
-	__u8 ttl; /* hop limit */
-	__u8 odd; /* enum oddity */
+	__u8 tos;     /* traffic class */
+	__u8 ttl;     /* hop limit */
+	__u8 odd;     /* enum oddity */
+	__u16 spread; /* low bits of the choice hash, once it is known; in what was padding, since
+		       * the callers' stack is short */
 };
 
 struct transport {

@@ -100,7 +100,7 @@ CHECKED_ALONE int awaits_worker(__u32 service)
  * @claim:   of that port
  * @link: length of the link header, where the packet came in a tunnel; else 0
  */
-static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network *n,
+static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 				       const struct tundish_addr *client, __be16 client_port,
 				       __be16 port, __u64 claim, __u32 segment, __u32 seq,
 				       __u32 link, const int dry)
@@ -109,14 +109,17 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 	struct tundish_traffic *t;
 	struct tundish_maglev *row;
 	struct tundish_backend *b;
-	__u32 slot, word, backend;
+	__u32 hash, slot, word, backend;
 	int sampled = 0;
+	__u8 delivery;
 	verdict_t v;
 
 	row = bpf_map_lookup_elem(&maglev, &service);
 	if (unlikely(!row))
 		return DROP(internal);
-	slot = tundish_choice_slot(tundish_choice_hash(client, client_port, port));
+	hash = tundish_choice_hash(client, client_port, port);
+	slot = tundish_choice_slot(hash);
+	n->spread = (__u16)hash;
 	if (slot >= TUNDISH_MAGLEV_SLOTS)
 		return DROP(internal);
 	word = READ_ONCE(row->slot[slot]);
@@ -183,12 +186,13 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, const struct network 
 		t->packets++;
 		t->bytes += n->length;
 	}
-	if (b->delivery == TUNDISH_DELIVERY_WORKERS) {
+	delivery = READ_ONCE(b->delivery);
+	if (delivery == TUNDISH_DELIVERY_WORKERS) {
 		if (link)
 			return unwrap(ctx, link, n->offset, n->is_v6);
 		return VERDICT(XDP_PASS, pass_workers);
 	}
-	v = deliver(ctx, n, b, dry);
+	v = deliver(ctx, n, b, delivery, dry);
 	if (unlikely(v == VERDICT(XDP_PASS, pass_local)) && segment == TUNDISH_SEGMENT_SYN &&
 	    awaits_worker(service))
 		return DROP(no_worker);
@@ -229,13 +233,26 @@ struct layer {
 /* Not a verdict: the tunnel ends here, read the layer that it holds. */
 #define VERDICT_INNER ((verdict_t)~1u)
 
-static __always_inline verdict_t tunnel(struct layer *l, const struct network *n, const int dry)
+/* VERDICT_NONE: to an address of this host, but no tunnel that is read here. */
+static __always_inline verdict_t tunnel(struct xdp_md *ctx, struct layer *l,
+					const struct network *n, const int dry)
 {
-	TRACE(dry, decapsulated, n->protocol);
+	struct gue_inner g = {.offset = n->transport, .end = n->offset + n->length};
+
+	g.protocol = n->protocol;
+	if (n->protocol == IPPROTO_UDP) {
+		if (!gue_read(ctx, n, &g))
+			return VERDICT_NONE;
+		if (!g.offset)
+			return VERDICT(XDP_PASS, pass_gue);
+	} else if (n->protocol != IPPROTO_IPIP && n->protocol != IPPROTO_IPV6) {
+		return VERDICT_NONE;
+	}
+	TRACE(dry, decapsulated, g.protocol);
 	l->link = l->offset;
-	l->end = n->offset + n->length;
-	l->offset = n->transport;
-	l->is_v6 = n->protocol == IPPROTO_IPV6;
+	l->end = g.end;
+	l->offset = g.offset;
+	l->is_v6 = g.protocol == IPPROTO_IPV6;
 	return VERDICT_INNER;
 }
 
@@ -272,9 +289,13 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		TRACE(dry, no_vip, 0);
 		return VERDICT(XDP_PASS, pass_other);
 	}
-	if (unlikely((claim & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
-		     (n.protocol == IPPROTO_IPIP || n.protocol == IPPROTO_IPV6)))
-		return tunnel(l, &n, dry);
+	if (unlikely(!tcp && (claim & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
+		     !CLAIM_SERVICE(claim))) {
+		verdict_t v = tunnel(ctx, l, &n, dry);
+
+		if (v != VERDICT_NONE)
+			return v;
+	}
 	if (unlikely(!(claim & TUNDISH_VIP_SERVICE)))
 		return VERDICT(XDP_PASS, pass_other);
 	TRACE(dry, vip, CLAIM_VIP(claim));

@@ -18,6 +18,7 @@ enum tundish_delivery {
 	TUNDISH_DELIVERY_WORKERS = 1, /* this host's own listeners */
 	TUNDISH_DELIVERY_DSR = 2,     /* MAC rewrite, same link */
 	TUNDISH_DELIVERY_IPIP = 3,    /* IP in IP, outer family is the backend address's */
+	TUNDISH_DELIVERY_GUE = 4,     /* the same with UDP and GUE in between */
 };
 
 enum tundish_backend_state {
@@ -123,7 +124,10 @@ struct tundish_backend {
 	__u8 file_state;   /* enum tundish_backend_state; base of run_state */
 	__u8 run_state;	   /* set by command */
 	__u32 flags;	   /* enum tundish_backend_flag */
-	__u32 reserved[7];
+
+	__be16 gue_port_be; /* of delivery gue: where its tunnels end */
+	__u16 reserved_port;
+	__u32 reserved[6];
 
 	/* Second: written at the edges of connections, from both sides, with
 	 * atomic additions. */
@@ -275,7 +279,9 @@ struct tundish_settings {
 	__u32 ports_max; /* tuples of `ports` */
 	__u32 udp_new_timeout;
 	__u32 udp_timeout;
-	__u32 reserved[1];
+
+	__be16 gue_port_be; /* where GUE tunnels to this host end; 0: nowhere */
+	__u16 reserved_port;
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */

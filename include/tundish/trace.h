@@ -33,7 +33,8 @@
 	X(group, "worker group number %u")                                                         \
 	X(search, "the next ticket of the group is %u")                                            \
 	X(worker, "worker number %u has the shortest queue")                                       \
-	X(no_worker, "refused for reason number %u")
+	X(no_worker, "refused for reason number %u")                                               \
+	X(gue, "GUE from UDP port %u")
 
 enum tundish_trace_step {
 #define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,

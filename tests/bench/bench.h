@@ -48,13 +48,23 @@ void pin_cpu(void);
 #define RIG_VIP_NONE	0xc0000228u
 #define RIG_VIP_UDP	0xc0000232u
 #define RIG_VIP_BARE	0xc000023cu /* UDP without flows */
+#define RIG_VIP_GUE	0xc0000246u
 #define RIG_VIP6_IPIP	0x0000000au /* 2001:db8::a */
 #define RIG_PORT	80
 
 #define RIG_BACKENDS 16u /* of each service */
 
 /* Service ids; backend b of service s is number (s - 1) * RIG_BACKENDS + b, from 1. */
-enum rig_service { RIG_IPIP = 1, RIG_DSR, RIG_WORKERS, RIG_IPIP6, RIG_UDP, RIG_BARE, RIG_SERVICES };
+enum rig_service {
+	RIG_IPIP = 1,
+	RIG_DSR,
+	RIG_WORKERS,
+	RIG_IPIP6,
+	RIG_UDP,
+	RIG_BARE,
+	RIG_GUE,
+	RIG_SERVICES
+};
 
 enum rig_program {
 	RIG_DATA4,

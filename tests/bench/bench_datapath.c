@@ -236,6 +236,7 @@ static void exits(struct rig *r)
 		{"exit_workers_ns", RIG_VIP_WORKERS, XDP_PASS, RIG_PORT, RIG_DATA4},
 		{"exit_dsr_ns", RIG_VIP_DSR, XDP_TX, RIG_PORT, RIG_DATA4},
 		{"exit_ipip_ns", RIG_VIP_IPIP, XDP_TX, RIG_PORT, RIG_DATA4},
+		{"exit_gue_ns", RIG_VIP_GUE, XDP_TX, RIG_PORT, RIG_DATA4},
 		{"exit_ipip6_ns", RIG_VIP6_IPIP, XDP_TX, RIG_PORT, RIG_DATA6},
 	};
 	static const struct size clients[] = {{"flows_1", 1}, {"flows_1m", 1000000}};

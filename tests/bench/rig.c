@@ -177,6 +177,7 @@ static void add_service(struct rig *r, enum rig_service service, enum tundish_de
 		b->nexthop = n;
 		b->service = service;
 		b->delivery = delivery;
+		b->gue_port_be = htons(6080);
 		b->state = TUNDISH_BACKEND_UP;
 		b->weight = b->file_weight = weights[i] = 100;
 		snprintf(b->name, sizeof(b->name), "backend%u", n);
@@ -256,6 +257,7 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	add_service(r, RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
 	add_service(r, RIG_UDP, TUNDISH_DELIVERY_IPIP);
 	add_service(r, RIG_BARE, TUNDISH_DELIVERY_IPIP);
+	add_service(r, RIG_GUE, TUNDISH_DELIVERY_GUE);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_IPIP)), 1, RIG_IPIP, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_DSR)), 2, RIG_DSR, TUNDISH_DELIVERY_DSR);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_WORKERS)), 3, RIG_WORKERS,
@@ -264,6 +266,7 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 		RIG_IPIP6, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_UDP)), 5, RIG_UDP, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_BARE)), 6, RIG_BARE, TUNDISH_DELIVERY_IPIP);
+	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_GUE)), 7, RIG_GUE, TUNDISH_DELIVERY_GUE);
 	r->knobs->random = 88172645463325252ull;
 	return r;
 }

@@ -247,6 +247,25 @@ static inline const char *packet_wrong(const struct packet *in, int action,
 			       ? "too big: checksum"
 			       : NULL;
 	case TUNDISH_COUNTER_sent_dsr: return forwarded_wrong(in, from, out, at);
+	case TUNDISH_COUNTER_sent_gue:
+		if (out->data[at] >> 4 == 4 && v4_error(out->data + at))
+			return "outer checksum";
+		inner = at + (out->data[at] >> 4 == 4 ? 20 : 40);
+		if (out->data[at] >> 4 == 4 ? out->data[at + 9] != P_UDP
+					    : out->data[at + 6] != P_UDP)
+			return "outer protocol is not UDP";
+		if (get16(out->data + inner) < 0xc000 || get16(out->data + inner + 2) != GUE_OUT ||
+		    get16(out->data + inner + 4) != at + length - inner ||
+		    get16(out->data + inner + 6))
+			return "UDP header";
+		if (out->data[inner + 8] ||
+		    out->data[inner + 9] != (out->data[inner + 12] >> 4 == 4 ? P_IPIP : P_IPV6) ||
+		    get16(out->data + inner + 10))
+			return "GUE header";
+		inner += 12;
+		if (ip_length(out, inner) + inner != at + length)
+			return "outer length is not the inner one's";
+		return forwarded_wrong(in, from, out, inner);
 	case TUNDISH_COUNTER_sent_ipip:
 		if (out->data[at] >> 4 == 4 && v4_error(out->data + at))
 			return "outer checksum";

@@ -293,7 +293,20 @@ struct way_out {
 	uint8_t dmac[6], smac[6];
 	uint16_t tag;				    /* 0: none */
 	struct tundish_addr tunnel_from, tunnel_to; /* tunnel_to all zero: no tunnel */
+	uint16_t gue_port, gue_source;		    /* UDP ports; 0: IP in IP */
 };
+
+/* UDP and GUE in front of `length` bytes of the inner packet. Returns their length. */
+static inline uint32_t build_gue(uint8_t *p, uint32_t source, uint32_t port, uint32_t protocol,
+				 uint32_t length)
+{
+	put16(p, source);
+	put16(p + 2, port);
+	put16(p + 4, 12 + length);
+	put16(p + 6, 0);
+	put32(p + 8, protocol << 16);
+	return 12;
+}
 
 /* The frame as it leaves: new link header, tags gone, one hop less, in a tunnel or not. */
 static inline struct packet *sent(struct packet *out, const struct packet *in,
@@ -319,11 +332,18 @@ static inline struct packet *sent(struct packet *out, const struct packet *in,
 		link.fragment = 0x4000;
 		at = build_link(out->data, &link, spec_v6(&link) ? 0x86dd : 0x0800);
 		ip = out->data + at;
-		at += build_ip(ip, &link, v6 ? P_IPV6 : P_IPIP, length);
+		at += build_ip(ip, &link,
+			       w->gue_port ? P_UDP
+			       : v6	   ? P_IPV6
+					   : P_IPIP,
+			       length + (w->gue_port ? 12 : 0));
 		if (!spec_v6(&link)) {
 			put16(ip + 4, 0); /* identification */
 			fix_v4(ip);
 		}
+		if (w->gue_port)
+			at += build_gue(out->data + at, w->gue_source, w->gue_port,
+					v6 ? P_IPV6 : P_IPIP, length);
 	}
 	ip = out->data + at;
 	memcpy(ip, in->data + from, in->len - from);

@@ -18,7 +18,7 @@
 
 enum {
 	RIG_BACKENDS = 64,
-	RIG_SERVICES = 24,
+	RIG_SERVICES = 32,
 	RIG_NEXTHOPS = 32,
 	RIG_VIPS = 32,
 	RIG_INGRESS = 1, /* ifindex that packets come in on: loopback's */

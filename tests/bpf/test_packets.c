@@ -10,8 +10,8 @@
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_DELIVER, CASES_ODD, CASES_ICMP, CASES_TUNNEL,
-					   CASES_HOSTILE};
+	const struct CMUnitTest tests[] = {CASES_DELIVER, CASES_ODD, CASES_ICMP,
+					   CASES_TUNNEL,  CASES_GUE, CASES_HOSTILE};
 	int r;
 
 	if (world_open(1024, 1024) < 0)

@@ -35,6 +35,10 @@
 #define BACKEND4 ip4(10, 0, 1, 11)
 #define BACKEND6 ip6(0x1000b)
 
+/* UDP ports of GUE: of this host, and of backends. */
+#define GUE_HERE 6080
+#define GUE_OUT	 6081
+
 /* Ids of VIPs. */
 enum { ID_VIP4 = 1, ID_VIP6, ID_LOCAL4, ID_LOCAL6, ID_HOST4, ID_HOST6, ID_RANGES4, ID_BOTH4 };
 
@@ -59,8 +63,13 @@ enum kind {
 	K_NO_SOURCE, /* ipip without a source address for the tunnel */
 	K_UDP,	     /* dsr, UDP, with two backends: K_UDP and K_UDP_OTHER; on K_POOL's port too */
 	K_UDP_OTHER,
-	K_UDP_BARE,  /* ipip over IPv4, UDP without flows */
-	K_UDP_LOCAL, /* workers, UDP */
+	K_UDP_BARE,    /* ipip over IPv4, UDP without flows */
+	K_UDP_LOCAL,   /* workers, UDP */
+	K_GUE4,	       /* gue over IPv4, another NIC */
+	K_GUE6,	       /* gue over IPv6, same NIC */
+	K_VLAN_GUE,    /* gue over IPv4, next hop on a VLAN of the same NIC */
+	K_NARROW_GUE4, /* gue over IPv4, 1400 bytes */
+	K_NARROW_GUE6, /* gue over IPv6, 1400 bytes */
 	K_MAX,
 };
 
@@ -74,15 +83,18 @@ static inline struct way_out way_of(enum kind k)
 	struct way_out w = {.dmac = {2, 0, 0, 1, 0, (uint8_t)k},
 			    .smac = {2, 0, 0, 2, 0, (uint8_t)k}};
 
-	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4 || k == K_UDP_BARE) {
+	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4 || k == K_GUE4 || k == K_VLAN_GUE ||
+	    k == K_NARROW_GUE4 || k == K_UDP_BARE) {
 		w.tunnel_from = TUNNEL4;
 		w.tunnel_to = BACKEND4;
-	} else if (k == K_IPIP6 || k == K_NARROW6) {
+	} else if (k == K_IPIP6 || k == K_NARROW6 || k == K_GUE6 || k == K_NARROW_GUE6) {
 		w.tunnel_from = TUNNEL6;
 		w.tunnel_to = BACKEND6;
 	}
-	if (k == K_VLAN || k == K_VLAN_IPIP)
+	if (k == K_VLAN || k == K_VLAN_IPIP || k == K_VLAN_GUE)
 		w.tag = 0x2064; /* priority 1, VLAN 100 */
+	if (k >= K_GUE4)
+		w.gue_port = GUE_OUT;
 	return w;
 }
 
@@ -101,18 +113,30 @@ static inline uint8_t delivery_of(enum kind k)
 	case K_NO_SOURCE:
 	case K_UDP_BARE:
 	case K_LOCAL: return TUNDISH_DELIVERY_IPIP;
+	case K_GUE4:
+	case K_GUE6:
+	case K_VLAN_GUE:
+	case K_NARROW_GUE4:
+	case K_NARROW_GUE6: return TUNDISH_DELIVERY_GUE;
 	default: return TUNDISH_DELIVERY_DSR;
 	}
 }
 
 static inline int action_of(enum kind k)
 {
-	return k == K_IPIP4 || k == K_VLAN ? XDP_REDIRECT : XDP_TX;
+	return k == K_IPIP4 || k == K_VLAN || k == K_GUE4 ? XDP_REDIRECT : XDP_TX;
 }
 
 static inline uint16_t mtu_of(enum kind k)
 {
-	return k == K_NARROW ? 1280 : k == K_NARROW4 || k == K_NARROW6 ? 1400 : 9000;
+	switch (k) {
+	case K_NARROW: return 1280;
+	case K_NARROW4:
+	case K_NARROW6:
+	case K_NARROW_GUE4:
+	case K_NARROW_GUE6: return 1400;
+	default: return 9000;
+	}
 }
 
 static inline struct tundish_port_range udp_range(uint16_t port, enum kind k)
@@ -122,7 +146,8 @@ static inline struct tundish_port_range udp_range(uint16_t port, enum kind k)
 		.last = port,
 		.service = (uint16_t)k,
 		.protocol = P_UDP,
-		.delivery = delivery_of(k) | (k == K_UDP_BARE ? TUNDISH_RANGE_STATELESS : 0)};
+		.delivery = delivery_of(k) |
+			    (k == K_UDP_BARE || k == K_GUE6 ? TUNDISH_RANGE_STATELESS : 0)};
 }
 
 static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags, bool all)
@@ -130,8 +155,8 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 	struct tundish_vip v = {.id = id, .flags = flags};
 
 	if (all) {
-		for (int k = K_DSR; k < K_ANY; k++) {
-			if (k == K_OTHER)
+		for (int k = K_DSR; k < K_MAX; k++) {
+			if (k == K_OTHER || (k >= K_ANY && k <= K_UDP_LOCAL))
 				continue;
 			v.ranges[v.n_ranges++] =
 				(struct tundish_port_range){.first = port_of(k),
@@ -155,6 +180,7 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_POOL), K_UDP);
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP), K_UDP);
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP_BARE), K_UDP_BARE);
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_GUE6), K_GUE6);
 	} else if (flags & TUNDISH_VIP_SERVICE) {
 		v.ranges[v.n_ranges++] =
 			(struct tundish_port_range){.first = 0,
@@ -237,7 +263,8 @@ static inline void world_make(void)
 					  .established_timeout = 3600,
 					  .closing_timeout = 60,
 					  .udp_new_timeout = 30,
-					  .udp_timeout = 180};
+					  .udp_timeout = 180,
+					  .gue_port_be = TUNDISH_BE16(GUE_HERE)};
 	rig_set_settings();
 	for (int k = K_DSR; k < K_MAX; k++) {
 		struct way_out w = way_of(k);
@@ -266,6 +293,7 @@ static inline void world_make(void)
 										       : k),
 					      .delivery = delivery_of(k),
 					      .state = TUNDISH_BACKEND_UP,
+					      .gue_port_be = TUNDISH_BE16(w.gue_port),
 					      .weight = 100};
 		b->address = w.tunnel_to.word[0] | w.tunnel_to.word[3] ? w.tunnel_to : BACKEND4;
 		snprintf(b->name, sizeof(b->name), "backend%d", k);

@@ -56,7 +56,10 @@ static void mutate(struct packet *p)
 		if (p->len < 60 || p->len > 2000)
 			break;
 		o = outer_of((int)(roll() & 1));
-		wrap(&outer, &o, p);
+		if (roll() & 1)
+			wrap(&outer, &o, p);
+		else
+			wrap_gue(&outer, &o, p, (int)(roll() & 1));
 		*p = outer;
 		break;
 	default: /* cut out of the middle */

@@ -131,6 +131,7 @@ int main(void)
 					   CASES_ODD,
 					   CASES_ICMP,
 					   CASES_TUNNEL,
+					   CASES_GUE,
 					   CASES_HOSTILE,
 					   cmocka_unit_test(case_fib),
 					   cmocka_unit_test(case_redirect_target),

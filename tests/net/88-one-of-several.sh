@@ -13,7 +13,7 @@ start edge
 # shellcheck disable=SC2046 # several words
 children_die() { kill -KILL "${PID[group_nginx]}" $(children "${PID[group_nginx]}"); }
 
-for way in 'dsr 4' 'ipip 6'; do
+for way in 'dsr 4' 'gue 6'; do
 	TAG=$way
 	# shellcheck disable=SC2086 # two words
 	several_config $way

@@ -368,7 +368,8 @@ edge_config() {
 		    vips: [$VIP, "$VIP6"]
 		    protocol: tcp
 		    ports: [80]
-		    delivery: $1
+		    delivery: $1${GUE_PORT:+
+		    gue: {port: $GUE_PORT\}}
 		    backends:
 		$(for b in ${MEMBERS:-$BACKENDS}; do
 			address=10.0.$net.1${b#b}
@@ -391,6 +392,7 @@ backend_daemons() {
 			    ports: [80, 8080]
 			    own: false
 			    delivery: workers
+			${GUE_PORT:+gue: {port: $GUE_PORT\}}
 		YAML
 		start "$b"
 	done
@@ -404,7 +406,7 @@ three_backends() {
 	for b in $BACKENDS; do
 		web "$b"
 	done
-	[ "$1" = ipip ] && backend_daemons
+	case $1 in ipip | gue) backend_daemons ;; esac
 	edge_config "$@"
 	start edge
 	_serves() { [ "$(get $VIP 12 | grep -c '^b')" = 12 ]; }

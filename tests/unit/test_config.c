@@ -75,7 +75,7 @@ static void test_invalid_bytes(void **state)
 		ROW(" \n\t\r\n", "1:1: the file is empty; it needs at least \"interfaces:\""),
 		ROW("---\n",
 		    "2:1: a mapping has to stand here, not one value; valid keys: "
-		    "interfaces, services, egress, timeouts, limits, ports, own_connections, metrics"),
+		    "interfaces, services, egress, timeouts, limits, ports, own_connections, gue, metrics"),
 		ROW("a: \0b\n", "1:4: control character 0x00 is not allowed"),
 		ROW("a: b\nc: \033[2J", "2:4: control character 0x1b is not allowed"),
 		ROW("a\177", "1:2: control character 0x7f is not allowed"),
@@ -214,11 +214,12 @@ static void test_example(void **state)
 	char *text = read_text("scripts/tundish.yaml.example", NULL), vip[TD_ADDRESS_TEXT];
 	char listen[TD_LISTEN_TEXT];
 	struct td_config *c = must_parse(text);
-	const struct td_service_conf *web = &c->services[0], *app = &c->services[3];
+	const struct td_service_conf *web = &c->services[0], *api = &c->services[2],
+				     *app = &c->services[4];
 
 	assert_int_equal(c->n_interfaces, 1);
 	assert_string_equal(c->interfaces[0].name, "eth0");
-	assert_int_equal(c->n_services, 6);
+	assert_int_equal(c->n_services, 7);
 	assert_int_equal(c->services[1].protocol, 17);
 	assert_false(c->services[1].flows);
 	assert_string_equal(web->name, "web");
@@ -231,13 +232,16 @@ static void test_example(void **state)
 	assert_int_equal(web->n_backends, 3);
 	assert_string_equal(web->backends[2].name, "web3");
 	assert_int_equal(web->backends[2].state, TUNDISH_BACKEND_DRAIN);
-	assert_int_equal(c->services[2].backends[1].weight, 50);
+	assert_int_equal(api->delivery, TUNDISH_DELIVERY_GUE);
+	assert_int_equal(api->gue.port, 6080);
+	assert_int_equal(c->gue.port, 6080);
+	assert_int_equal(c->services[3].backends[1].weight, 50);
 	assert_int_equal(app->delivery, TUNDISH_DELIVERY_WORKERS);
 	assert_int_equal(app->workers.n_listen, 1);
 	assert_string_equal(td_listen_print(app->workers.listen, listen), "[::]:8080");
-	assert_int_equal(c->services[5].ports[0].first, 0);
-	assert_int_equal(c->services[5].ports[0].last, 65535);
-	assert_false(c->services[5].own);
+	assert_int_equal(c->services[6].ports[0].first, 0);
+	assert_int_equal(c->services[6].ports[0].last, 65535);
+	assert_false(c->services[6].own);
 	td_config_free(c);
 	free(text);
 }
@@ -337,12 +341,17 @@ static void test_equal_tells_apart(void **state)
 		"- {name: net, vips: [198.51.100.0/24], ports: [90], delivery: workers}\n"
 		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
 		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
+		"- {name: gue, vips: [192.0.2.5], ports: [70], delivery: gue,"
+		" backends: [{name: g, address: 10.0.0.7}]}\n"
 		"- {name: dns, vips: [192.0.2.3], ports: [71], protocol: udp, delivery: workers, flows: on}\n"
 		"timeouts: {syn: 61s, established: 62s, closing: 63s, udp_new: 64s, udp: 65s}\n"
 		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
 		" services: 11, backends: 12, vips: 13, workers: 214, groups: 15}\n"
+		"gue: {port: 6081}\n"
 		"metrics: {listen: '127.0.0.1:9'}\n";
 	static const char *const changes[][2] = {
+		{"delivery: gue", "delivery: gue, gue: {port: 6079}"},
+		{"6081", "6082"},
 		{"eth0", "eth1"},
 		{"auto", "native"},
 		{"attach: auto}", "attach: auto}, {name: x}"},

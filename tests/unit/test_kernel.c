@@ -522,6 +522,11 @@ static void timeouts_are_written_and_nothing_else(void **state)
 	before.udp_timeout = 180;
 	assert_memory_equal(&s, &before, sizeof(s));
 	assert_memory_equal(td_kernel_settings(k), &before, sizeof(s));
+	assert_int_equal(td_kernel_set_gue_port(k, 6080), 0);
+	read_settings(&s);
+	before.gue_port_be = TUNDISH_BE16(6080);
+	assert_memory_equal(&s, &before, sizeof(s));
+	assert_memory_equal(td_kernel_settings(k), &before, sizeof(s));
 	td_kernel_close(k);
 }
 

@@ -308,6 +308,47 @@ static void test_delivery_changes_in_place(void **state)
 	assert_int_equal(entry("web1")->delivery, TUNDISH_DELIVERY_DSR);
 }
 
+/* The port of GUE stays when the delivery goes: a packet may have read the delivery just before. */
+static void test_gue_port(void **state)
+{
+	struct test_config *t = web(2);
+
+	t->services[0].delivery = TUNDISH_DELIVERY_GUE;
+	t->services[0].gue.port = 6080;
+	go(&t->c);
+	assert_int_equal(entry("web1")->delivery, TUNDISH_DELIVERY_GUE);
+	assert_int_equal(entry("web1")->gue_port_be, TUNDISH_BE16(6080));
+	t->services[0].gue.port = 6081;
+	{
+		struct td_state installed;
+		struct td_plan p = make_plan(&t->c, &installed);
+
+		assert_int_equal(p.n_steps, 2);
+		for (size_t i = 0; i < p.n_steps; i++) {
+			assert_int_equal(p.steps[i].kind, TD_STEP_BACKEND_PUT);
+			assert_string_equal(p.steps[i].why, "another port for GUE in the file");
+		}
+		td_plan_done(&p);
+		td_state_done(&installed);
+	}
+	go(&t->c);
+	assert_int_equal(entry("web2")->gue_port_be, TUNDISH_BE16(6081));
+	t->services[0].delivery = TUNDISH_DELIVERY_IPIP;
+	t->services[0].gue.port = 6080;
+	{
+		struct td_state installed;
+		struct td_plan p = make_plan(&t->c, &installed);
+
+		for (size_t i = 0; i < p.n_steps; i++)
+			apply_step(&p, &installed, &p.steps[i]);
+		td_plan_done(&p);
+		td_state_done(&installed);
+	}
+	check_settled();
+	assert_int_equal(entry("web2")->delivery, TUNDISH_DELIVERY_IPIP);
+	assert_int_equal(entry("web2")->gue_port_be, TUNDISH_BE16(6081));
+}
+
 static void test_workers_have_one_local_backend_and_endpoints(void **state)
 {
 	struct tundish_addr own[2] = {v4(0x0a000001), v4(0xc000020a)};
@@ -455,6 +496,7 @@ int main(void)
 		cmocka_unit_test_setup(test_disabling_moves_the_slots_first, setup),
 		cmocka_unit_test_setup(test_a_service_replaced_on_its_vip_and_port, setup),
 		cmocka_unit_test_setup(test_delivery_changes_in_place, setup),
+		cmocka_unit_test_setup(test_gue_port, setup),
 		cmocka_unit_test_setup(test_workers_have_one_local_backend_and_endpoints, setup),
 		cmocka_unit_test_setup(test_vips_keep_their_numbers, setup),
 		cmocka_unit_test_setup(test_a_change_on_top_of_a_cut_one, setup),

@@ -163,7 +163,14 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 	const yaml_node_t *node = service_node(d, number);
 	const yaml_node_t *delivery = td_node_value(d, node, "delivery");
 	const yaml_node_t *workers = td_node_value(d, node, "workers");
+	const yaml_node_t *gue = td_node_value(d, node, "gue");
 	const char *name = td_node_text(delivery);
+
+	if (gue && !td_node_is_null(gue) && s->delivery != TUNDISH_DELIVERY_GUE)
+		return td_document_fail(d, gue,
+					"\"gue\" says where tunnels of delivery gue end; leave it "
+					"out with delivery %s",
+					name);
 
 	if (s->protocol == IPPROTO_UDP && s->workers.n_listen)
 		return td_document_fail(
@@ -181,7 +188,7 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 			return td_document_fail(
 				d, td_node_value(d, node, "backends"),
 				"delivery workers has no backends; leave \"backends\" "
-				"out, or choose delivery dsr or ipip");
+				"out, or choose delivery dsr, ipip or gue");
 		return td_check_workers(d, s, workers);
 	}
 	if (!s->n_backends)

@@ -125,7 +125,8 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 }
 
 /* Whether there is nothing to write: an optional list without members, an
- * optional endpoint that was not given, `workers` without a group. */
+ * optional endpoint that was not given, `workers` without a group, what is said of
+ * another delivery. */
 static bool is_absent(const struct td_row *row, const void *object)
 {
 	const char *field = (const char *)object + row->offset;
@@ -137,6 +138,9 @@ static bool is_absent(const struct td_row *row, const void *object)
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ENDPOINT: return !*field && !row->choices;
 	case TD_TYPE_MAPPING:
+		if (row->opens == TD_SCOPE_SERVICE_GUE)
+			return ((const struct td_service_conf *)object)->delivery !=
+			       TUNDISH_DELIVERY_GUE;
 		return row->opens == TD_SCOPE_WORKERS &&
 		       !((const struct td_workers_conf *)(const void *)field)->n_listen;
 	default: return false;

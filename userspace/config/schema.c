@@ -31,7 +31,7 @@ static const struct td_choice delivery_choices[] = {
 	{"workers", TUNDISH_DELIVERY_WORKERS, false},
 	{"dsr", TUNDISH_DELIVERY_DSR, false},
 	{"ipip", TUNDISH_DELIVERY_IPIP, false},
-	{"gue", 0, true},
+	{"gue", TUNDISH_DELIVERY_GUE, false},
 	{"nat", 0, true},
 	{"fullnat", 0, true},
 	{0},
@@ -126,6 +126,8 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_TOP, "own_connections", TD_TYPE_CHOICE, FIELD(td_config, own_connections),
 	 .choices = switch_choices, .standard = "on",
 	 .help = "whether this host's own connections to its VIPs are led to backends"},
+	{TD_SCOPE_TOP, "gue", TD_TYPE_MAPPING, FIELD(td_config, gue), .opens = TD_SCOPE_GUE,
+	 .help = "where GUE tunnels to this host end"},
 	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
 	 .help = "where metrics are served"},
 
@@ -157,9 +159,11 @@ const struct td_row td_schema[] = {
 	 .help = "whether a UDP flow is remembered, and stays where it is"},
 	{TD_SCOPE_SERVICE, "backends", TD_TYPE_OBJECTS, LIST(td_service_conf, backends, n_backends),
 	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
-	 .help = "servers of a dsr or ipip service"},
+	 .help = "servers of a dsr, ipip or gue service"},
 	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, FIELD(td_service_conf, workers),
 	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners on this host"},
+	{TD_SCOPE_SERVICE, "gue", TD_TYPE_MAPPING, FIELD(td_service_conf, gue),
+	 .opens = TD_SCOPE_SERVICE_GUE, .help = "the tunnels of a gue service"},
 	{TD_SCOPE_SERVICE, "sources", TD_TYPE_LATER, .help = "source addresses of fullnat"},
 	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
 
@@ -197,6 +201,9 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_WORKERS, "accept_times", TD_TYPE_CHOICE, FIELD(td_workers_conf, accept_times),
 	 .choices = accept_times_choices, .standard = "address",
 	 .help = "of which programs it is known how long connections wait for accept(2)"},
+
+	{TD_SCOPE_SERVICE_GUE, "port", TD_TYPE_NUMBER, FIELD(td_gue_conf, port), .min = 1,
+	 .max = 65535, .standard = "6080", .help = "the UDP port that the backends unwrap at"},
 
 	{TD_SCOPE_EGRESS, "name", TD_TYPE_NAME, .required = true, FIELD(td_egress_conf, name),
 	 .help = "the pool's name"},
@@ -260,6 +267,9 @@ const struct td_row td_schema[] = {
 	 .choices = failures_choices, .standard = "connect",
 	 .help = "calls whose failures to get a port are counted"},
 
+	{TD_SCOPE_GUE, "port", TD_TYPE_NUMBER, FIELD(td_gue_conf, port), .min = 1, .max = 65535,
+	 .standard = "6080", .help = "the UDP port that this host unwraps at"},
+
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
 	 .choices = off_choice, .standard = "127.0.0.1:9799",
 	 .help = "address and port of the metrics"},
@@ -276,11 +286,13 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 	[TD_SCOPE_BACKEND] = {"backend", "services[].backends[].", sizeof(struct td_backend_conf),
 			      offsetof(struct td_backend_conf, at), true},
 	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
+	[TD_SCOPE_SERVICE_GUE] = {"gue", "services[].gue.", 0, 0, true},
 	[TD_SCOPE_EGRESS] = {"egress", "egress[].", sizeof(struct td_egress_conf),
 			     offsetof(struct td_egress_conf, at), false},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},
 	[TD_SCOPE_LIMITS] = {"limits", "limits.", 0, 0, false},
 	[TD_SCOPE_PORTS] = {"ports", "ports.", 0, 0, true},
+	[TD_SCOPE_GUE] = {"gue", "gue.", 0, 0, true},
 	[TD_SCOPE_METRICS] = {"metrics", "metrics.", 0, 0, true},
 };
 

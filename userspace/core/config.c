@@ -52,7 +52,8 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 	if (strcmp(a->name, b->name) || !workers_equal(&a->workers, &b->workers) ||
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
 	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
-	    a->n_backends != b->n_backends)
+	    a->n_backends != b->n_backends ||
+	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port))
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
 		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address) ||
@@ -112,7 +113,7 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	return !memcmp(&a->timeouts, &b->timeouts, sizeof(a->timeouts)) &&
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
 	       td_ports_conf_equal(&a->ports, &b->ports) &&
-	       a->own_connections == b->own_connections &&
+	       a->own_connections == b->own_connections && a->gue.port == b->gue.port &&
 	       !strcmp(a->metrics_listen, b->metrics_listen);
 }
 

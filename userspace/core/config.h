@@ -71,6 +71,11 @@ struct td_workers_conf {
 	uint32_t size;		   /* most workers of the group, 64; 1..256 */
 };
 
+/* Generic UDP encapsulation: the UDP port that tunnels end at. */
+struct td_gue_conf {
+	uint16_t port; /* 6080; 1..65535 */
+};
+
 struct td_service_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct td_vip_conf *vips;
@@ -84,6 +89,7 @@ struct td_service_conf {
 	bool own;	  /* the daemon keeps the VIPs on this host; true unless told not to */
 	bool flows;	  /* false, UDP alone: each packet by the hash of its tuple, no memory */
 	struct td_workers_conf workers;
+	struct td_gue_conf gue; /* of the backends; says nothing but with delivery gue */
 	struct td_place at;
 };
 
@@ -156,6 +162,7 @@ struct td_config {
 	struct td_limits_conf limits;
 	struct td_ports_conf ports;
 	bool own_connections;	 /* this host's own programs reach its VIPs, true */
+	struct td_gue_conf gue;	 /* of this host */
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
 };
 

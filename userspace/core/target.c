@@ -142,6 +142,7 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 struct wish {
 	uint16_t service, weight;
 	uint8_t state, delivery;
+	__be16 gue_port_be;
 	const char *name;
 	struct tundish_addr address;
 };
@@ -210,6 +211,13 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		t->change = TD_CHANGE_PUT;
 		if (!t->why[0])
 			snprintf(t->why, sizeof(t->why), "another delivery in the file");
+	}
+	/* Of another delivery it says nothing, and stays for packets under way. */
+	if (w->delivery == TUNDISH_DELIVERY_GUE && b->gue_port_be != w->gue_port_be) {
+		b->gue_port_be = w->gue_port_be;
+		t->change = TD_CHANGE_PUT;
+		if (!t->why[0])
+			snprintf(t->why, sizeof(t->why), "another port for GUE in the file");
 	}
 }
 
@@ -353,6 +361,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 	struct wish wish = {
 		.service = s->s.id,
 		.delivery = c->delivery,
+		.gue_port_be = htons(c->gue.port),
 	};
 	int r;
 

@@ -14,6 +14,48 @@ static void add(json_t *list, const char *what, const char *why, const char *rem
 			      json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
 }
 
+/* Every IPv6 path takes packets of 1280 bytes, and senders rely on it (RFC 8200, 5); IPv4
+ * ones of 576, which is what a host has to be able to take (RFC 1122, 3.3.2). */
+#define LEAST_V6 1280u
+#define LEAST_V4 576u
+
+/* Bytes of a tunnel's headers; 0: no tunnel. */
+static uint32_t tunnel_bytes(const struct tundish_backend *b)
+{
+	uint32_t ip = tundish_addr_is_v4(&b->address) ? 20 : 40;
+
+	switch (b->delivery) {
+	case TUNDISH_DELIVERY_IPIP: return ip;
+	case TUNDISH_DELIVERY_GUE: return ip + 8 + 4; /* UDP, GUE */
+	default: return 0;
+	}
+}
+
+static void tunnel_mtu(const struct td_daemon *d, const struct td_state *s,
+		       const struct tundish_backend *b, const char *what, json_t *list)
+{
+	const struct td_service_conf *c =
+		td_config_service(d->config, td_service_name(s, b->service));
+	const struct tundish_nexthop *hop = &d->hops[b->nexthop].value;
+	uint32_t header = tunnel_bytes(b), least = LEAST_V4;
+	char why[300], remedy[100];
+
+	if (!header || !c || hop->flags & TUNDISH_NEXTHOP_LOCAL)
+		return;
+	for (size_t i = 0; i < c->n_vips; i++)
+		if (!tundish_addr_is_v4(&c->vips[i].address))
+			least = LEAST_V6;
+	if (hop->mtu >= least + header)
+		return;
+	snprintf(
+		why, sizeof(why),
+		"the way to it takes packets of %u bytes, and the tunnel's headers are %u of them: "
+		"clients' packets of %u bytes, which %s promises them, are refused",
+		hop->mtu, header, least, least == LEAST_V6 ? "IPv6" : "IPv4");
+	snprintf(remedy, sizeof(remedy), "raise the MTU on the way to it to %u", least + header);
+	add(list, what, why, remedy);
+}
+
 static void backends(const struct td_daemon *d, const struct td_state *s, json_t *list)
 {
 	for (size_t i = 0; i < s->n_backends; i++) {
@@ -55,6 +97,8 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 				text);
 			add(list, what, why, "put it on the same link, or use delivery: ipip");
 		}
+		if (!m->resolved && b->nexthop && b->nexthop < d->hops_max)
+			tunnel_mtu(d, s, b, what, list);
 		if (!m->resolved && m->no_source) {
 			snprintf(why, sizeof(why),
 				 "no address of this host to send tunnels to %s from", text);

@@ -143,7 +143,8 @@ int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
 			   : "");
 	if (r == 0 && !(hop.flags & TUNDISH_NEXTHOP_LOCAL)) {
 		hop.flags |= TUNDISH_NEXTHOP_VALID;
-		m->no_source = b->delivery == TUNDISH_DELIVERY_IPIP &&
+		m->no_source = (b->delivery == TUNDISH_DELIVERY_IPIP ||
+				b->delivery == TUNDISH_DELIVERY_GUE) &&
 			       !(hop.tunnel_source.word[0] | hop.tunnel_source.word[3]);
 	} else if (r == 0) {
 		hop.flags |= TUNDISH_NEXTHOP_VALID;

@@ -17,10 +17,9 @@ const char *td_protocol_name(uint8_t protocol)
 const char *td_delivery_name(uint8_t delivery)
 {
 	static const char *const names[] = {
-		[TUNDISH_DELIVERY_NONE] = "none",
-		[TUNDISH_DELIVERY_WORKERS] = "workers",
-		[TUNDISH_DELIVERY_DSR] = "dsr",
-		[TUNDISH_DELIVERY_IPIP] = "ipip",
+		[TUNDISH_DELIVERY_NONE] = "none", [TUNDISH_DELIVERY_WORKERS] = "workers",
+		[TUNDISH_DELIVERY_DSR] = "dsr",	  [TUNDISH_DELIVERY_IPIP] = "ipip",
+		[TUNDISH_DELIVERY_GUE] = "gue",
 	};
 
 	return delivery < TD_ARRAY_SIZE(names) ? names[delivery] : "unknown";
@@ -132,6 +131,8 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	json_object_set_new(o, "flows", json_boolean(!c || c->flows));
 	if (workers)
 		json_object_set_new(o, "workers", workers);
+	if (c && v->value.delivery == TUNDISH_DELIVERY_GUE)
+		json_object_set_new(o, "gue_port", json_integer(c->gue.port));
 	return o;
 }
 

@@ -56,6 +56,17 @@ static int set_timeouts(struct td_daemon *d, const struct td_config *c)
 	return r;
 }
 
+static int set_gue_port(struct td_daemon *d, const struct td_config *c)
+{
+	int r;
+
+	if (td_kernel_settings(d->kernel)->gue_port_be == htons(c->gue.port))
+		return 0;
+	r = td_kernel_set_gue_port(d->kernel, c->gue.port);
+	td_step_done(d);
+	return r;
+}
+
 static bool same_limits(const struct td_limits_conf *a, const struct td_limits_conf *b)
 {
 	return !memcmp(a, b, sizeof(*a));
@@ -117,6 +128,11 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		r = set_timeouts(d, c);
 		if (r < 0) {
 			td_fail(error, -r, "cannot write the timeouts: %s", strerror(-r));
+			goto out;
+		}
+		r = set_gue_port(d, c);
+		if (r < 0) {
+			td_fail(error, -r, "cannot write the port of GUE: %s", strerror(-r));
 			goto out;
 		}
 	}

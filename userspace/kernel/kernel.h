@@ -65,8 +65,10 @@ int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *r
 
 const struct tundish_settings *td_kernel_settings(const struct td_kernel *k);
 
-/* Timeouts are the only settings that may change while the maps live (ticks). */
+/* The only settings that may change while the maps live: timeouts (ticks), and the UDP
+ * port of GUE tunnels to this host. */
 int td_kernel_set_timeouts(struct td_kernel *k, const struct tundish_settings *with_timeouts);
+int td_kernel_set_gue_port(struct td_kernel *k, uint16_t port);
 
 /* ---- attachments ------------------------------------------------------- */
 

@@ -149,6 +149,18 @@ int td_kernel_set_timeouts(struct td_kernel *k, const struct tundish_settings *w
 	return 0;
 }
 
+int td_kernel_set_gue_port(struct td_kernel *k, uint16_t port)
+{
+	struct tundish_settings s = k->settings;
+	uint32_t zero = 0;
+
+	s.gue_port_be = htons(port);
+	if (bpf_map_update_elem(k->map_fd[TD_MAP_settings], &zero, &s, BPF_ANY) < 0)
+		return -errno;
+	k->settings = s;
+	return 0;
+}
+
 /* ---- single elements ------------------------------------------------------------------ */
 
 static int put(struct td_kernel *k, enum td_map m, const void *key, const void *value)
@@ -240,7 +252,9 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 	for (size_t i = 0; i < TD_ARRAY_SIZE(to->address.word); i++)
 		STORE(address.word[i]);
 	STORE(service);
-	STORE(delivery);
+	STORE(gue_port_be);
+	/* A packet that sees delivery gue sees its port. */
+	__atomic_store_n(&to->delivery, value->delivery, __ATOMIC_RELEASE);
 	STORE(weight);
 	STORE(file_weight);
 	STORE(run_weight);
