@@ -70,7 +70,7 @@ is 'above one half it takes two' "$(tuple $VIP vips_needed)" 2
 is 'of the ports that there can be' "$(tuple $VIP utilization | cut -c1-6)" 0.5208
 is 'status says it, with the remedy' "$(attention)" \
 	"client 10.0.0.100 has $((FIRST + MORE)) connections to $VIP port 80, of about 64512 that one address can have there; spread it over 2 VIPs (or ports), or let it use more addresses"
-is 'the metric of the tuple' "$(metric "tundish_tuple_connections_active{client=\"10.0.0.100\",vip=\"$VIP\",port=\"80\"}")" $((FIRST + MORE))
+is 'the metric of the tuple' "$(metric "tundish_tuple_connections_active{client=\"10.0.0.100\",vip=\"$VIP\",port=\"80\",protocol=\"tcp\"}")" $((FIRST + MORE))
 is 'and that of the fullest one' "$(metric tundish_tuple_utilization_max_ratio | cut -c1-6)" 0.5208
 has() { [ "$(events "$1")" = 1 ]; }
 check 'an event' eventually 30 has "client-half .*10.0.0.100 to $VIP:80.* connections .* 2 VIPs"
