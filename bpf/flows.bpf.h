@@ -46,7 +46,10 @@ struct flow_query {
 	/* Answers beside the backend. */
 	__u32 effects; /* enum tundish_flow_effect, to be carried out by flow_effects() */
 	__s32 pending; /* half-open flows of the slot more or less */
-	__u64 word;    /* the entry's new word, or where it is free now its last one */
+	__u64 gone; /* last word of a flow that gave way, for flow_forget(); 0: none did. `change`
+			* has its client and port */
+	__be16 gone_client_port;
+	__u64 word; /* the entry's new word, or where it is free now its last one */
 	/* Working space: the verifier grants 512 bytes of stack to all callers. */
 	union {
 		struct {
@@ -114,22 +117,30 @@ CHECKED_ALONE int slot_pending(__u32 service, __u32 slot, __s32 by)
 }
 
 /* A flow gave way: take back what it stands for. A half-open one is taken off its own
- * slot, which need not be the slot of the flow that took its place.
- * @change: with its client, VIP and port. */
-CHECKED_ALONE int flow_forget(struct tuple_change *change, __be16 client_port, __u64 word)
+ * slot, which need not be the slot of the flow that took its place. Called by the one who
+ * asked, and not within: 6.1 rounds the stack of each call up to 32 bytes, and the counts
+ * go as deep as it allows. */
+CHECKED_ALONE int flow_forget(struct flow_query *q)
 {
-	union tundish_flow_value v = {.raw = word};
+	struct tuple_change *change;
+	union tundish_flow_value v;
 	struct tundish_backend *b;
-	__u32 index = v.live.backend;
+	__u32 index;
 
+	if (!q)
+		return 0;
+	change = &q->change;
+	v.raw = q->gone;
+	q->gone = 0;
+	index = v.live.backend;
 	COUNT(0, flow_evicted);
 	b = bpf_map_lookup_elem(&backends, &index);
-	if (!b || !change)
+	if (!b)
 		return 0;
 	if (v.live.state == TUNDISH_FLOW_SYN)
 		slot_pending(b->service,
-			     tundish_choice_slot(tundish_choice_hash(&change->client, client_port,
-								     change->port)),
+			     tundish_choice_slot(tundish_choice_hash(
+				     &change->client, q->gone_client_port, change->port)),
 			     -1);
 	if (v.live.state != TUNDISH_FLOW_UDP)
 		return 0;
@@ -205,7 +216,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
  * backend, with FLOW_KNOWN where the flow decided it; q->effects and q->word
  * are what flow_effects() has to do.
  */
-#define DEFINE_FLOW_ASK(size, table, n_buckets, hash_of, make_key, forget_entry)                   \
+#define DEFINE_FLOW_ASK(size, table, n_buckets, hash_of, make_key, note_gone)                      \
 	CHECKED_ALONE __u32 flow_ask_##size(struct flow_query *q)                                  \
 	{                                                                                          \
 		struct size##_bucket *first, *second;                                              \
@@ -227,6 +238,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 		fresh = q->udp ? TUNDISH_FLOW_UDP_NEW : TUNDISH_FLOW_SYN;                          \
 		q->effects = 0;                                                                    \
 		q->pending = 0;                                                                    \
+		q->gone = 0;                                                                       \
 		make_key(&q->size.key, q);                                                         \
 		hash = hash_of(&set->secret, &q->size.key, q);                                     \
 		index = tundish_bucket((__u32)hash, n_buckets);                                    \
@@ -287,7 +299,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			return q->owner;                                                           \
 		}                                                                                  \
 		if (q->size.former.word)                                                           \
-			forget_entry(q);                                                           \
+			note_gone(q);                                                              \
 		v = q->udp ? tundish_flow_udp(q->vip, q->owner, q->rule.now)                       \
 			   : tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);              \
 		e = size##_at(first, second, at);                                                  \
@@ -337,13 +349,14 @@ static __always_inline __u64 narrow_flow_hash(const struct tundish_siphash_key *
 	return tundish_siphash2(secret, k->key, q->vip);
 }
 
-static __always_inline void narrow_flow_forget(struct flow_query *q)
+static __always_inline void narrow_flow_gone(struct flow_query *q)
 {
 	const struct narrow_entry *e = &q->narrow.former;
 
 	q->change.client = tundish_addr_v4((__be32)e->key);
 	q->change.port = (__be16)(e->key >> 48);
-	flow_forget(&q->change, (__be16)(e->key >> 32), e->word);
+	q->gone_client_port = (__be16)(e->key >> 32);
+	q->gone = e->word;
 }
 
 static __always_inline void wide_flow_key(struct wide_key *k, const struct flow_query *q)
@@ -361,7 +374,7 @@ static __always_inline __u64 wide_flow_hash(const struct tundish_siphash_key *se
 	return tundish_siphash(secret, k->key[0], k->key[1], (__u64)q->vip << 32 | k->key2);
 }
 
-static __always_inline void wide_flow_forget(struct flow_query *q)
+static __always_inline void wide_flow_gone(struct flow_query *q)
 {
 	const struct wide_entry *e = &q->wide.former;
 	struct tundish_addr *client = &q->change.client;
@@ -371,10 +384,11 @@ static __always_inline void wide_flow_forget(struct flow_query *q)
 	client->word[2] = (__be32)e->key[1];
 	client->word[3] = (__be32)(e->key[1] >> 32);
 	q->change.port = (__be16)(e->key2 >> 16);
-	flow_forget(&q->change, (__be16)e->key2, e->word);
+	q->gone_client_port = (__be16)e->key2;
+	q->gone = e->word;
 }
 
-DEFINE_FLOW_ASK(narrow, flows, flow_buckets, narrow_flow_hash, narrow_flow_key, narrow_flow_forget)
-DEFINE_FLOW_ASK(wide, flows6, flow6_buckets, wide_flow_hash, wide_flow_key, wide_flow_forget)
+DEFINE_FLOW_ASK(narrow, flows, flow_buckets, narrow_flow_hash, narrow_flow_key, narrow_flow_gone)
+DEFINE_FLOW_ASK(wide, flows6, flow6_buckets, wide_flow_hash, wide_flow_key, wide_flow_gone)
 
 #endif

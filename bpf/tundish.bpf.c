@@ -56,6 +56,8 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (q->pending)
 		count_pending(q, row, b);
+	if (q->gone)
+		flow_forget(q);
 	if (q->effects && flow_effects(q)) {
 		q->segment = SEGMENT_UNCOUNT;
 		if (v4)
