@@ -38,8 +38,9 @@ struct td_space {
 	struct td_netns_facts facts;
 	struct td_budget_space budget;
 	uint64_t facts_ns;
-	double entered_rate;	 /* into TIME_WAIT, per second, of the kernel's own count */
-	uint64_t tw_overflow_ns; /* when that count last rose; 0: never */
+	double entered_rate;		/* into TIME_WAIT, per second, of the kernel's own count */
+	uint64_t rate_ns, rate_entered; /* from when on that is, and the count then */
+	uint64_t tw_overflow_ns;	/* when that count last rose; 0: never */
 	/* Of the scan: under way, then the last one that is whole. */
 	uint64_t scan;
 	bool scanned;	     /* in this round */

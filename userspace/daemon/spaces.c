@@ -26,6 +26,7 @@ static void forget(struct td_daemon *d, struct td_space *s)
 	s->facts = (struct td_netns_facts){0};
 	s->facts_ns = s->tw_overflow_ns = s->scanned_ns = 0;
 	s->entered_rate = 0;
+	s->rate_ns = 0;
 }
 
 static struct td_space *find(struct td_source_ports *p, const char *name)
@@ -161,12 +162,17 @@ static int check_cookie(struct td_daemon *d, uint32_t index, uint64_t cookie)
 static void take_facts(struct td_space *s, const struct td_netns_facts *f)
 {
 	uint64_t now = td_now_ns();
-	double seconds = (double)(now - s->facts_ns) / TD_NS_PER_S;
+	double seconds = (double)(now - s->rate_ns) / TD_NS_PER_S;
 
-	if (s->facts_ns && seconds >= 0.5)
-		s->entered_rate = f->tw_entered > s->facts.tw_entered
-					  ? (double)(f->tw_entered - s->facts.tw_entered) / seconds
+	/* Of two looks close to each other what came in between counts with the next one. */
+	if (s->rate_ns && seconds >= 0.5)
+		s->entered_rate = f->tw_entered > s->rate_entered
+					  ? (double)(f->tw_entered - s->rate_entered) / seconds
 					  : 0;
+	if (!s->rate_ns || seconds >= 0.5) {
+		s->rate_ns = now;
+		s->rate_entered = f->tw_entered;
+	}
 	if (s->facts_ns && f->tw_overflow > s->facts.tw_overflow)
 		s->tw_overflow_ns = now;
 	s->facts = *f;
