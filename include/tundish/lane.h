@@ -89,6 +89,9 @@ struct tundish_lane_cursor {
 
 enum tundish_fan_flag {
 	TUNDISH_FAN_EARLY = 1 << 0, /* a SYN that the server's TIME_WAIT accepts need not wait */
+	/* `nat`: [port][address] of lanes without a source come first, then, for clients of
+	 * nat_near and backends, [port][address][source] with TUNDISH_LANE_HAIRPIN */
+	TUNDISH_FAN_DIRECT = 1 << 1,
 };
 
 struct tundish_fan {

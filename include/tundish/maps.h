@@ -19,6 +19,8 @@ enum tundish_delivery {
 	TUNDISH_DELIVERY_DSR = 2,     /* MAC rewrite, same link */
 	TUNDISH_DELIVERY_IPIP = 3,    /* IP in IP, outer family is the backend address's */
 	TUNDISH_DELIVERY_GUE = 4,     /* the same with UDP and GUE in between */
+	TUNDISH_DELIVERY_NAT = 5,     /* the backend's address and port instead of the VIP's */
+	TUNDISH_DELIVERY_FULLNAT = 6, /* and a source of this host instead of the client's */
 };
 
 enum tundish_backend_state {

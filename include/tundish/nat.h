@@ -158,12 +158,91 @@ struct tundish_nat_settings {
 	struct tundish_nat_timeouts timeouts;
 	__u32 buckets; /* of each side; records are eight times as many */
 	__u32 lanes_max;
-	__u32 reserved[4];
+	__u32 n_hosts; /* entries of nat_hosts; 0: no packet is an answer */
+	__u32 reserved[3];
 };
+
+/* ---- nat_hosts: hash, address -> whose it is -------------------------------------------- */
+
+#define TUNDISH_NAT_HOSTS_MAX 16384u
+
+enum tundish_nat_host_flag {
+	TUNDISH_NAT_HOST_BACKEND = 1 << 0, /* answers come from it */
+	TUNDISH_NAT_HOST_SOURCE = 1 << 1,  /* of a pool: its packets are this host's own */
+};
+
+struct tundish_nat_host {
+	__u16 number; /* 1.., stands for the address in hashes and lanes; stable while one names it */
+	__u16 flags;  /* enum tundish_nat_host_flag */
+};
+
+/*
+ * nat_near: LPM trie, struct tundish_prefix -> __u32 (not looked at). Clients in these
+ * networks are on a link with a backend of `nat`, which would answer them directly, past
+ * this host; so their connections get a source of this host (hairpin).
+ */
+#define TUNDISH_NAT_NEAR_MAX 256u
+
+/* ---- deliveries: mmapable array, service id -> how its packets are translated ------------ */
+
+enum tundish_delivery_flag {
+	TUNDISH_DELIVER_TOA = 1 << 0, /* backends are told the client's address in a TCP option */
+};
+
+struct tundish_deliver {
+	__u32 flags; /* enum tundish_delivery_flag */
+	__u16 mss;   /* the most that a SYN may offer; 0: any */
+	__u16 reserved;
+	__u64 full_ns; /* the data path's: bpf_ktime_get_coarse_ns() when no port was left */
+};
+
+/* ---- returns: mmapable array, index -> the way back to clients ---------------------------- */
+
+/*
+ * Answers leave by the way that the client's own packets came. 0: not known, the kernel
+ * is asked. Entries are made by the data path, found again by return_ids (hash,
+ * struct tundish_return_key -> index), and taken back by the daemon when no record has
+ * named one for a whole pass.
+ */
+struct tundish_return_key {
+	__u8 to[6], from[6]; /* MAC addresses of answers */
+	__u32 ifindex;
+	__be16 vlan_tci_be; /* with priority and drop bits cleared */
+	__u16 tagged;
+};
+
+enum tundish_return_flag {
+	TUNDISH_RETURN_VALID = 1 << 0,
+};
+
+struct tundish_return {
+	struct tundish_return_key key;
+	__u16 flags;
+	__u16 mtu; /* of the link; 0: not known */
+	__u32 seen; /* tick of the last record made with it */
+	__u32 reserved;
+};
+
+/* ---- links: hash, ifindex -> what is known of a NIC; the daemon's ------------------------- */
+
+enum tundish_link_flag {
+	TUNDISH_LINK_GENERIC = 1 << 0, /* generic XDP: a partial checksum stays one */
+	TUNDISH_LINK_PARTIAL = 1 << 1, /* checksums may be partial: veth, virtio, tap, generic */
+	TUNDISH_LINK_STRIPS = 1 << 2,  /* takes VLAN tags away: no way back is learned from it */
+};
+
+struct tundish_link {
+	__u16 flags; /* enum tundish_link_flag */
+	__u16 mtu;
+};
+
+#define TUNDISH_LINKS_MAX 64u
 
 _Static_assert(sizeof(union tundish_nat_word) == 8, "one swap");
 _Static_assert(sizeof(struct tundish_nat) == 64, "record is one cache line");
 _Static_assert(sizeof(struct tundish_nat_bucket) == 64, "bucket is one cache line");
 _Static_assert(sizeof(struct tundish_nat_settings) == 64, "settings");
+_Static_assert(sizeof(struct tundish_return_key) == 20, "no holes in a key");
+_Static_assert(sizeof(struct tundish_return) == 32, "two ways a cache line");
 
 #endif
