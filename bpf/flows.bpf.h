@@ -293,7 +293,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 				COUNT(q->dry, flow_unknown);                                       \
 			return q->owner;                                                           \
 		}                                                                                  \
-		at = size##_claim_flow(first, second, &q->size.key, &q->rule, &q->size.former);    \
+		at = size##_claim_flow(first, second, &q->rule, &q->size.former);                  \
 		if (at == ENTRY_NONE) {                                                            \
 			COUNT(0, flow_full);                                                       \
 			return q->owner;                                                           \
@@ -302,7 +302,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			note_gone(q);                                                              \
 		v = q->udp ? tundish_flow_udp(q->vip, q->owner, q->rule.now)                       \
 			   : tundish_flow_syn(q->vip, q->owner, q->seq, q->rule.now);              \
-		e = size##_at(first, second, at);                                                  \
+		e = size##_give(first, second, at, &q->size.key);                                  \
 		/* a swap, not a store: it must be seen before the other one is looked for */      \
 		__sync_val_compare_and_swap(&e->word, ENTRY_BUSY, v.raw);                          \
 		/* \

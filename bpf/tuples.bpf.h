@@ -110,7 +110,7 @@ CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 		if (at == ENTRY_NONE) {
 			if (!c->active)
 				return 0;
-			at = wide_claim_tuple(first, second, &c->key, &c->rule, &c->former);
+			at = wide_claim_tuple(first, second, &c->rule, &c->former);
 			if (at == ENTRY_NONE) {
 				if (c->active > 0)
 					COUNT(0, tuple_full);
@@ -121,7 +121,7 @@ CHECKED_ALONE int tuple_apply(struct tuple_change *c)
 			n.raw = 0;
 			n.active = c->active;
 			n.total = c->total;
-			e = wide_at(first, second, at);
+			e = wide_give(first, second, at, &c->key);
 			e->extra = c->rule.now;
 			/* a swap, not a store: it must be seen before the other is looked for */
 			__sync_val_compare_and_swap(&e->word, ENTRY_BUSY, n.raw);
