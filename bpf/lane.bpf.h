@@ -95,13 +95,14 @@ enum {
 	LANE_YIELDS = 2, /* all are full; in this one lane_reclaim() may find a port */
 };
 
-/* The lane for a new connection of q->port to q->backend, into q->lane. */
+/* The lane for a new connection of q->port to q->backend, into q->lane; q->hairpin where it
+ * has to have a source of this host. */
 CHECKED_ALONE int lane_choose(struct nat_query *q)
 {
 	struct lane_round r = {.q = q};
 	struct tundish_fan *fan;
 	struct lane_search *s;
-	__u32 i, backend, port = 0;
+	__u32 i, backend, port = 0, ports;
 
 	if (!q)
 		return LANE_NONE;
@@ -116,10 +117,17 @@ CHECKED_ALONE int lane_choose(struct nat_query *q)
 			if (i < fan->n_ports && fan->port_be[i] == q->port)
 				port = i;
 	}
-	s->n = (__u32)fan->n_addresses * fan->n_sources;
+	s->n = fan->n_addresses;
+	s->base = 0;
+	if ((fan->flags & TUNDISH_FAN_DIRECT) && q->hairpin) {
+		ports = fan->n_ports ? fan->n_ports : 1;
+		s->base = ports * s->n;
+	}
+	if (!(fan->flags & TUNDISH_FAN_DIRECT) || q->hairpin)
+		s->n *= fan->n_sources;
 	if (port >= TUNDISH_FAN_PORTS || !s->n || s->n > TUNDISH_FAN_LANES)
 		return LANE_NONE;
-	s->base = port * s->n;
+	s->base += port * s->n;
 	s->start = s->n > 1 ? bpf_get_prandom_u32() % s->n : 0;
 	s->best = s->fallback = s->yielding = 0;
 	bpf_loop(s->n, lane_look, &r, 0);

@@ -22,11 +22,12 @@ static __always_inline void nat_change(struct nat_query *q, const struct tundish
 	q->change.total = total;
 }
 
-/* Carries out what a step means. The record is of the generation of `word`, or its keys
- * still stand since it is not given away yet. */
+/* Carries out what a step means, but for the tuples, whose change nat_settle() makes. The
+ * record is of the generation of `word`, or its keys still stand since it is not given
+ * away yet. */
 CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32 effects)
 {
-	union tundish_nat_word word = {.raw = raw}, v, n;
+	union tundish_nat_word word = {.raw = raw}, v;
 	struct tundish_backend *b;
 	struct tundish_lane *l;
 	struct tundish_nat *r;
@@ -78,19 +79,8 @@ CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32
 		__sync_fetch_and_add(&b->connections_total, 1);
 	if (!word.counted)
 		return 0;
+	q->owed = 1;
 	nat_change(q, r, by, total);
-	if (tuple_apply(&q->change) || by < 0)
-		return 0;
-	/* The tuples are full: its end must not be counted either. */
-	for (attempt = 0; attempt < 8; attempt++) {
-		v.raw = READ_ONCE(r->word.raw);
-		if (v.generation != word.generation || !v.counted)
-			break;
-		n = v;
-		n.counted = 0;
-		if (__sync_val_compare_and_swap(&r->word.raw, v.raw, n.raw) == v.raw)
-			break;
-	}
 	return 0;
 }
 
@@ -232,14 +222,40 @@ CHECKED_ALONE int nat_free(struct nat_query *q, __u32 place, __u64 raw, __u32 ke
 	return 1;
 }
 
-/* Whoever ended a record, by eviction or to take its port, calls this in the end, for
- * both of the CPU's queries. */
+/* The tuples are full: the end of a connection that they do not count must not be counted
+ * either. */
+CHECKED_ALONE int nat_uncount(__u32 place, __u32 generation)
+{
+	union tundish_nat_word v, n;
+	struct tundish_nat *r;
+	__u32 attempt;
+
+	r = bpf_map_lookup_elem(&nat, &place);
+	if (!r)
+		return 0;
+	for (attempt = 0; attempt < 8; attempt++) {
+		v.raw = READ_ONCE(r->word.raw);
+		if (v.generation != generation || !v.counted)
+			break;
+		n = v;
+		n.counted = 0;
+		if (__sync_val_compare_and_swap(&r->word.raw, v.raw, n.raw) == v.raw)
+			break;
+	}
+	return 0;
+}
+
+/* What the tuples are owed by a step, or by the end of a record that gave way. Whoever
+ * did one of these calls it next, for both of the CPU's queries after an end: a query owes
+ * one change at most, and the counts go too deep to be called from where they arise. */
 CHECKED_ALONE int nat_settle(struct nat_query *q)
 {
 	if (!q || !q->owed)
 		return 0;
 	q->owed = 0;
-	return tuple_apply(&q->change);
+	if (!tuple_apply(&q->change) && q->change.active > 0)
+		nat_uncount(q->place, q->record.word.generation);
+	return 0;
 }
 
 #endif

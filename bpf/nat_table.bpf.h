@@ -48,7 +48,7 @@ struct nat_query {
 	/* For a new one. */
 	__u32 backend, lane, hop;
 	__be16 source_port;
-	__u16 reserved;
+	__u16 hairpin;
 	struct tundish_nat_syn syn;
 	/* A segment, for nat_step(). */
 	struct tundish_nat_segment segment;
@@ -64,7 +64,7 @@ struct nat_query {
 	struct lane_walk walk;
 	struct lane_hand hand;
 	struct tuple_change change;
-	__u32 owed; /* `change` is of a connection that was ended here, and not yet applied */
+	__u32 owed; /* `change` is not yet applied, see nat_settle() */
 };
 
 enum { NAT_QUERY_LIVE, NAT_QUERY_MET, NAT_QUERY_DRY, NAT_QUERIES };

@@ -170,6 +170,7 @@ int take(struct xdp_md *ctx)
 			q->segment.ack = q->syn.isn + 1;                                           \
 		if (nat_find(q) && nat_step(q))                                                    \
 			a->found++;                                                                \
+		settle();                                                                          \
 		return XDP_PASS;                                                                   \
 	}
 

@@ -63,9 +63,9 @@ static uint32_t syn(uint32_t client, uint32_t backend, uint32_t isn)
 		.flags = TUNDISH_SEGMENT_SYN, .seq = isn, .end = isn + 1};
 	if (nat_find(q)) {
 		nat_seen(q);
-		if (nat_step(q))
-			return bpf_ntohs(q->record.source_port_be);
-		return 0;
+		r = nat_step(q);
+		settle();
+		return r ? bpf_ntohs(q->record.source_port_be) : 0;
 	}
 	r = lane_choose(q);
 	if (r == LANE_NONE || (r == LANE_FREE ? !lane_take(q) : !lane_reclaim(q))) {
@@ -119,6 +119,7 @@ static void job(int thread)
 					       : q->record.server_seq + (q->record.word.state < 3)};
 			if (nat_step(q) && q->record.word.generation == 0xffff)
 				torn = "generation";
+			settle();
 		} else if (jobs[thread].acts[i].act == ACT_FREE) {
 			nat_free(q, q->place, q->record.word.raw, 0);
 			settle();

@@ -116,15 +116,18 @@ static uint32_t connection(uint32_t number, uint32_t backend, uint32_t to)
 		if (s == TUNDISH_NAT_CLOSING && to == TUNDISH_NAT_TIME_WAIT)
 			q->segment.ack--; /* both at once */
 		assert_int_equal(nat_step(q), 1);
+		settle();
 		if (s == TUNDISH_NAT_CLOSING && to == TUNDISH_NAT_TIME_WAIT) {
 			q->segment.ack++;
 			q->segment.flags = 2;
 			assert_int_equal(nat_step(q), 1);
+			settle();
 		}
 	}
 	if (to == TUNDISH_NAT_RESET_CLIENT) {
 		q->segment = (struct tundish_nat_segment){.flags = TUNDISH_SEGMENT_RST};
 		nat_step(q);
+		settle();
 	}
 	assert_int_equal(q->record.word.state, to);
 	return q->place;
@@ -368,6 +371,7 @@ static void *packets(void *arg)
 			q->segment.ack = q->segment.side ? q->record.client_seq + 1
 							 : q->record.server_seq + 1;
 			nat_step(q);
+			settle();
 			continue;
 		}
 		r = lane_choose(q);
