@@ -223,6 +223,14 @@ static __noinline verdict_t icmp(struct xdp_md *ctx, const struct network *n, st
 	return link ? VERDICT(XDP_PASS, pass_other) : VERDICT(XDP_PASS, pass_icmp);
 }
 
+/* In a map, to spare the stack; one for the data path, one for its tracing twin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct icmp_error);
+} icmp_errors SEC(".maps");
+
 /* Where to go on reading: at the frame's own network header, or at the one that
  * a tunnel holds, which this host serves or nobody. */
 struct layer {
@@ -305,22 +313,26 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
 
 	if (unlikely(!tcp && !udp)) {
-		struct icmp_error e;
+		__u32 which = dry;
+		struct icmp_error *e = bpf_map_lookup_elem(&icmp_errors, &which);
 		verdict_t v;
 
+		if (!e)
+			return DROP(internal);
 		if (n.protocol != (n.is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 			return VERDICT(XDP_PASS, pass_other);
-		v = icmp(ctx, &n, &e, l->link);
+		v = icmp(ctx, &n, e, l->link);
 		if (v != VERDICT_NONE)
 			return v;
-		claim = claim_find(&n.destination, CLAIM_PORT(e.found, bpf_ntohs(e.port)));
+		claim = claim_find(&n.destination, CLAIM_PORT(e->found, bpf_ntohs(e->port)));
 		if (l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS)
 			return VERDICT(XDP_PASS, pass_other);
 		if (!CLAIM_SERVICE(claim))
 			return VERDICT(XDP_PASS, pass_icmp);
 		COUNT(dry, icmp_error);
-		TRACE(dry, icmp_error, bpf_ntohs(e.port));
-		return serve(ctx, &n, &e.client, e.client_port, e.port, claim, 0, 0, l->link, dry);
+		TRACE(dry, icmp_error, bpf_ntohs(e->port));
+		return serve(ctx, &n, &e->client, e->client_port, e->port, claim, 0, 0, l->link,
+			     dry);
 	}
 
 	/* without a UDP service nobody has said that UDP to the VIP is ours to judge */
