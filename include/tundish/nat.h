@@ -158,8 +158,9 @@ struct tundish_nat_settings {
 	struct tundish_nat_timeouts timeouts;
 	__u32 buckets; /* of each side; records are eight times as many */
 	__u32 lanes_max;
-	__u32 n_hosts; /* entries of nat_hosts; 0: no packet is an answer */
-	__u32 reserved[3];
+	__u32 n_hosts;	 /* entries of nat_hosts; 0: no packet is an answer */
+	__u32 n_partial; /* of links, with TUNDISH_LINK_PARTIAL; 0: none is asked for */
+	__u32 reserved[2];
 };
 
 /* ---- nat_hosts: hash, address -> whose it is -------------------------------------------- */
@@ -207,19 +208,21 @@ struct tundish_deliver {
 struct tundish_return_key {
 	__u8 to[6], from[6]; /* MAC addresses of answers */
 	__u32 ifindex;
-	__be16 vlan_tci_be; /* with priority and drop bits cleared */
+	__be16 vlan_tci_be; /* priority and drop bits cleared */
 	__u16 tagged;
 };
 
-enum tundish_return_flag {
-	TUNDISH_RETURN_VALID = 1 << 0,
+enum tundish_return_state {
+	TUNDISH_RETURN_FREE = 0,
+	TUNDISH_RETURN_BUSY = 1, /* being made */
+	TUNDISH_RETURN_VALID = 2,
 };
 
 struct tundish_return {
 	struct tundish_return_key key;
-	__u16 flags;
-	__u16 mtu; /* of the link; 0: not known */
-	__u32 seen; /* tick of the last record made with it */
+	__u32 state; /* enum tundish_return_state */
+	__u16 mtu;   /* of the link; 0: not known */
+	__u16 seen;  /* tick at which it was made */
 	__u32 reserved;
 };
 
