@@ -31,13 +31,15 @@ struct {
 
 /*
  * Asks the kernel's tables for a next hop that the daemon has not filled in:
- * the neighbour was not resolved when it last looked, or it is gone since. The
+ * the neighbour was not resolved when it last looked, or it is gone since. With
+ * BPF_FIB_LOOKUP_OUTPUT as for the host's own packet, out of hop->ifindex; with 0 as for
+ * one that came in here. The
  * kernel answers only where that device forwards; elsewhere packets are dropped until
  * the daemon has resolved it.
  * Returns 0 with MAC addresses, ifindex and MTU in *hop.
  */
 static __noinline int fib_nexthop(struct xdp_md *ctx, const struct tundish_addr *to,
-				  struct tundish_nexthop *hop)
+				  struct tundish_nexthop *hop, __u32 flags)
 {
 	struct bpf_fib_lookup f = {};
 	long r;
@@ -51,10 +53,9 @@ static __noinline int fib_nexthop(struct xdp_md *ctx, const struct tundish_addr 
 		__builtin_memcpy(f.ipv6_dst, to, sizeof(*to));
 		__builtin_memcpy(f.ipv6_src, &hop->tunnel_source, sizeof(*to));
 	}
-	/* Asked as the host's own packet: where that would go out of this device. */
 	f.ifindex = hop->ifindex ? hop->ifindex : ctx->ingress_ifindex;
 	f.tot_len = 1; /* not zero: tell the MTU */
-	r = bpf_fib_lookup(ctx, &f, sizeof(f), BPF_FIB_LOOKUP_OUTPUT);
+	r = bpf_fib_lookup(ctx, &f, sizeof(f), flags);
 	if (r != BPF_FIB_LKUP_RET_SUCCESS)
 		return r < 0 ? (int)-r : (int)r;
 	__builtin_memcpy(hop->destination, f.dmac, sizeof(hop->destination));
@@ -250,7 +251,7 @@ static __always_inline verdict_t deliver(struct xdp_md *ctx, const struct networ
 		if (!found)
 			return DROP(internal);
 		*found = *hop;
-		r = fib_nexthop(ctx, &to, found);
+		r = fib_nexthop(ctx, &to, found, BPF_FIB_LOOKUP_OUTPUT);
 		COUNT(dry, fib_lookup);
 		TRACE(dry, fib, r);
 		if (r)

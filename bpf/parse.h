@@ -69,7 +69,7 @@ struct network {
 struct transport {
 	__be16 source, destination; /* ports */
 	__u32 seq;		    /* host byte order */
-	__u32 segment;		    /* enum tundish_segment */
+	__u16 segment;		    /* enum tundish_segment */
 	__u8 malformed;
 	__u8 bad_flags;
 };

@@ -20,6 +20,7 @@
 #include "deliver.h"
 #include "flows.bpf.h"
 #include "icmp.h"
+#include "nat.bpf.h"
 #include "parse.h"
 #include "service.h"
 #include "verdict.h"
@@ -157,28 +158,16 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 		q->pending = 0;
 		TRACE(dry, ask, word / TUNDISH_SLOT_PENDING_ONE);
 		answer = choose_by_flow(q, row, !n->is_v6);
-		if (dry) {
-			__u32 zero = 0;
-			struct tundish_trace *tr = bpf_map_lookup_elem(&trace, &zero);
-
-			if (tr)
-				tr->from_flow = answer >> 31;
-		}
+		if (dry)
+			trace_known(answer >> 31);
 		answer &= ~FLOW_KNOWN;
 		if (answer != backend) {
 			backend = answer;
 			t = bpf_map_lookup_elem(&traffic, &backend);
 		}
 	}
-	if (dry) {
-		__u32 zero = 0;
-		struct tundish_trace *tr = bpf_map_lookup_elem(&trace, &zero);
-
-		if (tr) {
-			tr->service = service;
-			tr->backend = backend;
-		}
-	}
+	if (dry)
+		trace_choice(service, backend);
 	if (unlikely(backend == TUNDISH_NONE))
 		return DROP(no_backend);
 	b = bpf_map_lookup_elem(&backends, &backend);
@@ -297,7 +286,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 				      : CLAIM_NO_PORT);
 	if (!claim) {
 		TRACE(dry, no_vip, 0);
-		return VERDICT(XDP_PASS, pass_other);
+		goto others;
 	}
 	if (unlikely(!tcp && (claim & TUNDISH_VIP_ENDPOINT) && !l->link && !n.odd &&
 		     !CLAIM_SERVICE(claim))) {
@@ -307,7 +296,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 			return v;
 	}
 	if (unlikely(!(claim & TUNDISH_VIP_SERVICE)))
-		return VERDICT(XDP_PASS, pass_other);
+		goto others;
 	TRACE(dry, vip, CLAIM_VIP(claim));
 	if (unlikely(n.odd))
 		return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
@@ -322,13 +311,17 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		if (n.protocol != (n.is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 			return VERDICT(XDP_PASS, pass_other);
 		v = icmp(ctx, &n, e, l->link);
+		if (v == VERDICT(XDP_PASS, pass_icmp))
+			goto others;
 		if (v != VERDICT_NONE)
 			return v;
 		claim = claim_find(&n.destination, CLAIM_PORT(e->found, bpf_ntohs(e->port)));
 		if (l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS)
 			return VERDICT(XDP_PASS, pass_other);
 		if (!CLAIM_SERVICE(claim))
-			return VERDICT(XDP_PASS, pass_icmp);
+			goto others;
+		if (CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT)
+			return nat_enter(ctx, &n, &t, claim, TUNDISH_NAT_CLIENT, dry);
 		COUNT(dry, icmp_error);
 		TRACE(dry, icmp_error, bpf_ntohs(e->port));
 		return serve(ctx, &n, &e->client, e->client_port, e->port, claim, 0, 0, l->link,
@@ -340,18 +333,27 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		return DROP(malformed);
 	if (!CLAIM_SERVICE(claim)) {
 		TRACE(dry, no_port, bpf_ntohs(t.destination));
-		return VERDICT(XDP_PASS, pass_other);
+		goto others;
 	}
 	TRACE(dry, service, CLAIM_SERVICE(claim));
 	if (unlikely(l->link && CLAIM_DELIVERY(claim) != TUNDISH_DELIVERY_WORKERS))
 		return VERDICT(XDP_PASS, pass_other);
 	if (unlikely(t.bad_flags))
 		return DROP(tcp_flags);
+	if (CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT)
+		return nat_enter(ctx, &n, &t, claim, TUNDISH_NAT_CLIENT, dry);
 	if (t.segment == TUNDISH_SEGMENT_SYN && CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS &&
 	    awaits_worker(CLAIM_SERVICE(claim)))
 		return DROP(no_worker);
 	return serve(ctx, &n, &n.source, t.source, t.destination, claim, t.segment, t.seq, l->link,
 		     dry);
+
+others: /* to no service: an answer to what was translated, perhaps */
+	if (unlikely(nat_may_answer(&n, &t)))
+		return nat_enter(ctx, &n, &t, claim, TUNDISH_NAT_SERVER, dry);
+	if ((claim & TUNDISH_VIP_SERVICE) && !tcp && !udp)
+		return VERDICT(XDP_PASS, pass_icmp);
+	return VERDICT(XDP_PASS, pass_other);
 }
 
 /* The one exit: every packet is counted here, once, under its reason. */

@@ -46,6 +46,7 @@ static __always_inline void count_index(__u32 counter)
 	__u32 zero = 0;
 	__u64 *c = bpf_map_lookup_elem(&counters, &zero);
 
+	forget(counter);
 	if (c && counter < TUNDISH_COUNTER_MAX)
 		c[counter]++;
 }
@@ -57,20 +58,48 @@ static __always_inline void count_index(__u32 counter)
 			count_index(TUNDISH_COUNTER_##counter);                                    \
 	} while (0)
 
-static __always_inline void trace_step(__u32 step, __u32 argument)
+/* What the tracing twin notes. Functions, not inline: its stack is as short as the data
+ * path's. */
+#define TRACES static __noinline __attribute__((unused)) int
+
+TRACES trace_step(__u32 step, __u32 argument)
 {
 	__u32 zero = 0;
 	struct tundish_trace *t = bpf_map_lookup_elem(&trace, &zero);
 	__u32 n;
 
 	if (!t)
-		return;
+		return 0;
 	n = t->n_steps;
 	if (n >= TUNDISH_TRACE_STEPS_MAX)
-		return;
+		return 0;
 	t->steps[n].step = step;
 	t->steps[n].argument = argument;
 	t->n_steps = n + 1;
+	return 0;
+}
+
+/* Whether a table of connections decided, and what was decided. */
+TRACES trace_known(__u32 known)
+{
+	__u32 zero = 0;
+	struct tundish_trace *t = bpf_map_lookup_elem(&trace, &zero);
+
+	if (t)
+		t->from_flow = known;
+	return 0;
+}
+
+TRACES trace_choice(__u32 service, __u32 backend)
+{
+	__u32 zero = 0;
+	struct tundish_trace *t = bpf_map_lookup_elem(&trace, &zero);
+
+	if (!t)
+		return 0;
+	t->service = service;
+	t->backend = backend;
+	return 0;
 }
 
 #define TRACE(dry, step, argument)                                                                 \

@@ -56,7 +56,30 @@
 	  "connections of IPv4 sockets of this host to a VIP whose backend has IPv6, left alone")  \
 	X(sent_gue, SEND, "packets sent in a GUE tunnel")                                          \
 	X(pass_gue, PASS,                                                                          \
-	  "GUE packets to this host with control messages, options or broken lengths")
+	  "GUE packets to this host with control messages, options or broken lengths")             \
+	X(sent_nat, SEND, "packets sent to a backend with its address and port")                   \
+	X(sent_fullnat, SEND, "packets sent to a backend from a source address of the pool")       \
+	X(sent_reply, SEND, "answers of backends sent to their client in the VIP's name")          \
+	X(sent_rst_ports, SEND, "SYNs answered with RST because no source port was free")          \
+	X(sent_rst_unknown, SEND, "segments of no known connection answered with RST")             \
+	X(sent_rst_disabled, SEND,                                                                 \
+	  "segments of connections whose backend was disabled, answered with RST")                 \
+	X(drop_nat_full, DROP, "packets whose connection found no place in the NAT table")         \
+	X(drop_nat_ports, DROP, "packets of new UDP flows for which no source port was free")      \
+	X(drop_nat_unknown, DROP, "resets of no known connection")                                 \
+	X(drop_nat_family, DROP, "packets that cannot be translated to their new addresses")       \
+	X(nat_reply_unknown, EVENT, "packets of backends that belong to no known connection")      \
+	X(nat_collision, EVENT,                                                                    \
+	  "ports that another connection had at the same server, another one was taken")           \
+	X(nat_overflow, EVENT,                                                                     \
+	  "connections given to another backend because the first had no source port left")        \
+	X(hairpin, EVENT, "connections of clients beside their backend, given a source here")      \
+	X(return_moved, EVENT, "connections whose client's packets come by another way now")       \
+	X(checksum_partial, EVENT, "packets whose checksum was to be completed by a NIC")          \
+	X(mss_lowered, EVENT, "SYNs whose MSS was lowered")                                        \
+	X(toa_added, EVENT, "segments that tell a backend the client's address")                   \
+	X(toa_no_room, EVENT, "segments without room for the client's address")                    \
+	X(toa_stripped, EVENT, "segments whose client claimed an address, which was taken out")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

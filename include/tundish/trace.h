@@ -34,7 +34,11 @@
 	X(search, "the next ticket of the group is %u")                                            \
 	X(worker, "worker number %u has the shortest queue")                                       \
 	X(no_worker, "refused for reason number %u")                                               \
-	X(gue, "GUE from UDP port %u")
+	X(gue, "GUE from UDP port %u")                                                             \
+	X(nat_known, "connection is known in state %u")                                            \
+	X(lane, "lane of source ports number %u")                                                  \
+	X(lane_used, "of whose ports %u are in use")                                               \
+	X(return_hop, "way back to the client number %u")
 
 enum tundish_trace_step {
 #define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,

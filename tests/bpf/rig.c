@@ -79,7 +79,16 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 		     {"steering", RIG_SERVICES},
 		     {"flows", flow_buckets},
 		     {"flows6", flow_buckets},
-		     {"tuples", tuple_buckets}};
+		     {"tuples", tuple_buckets},
+		     {"nat", RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS},
+		     {"nat_tags", 2 * RIG_NAT_BUCKETS},
+		     {"nat_hosts", 32},
+		     {"lanes", RIG_LANES},
+		     {"lane_ports", RIG_LANES},
+		     {"lane_cursor", RIG_LANES},
+		     {"fans", RIG_BACKENDS},
+		     {"deliveries", RIG_SERVICES},
+		     {"returns", TUNDISH_NAT_HOPS}};
 	const char *build = getenv("BUILD");
 	char path[512];
 	cpu_set_t one;
@@ -127,6 +136,13 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 	rig.flows = view("flows");
 	rig.flows6 = view("flows6");
 	rig.tuples = view("tuples");
+	rig.nat = view("nat");
+	rig.nat_tags = view("nat_tags");
+	rig.lanes = view("lanes");
+	rig.lane_ports = view("lane_ports");
+	rig.fans = view("fans");
+	rig.deliveries = view("deliveries");
+	rig.returns = view("returns");
 	return 0;
 }
 
@@ -187,6 +203,13 @@ void rig_set_settings(void)
 	uint32_t zero = 0;
 
 	must(bpf_map_update_elem(fd_of("settings"), &zero, &rig.settings, 0), "settings");
+	must(bpf_map_update_elem(fd_of("nat_settings"), &zero, &rig.nat_settings, 0),
+	     "nat_settings");
+}
+
+void rig_put(const char *map, const void *key, const void *value)
+{
+	must(bpf_map_update_elem(fd_of(map), key, value, 0), map);
 }
 
 void rig_set_group(uint32_t service, int empty, uint64_t grace)
@@ -265,8 +288,11 @@ uint8_t *rig_snapshot(size_t *ret_length)
 		while (!bpf_map_get_next_key(bpf_map__fd(m), last, next)) {
 			memcpy(key, next, bpf_map__key_size(m));
 			last = key;
-			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops")) &&
+			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops") ||
+			     !strcmp(name, "icmp_errors") || !strcmp(name, "nat_packets")) &&
 			    *(uint32_t *)key == 1)
+				continue;
+			if (!strcmp(name, "nat_queries") && *(uint32_t *)key == 2)
 				continue;
 			grown = realloc(bytes, length + value);
 			if (!grown)

@@ -10,7 +10,9 @@
 
 #include <tundish/counters.h>
 #include <tundish/flow.h>
+#include <tundish/lane.h>
 #include <tundish/maps.h>
+#include <tundish/nat_state.h>
 #include <tundish/trace.h>
 #include <tundish/workers.h>
 
@@ -23,6 +25,8 @@ enum {
 	RIG_VIPS = 32,
 	RIG_INGRESS = 1, /* ifindex that packets come in on: loopback's */
 	RIG_CPUS = 64,
+	RIG_NAT_BUCKETS = 32, /* of each side */
+	RIG_LANES = 16,
 };
 
 struct rig {
@@ -31,6 +35,14 @@ struct rig {
 	struct tundish_flow_bucket *flows;
 	struct tundish_flow6_bucket *flows6;
 	struct tundish_tuple_bucket *tuples;
+	struct tundish_nat *nat; /* RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS */
+	struct tundish_nat_bucket *nat_tags;
+	struct tundish_lane *lanes; /* RIG_LANES */
+	struct tundish_lane_ports *lane_ports;
+	struct tundish_fan *fans; /* RIG_BACKENDS */
+	struct tundish_deliver *deliveries;
+	struct tundish_return *returns;
+	struct tundish_nat_settings nat_settings;
 	struct tundish_settings settings;
 	uint32_t flow_buckets, tuple_buckets; /* flows6 has as many as flows */
 	bool kernel;			      /* the kernel's clock, and no frame below 14 bytes */
@@ -51,7 +63,9 @@ int rig_trace(const struct packet *in, struct tundish_trace *ret);
 void rig_set_vip(const struct tundish_addr *a, const struct tundish_vip *v);
 void rig_set_nexthop(uint32_t i, const struct tundish_nexthop *h);
 void rig_set_service(uint32_t i, const struct tundish_service *s);
-void rig_set_settings(void);
+void rig_set_settings(void); /* nat_settings too */
+/* An entry of a hash of NAT: nat_hosts, nat_near, links. */
+void rig_put(const char *map, const void *key, const void *value);
 /* Group 1 before a service: empty for as long as can be, or not. `grace` in ns; 0: not steered. */
 void rig_set_group(uint32_t service, int empty, uint64_t grace);
 

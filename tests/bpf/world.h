@@ -335,6 +335,12 @@ static inline bool counter_is_exit(uint32_t i)
 	return kinds[i] != TUNDISH_KIND_EVENT;
 }
 
+/* What only translated connections meet; their world is cases_nat.h's. */
+static inline bool counter_is_nat(uint32_t i)
+{
+	return i >= TUNDISH_COUNTER_sent_nat && i <= TUNDISH_COUNTER_toa_stripped;
+}
+
 #define C(name) (1ull << TUNDISH_COUNTER_##name)
 _Static_assert(TUNDISH_COUNTER_MAX <= 64, "a set of counters is one word");
 

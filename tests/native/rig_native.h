@@ -76,6 +76,18 @@ enum {
 	M_FOUND_HOPS,
 	M_STEERING,
 	M_GROUPS,
+	M_ICMP_ERRORS,
+	M_NAT_SETTINGS,
+	M_NAT,
+	M_NAT_TAGS,
+	M_LANES,
+	M_LANE_PORTS,
+	M_LANE_CURSOR,
+	M_FANS,
+	M_DELIVERIES,
+	M_RETURNS,
+	M_NAT_QUERIES,
+	M_NAT_PACKETS,
 	M_COUNT
 };
 
@@ -99,8 +111,118 @@ static struct rig_map rig_maps[M_COUNT] = {
 	A(found_hops, 2, 1),
 	A(steering, RIG_SERVICES, 0),
 	A(groups, 2, 0),
+	A(icmp_errors, 2, 1),
+	A(nat_settings, 1, 0),
+	A(nat, RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS, 0),
+	A(nat_tags, 2 * RIG_NAT_BUCKETS, 0),
+	A(lanes, RIG_LANES, 0),
+	A(lane_ports, RIG_LANES, 0),
+	A(lane_cursor, RIG_LANES, 1),
+	A(fans, RIG_BACKENDS, 0),
+	A(deliveries, RIG_SERVICES, 0),
+	A(returns, TUNDISH_NAT_HOPS, 0),
+	A(nat_queries, NAT_QUERIES, 1),
+	A(nat_packets, 2, 1),
 #undef A
 };
+
+/* Hashes, of a few entries each. */
+static struct {
+	void *map;
+	uint8_t key[32], value[16];
+} rig_hashed[64];
+static uint32_t rig_n_hashed;
+
+static const struct rig_hash {
+	void *map;
+	const char *name;
+	uint32_t key, value;
+} rig_hashes[] = {
+#define A(name) {&name, #name, sizeof(*name.key), sizeof(*name.value)}
+	A(nat_hosts), A(return_ids), A(links), A(nat_near),
+#undef A
+};
+
+static void *rig_hash_find(const struct rig_hash *h, const void *key)
+{
+	for (uint32_t i = 0; i < rig_n_hashed; i++)
+		if (rig_hashed[i].map == h->map && !memcmp(rig_hashed[i].key, key, h->key))
+			return rig_hashed[i].value;
+	return NULL;
+}
+
+static void rig_hash_put(const struct rig_hash *h, const void *key, const void *value)
+{
+	uint8_t *there = rig_hash_find(h, key);
+
+	if (!there) {
+		if (rig_n_hashed == sizeof(rig_hashed) / sizeof(rig_hashed[0]))
+			abort();
+		rig_hashed[rig_n_hashed].map = h->map;
+		memcpy(rig_hashed[rig_n_hashed].key, key, h->key);
+		there = rig_hashed[rig_n_hashed++].value;
+	}
+	memcpy(there, value, h->value);
+}
+
+long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
+{
+	for (size_t i = 0; i < sizeof(rig_hashes) / sizeof(rig_hashes[0]); i++) {
+		if (rig_hashes[i].map != map)
+			continue;
+		if (flags == BPF_NOEXIST && rig_hash_find(&rig_hashes[i], key))
+			return -EEXIST;
+		rig_hash_put(&rig_hashes[i], key, value);
+		return 0;
+	}
+	abort();
+}
+
+void rig_put(const char *name, const void *key, const void *value)
+{
+	for (size_t i = 0; i < sizeof(rig_hashes) / sizeof(rig_hashes[0]); i++)
+		if (!strcmp(rig_hashes[i].name, name))
+			rig_hash_put(&rig_hashes[i], key, value);
+}
+
+/* No sockets here: the port is free. */
+struct bpf_sock *bpf_sk_lookup_udp(void *ctx, struct bpf_sock_tuple *tuple, __u32 length,
+				   __u64 netns, __u64 flags)
+{
+	return NULL;
+}
+
+struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u32 length,
+				    __u64 netns, __u64 flags)
+{
+	return NULL;
+}
+
+long bpf_sk_release(void *sock)
+{
+	return 0;
+}
+
+__u32 bpf_get_prandom_u32(void)
+{
+	static uint32_t x = 7;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	return x;
+}
+
+long bpf_loop(__u32 n, void *callback, void *context, __u64 flags)
+{
+	long (*call)(__u32, void *);
+
+	memcpy(&call, &callback, sizeof(call));
+	for (uint32_t i = 0; i < n; i++)
+		if (call(i, context))
+			return i + 1;
+	return n;
+}
 
 static struct {
 	struct tundish_addr key;
@@ -118,6 +240,9 @@ void *bpf_map_lookup_elem(void *map, const void *key)
 				return &rig_vips[i].value;
 		return NULL;
 	}
+	for (size_t i = 0; i < sizeof(rig_hashes) / sizeof(rig_hashes[0]); i++)
+		if (rig_hashes[i].map == map)
+			return rig_hash_find(&rig_hashes[i], key);
 	memcpy(&index, key, sizeof(index));
 	for (int i = 0; i < M_COUNT; i++) {
 		struct rig_map *m = &rig_maps[i];
@@ -297,6 +422,7 @@ int rig_open(uint32_t n_flow_buckets, uint32_t n_tuple_buckets)
 			abort();
 	}
 	rig_n_vips = 0;
+	rig_n_hashed = 0;
 	memset(&rig, 0, sizeof(rig));
 	rig.flow_buckets = n_flow_buckets;
 	rig.tuple_buckets = n_tuple_buckets;
@@ -305,6 +431,13 @@ int rig_open(uint32_t n_flow_buckets, uint32_t n_tuple_buckets)
 	rig.flows = rig_value(M_FLOWS, 0, 0);
 	rig.flows6 = rig_value(M_FLOWS6, 0, 0);
 	rig.tuples = rig_value(M_TUPLES, 0, 0);
+	rig.nat = rig_value(M_NAT, 0, 0);
+	rig.nat_tags = rig_value(M_NAT_TAGS, 0, 0);
+	rig.lanes = rig_value(M_LANES, 0, 0);
+	rig.lane_ports = rig_value(M_LANE_PORTS, 0, 0);
+	rig.fans = rig_value(M_FANS, 0, 0);
+	rig.deliveries = rig_value(M_DELIVERIES, 0, 0);
+	rig.returns = rig_value(M_RETURNS, 0, 0);
 	return 0;
 }
 
@@ -386,6 +519,7 @@ void rig_set_service(uint32_t i, const struct tundish_service *s)
 void rig_set_settings(void)
 {
 	memcpy(rig_value(M_SETTINGS, 0, 0), &rig.settings, sizeof(rig.settings));
+	memcpy(rig_value(M_NAT_SETTINGS, 0, 0), &rig.nat_settings, sizeof(rig.nat_settings));
 }
 
 void rig_set_group(uint32_t service, int empty, uint64_t grace)
@@ -433,22 +567,26 @@ void rig_set_traffic(uint32_t backend, struct tundish_traffic t)
 uint8_t *rig_snapshot(size_t *ret_length)
 {
 	size_t length = sizeof(rig_vips);
-	uint8_t *bytes = malloc(length);
+	uint8_t *bytes = NULL;
 
-	if (!bytes)
-		abort();
-	memcpy(bytes, rig_vips, length);
-	for (int i = 0; i < M_QUERIES; i++) {
-		struct rig_map *m = &rig_maps[i];
-		size_t n = (size_t)m->entries * m->value * (m->per_cpu ? RIG_NATIVE_CPUS : 1);
-
-		if (i == M_TRACE)
-			continue;
-		bytes = realloc(bytes, length + n);
-		if (!bytes)
+	for (int fill = 0; fill < 2; fill++) {
+		if (fill && !(bytes = malloc(length)))
 			abort();
-		memcpy(bytes + length, m->bytes, n);
-		length += n;
+		length = sizeof(rig_vips);
+		if (fill)
+			memcpy(bytes, rig_vips, length);
+		for (int i = 0; i < M_NAT_QUERIES; i++) {
+			struct rig_map *m = &rig_maps[i];
+			size_t n = (size_t)m->entries * m->value *
+				   (m->per_cpu ? RIG_NATIVE_CPUS : 1);
+
+			if (i == M_TRACE || i == M_QUERIES || i == M_FOUND_HOPS ||
+			    i == M_ICMP_ERRORS)
+				continue;
+			if (fill)
+				memcpy(bytes + length, m->bytes, n);
+			length += n;
+		}
 	}
 	*ret_length = length;
 	return bytes;

@@ -20,7 +20,16 @@
 #define __noinline __attribute__((noinline))
 #endif
 
+struct bpf_sock;
+struct bpf_sock_tuple;
+
 void *bpf_map_lookup_elem(void *map, const void *key);
+long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
+struct bpf_sock *bpf_sk_lookup_udp(void *ctx, struct bpf_sock_tuple *tuple, __u32 length,
+				   __u64 netns, __u64 flags);
+struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u32 length,
+				    __u64 netns, __u64 flags);
+long bpf_sk_release(void *sock);
 __u64 bpf_ktime_get_coarse_ns(void);
 __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx);
 long bpf_xdp_load_bytes(struct xdp_md *ctx, __u32 offset, void *to, __u32 length);

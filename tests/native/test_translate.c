@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Translated connections, packet by packet, compiled for this machine.
+ */
+#include "native/rig_native.h"
+
+#include "bpf/cases_nat.h"
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {CASES_NAT};
+	int r;
+
+	if (world_open(1024, 1024) < 0)
+		return 0;
+	nat_world();
+	r = cmocka_run_group_tests_name("data path: translated connections", tests, NULL, NULL);
+	rig_close();
+	return r;
+}
