@@ -8,42 +8,7 @@
 #include "native/rig_native.h"
 
 #include "bpf/cases_trace.h"
-
-/* What cmocka does where it runs: end. */
-void print_error(const char *const format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-}
-
-void _fail(const char *const file, const int line)
-{
-	fprintf(stderr, "%s:%d\n", file, line);
-	abort();
-}
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint32_t byte_of(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->data++;
-}
-
-static uint32_t word_of(struct input *in)
-{
-	uint32_t high = byte_of(in);
-
-	return high << 8 | byte_of(in);
-}
+#include "fuzz/input.h"
 
 static void raw_packet(struct input *in, struct packet *p)
 {
@@ -56,17 +21,8 @@ static void raw_packet(struct input *in, struct packet *p)
 
 static void changed_packet(struct input *in, struct packet *p)
 {
-	uint32_t n = byte_of(in) % 8;
-
 	sample(byte_of(in) % SAMPLES, p);
-	while (n--) {
-		uint32_t at = byte_of(in), what = byte_of(in);
-
-		if (at < p->len)
-			p->data[at] = (uint8_t)what;
-	}
-	if (byte_of(in) & 1)
-		p->len = word_of(in) % (p->len + 1);
+	change(in, p);
 }
 
 static void segment_packet(struct input *in, struct packet *p)

@@ -15,42 +15,7 @@
 #include "native/rig_rewrite.h"
 
 #include "bpf/cases_rewrite.h"
-
-/* What cmocka does where it runs: end. */
-void print_error(const char *const format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-}
-
-void _fail(const char *const file, const int line)
-{
-	fprintf(stderr, "%s:%d\n", file, line);
-	abort();
-}
-
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
-static uint32_t byte_of(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->data++;
-}
-
-static uint32_t word_of(struct input *in)
-{
-	uint32_t high = byte_of(in);
-
-	return high << 8 | byte_of(in);
-}
+#include "fuzz/input.h"
 
 static void raw_packet(struct input *in, struct packet *p)
 {
@@ -98,20 +63,6 @@ static void good_packet(struct input *in, struct packet *p, uint32_t op)
 		e.options = v6 ? 0 : s.options;
 		build_error(p, &e, &inner, word_of(in) % 1400);
 	}
-}
-
-static void change(struct input *in, struct packet *p)
-{
-	uint32_t n = byte_of(in) % 8;
-
-	while (n--) {
-		uint32_t at = byte_of(in), what = byte_of(in);
-
-		if (at < p->len)
-			p->data[at] = (uint8_t)what;
-	}
-	if (byte_of(in) & 1)
-		p->len = word_of(in) % (p->len + 1);
 }
 
 /* There and back: equal but for what is named. */
