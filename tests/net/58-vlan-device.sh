@@ -5,27 +5,12 @@
 # the NIC below, ends the one tag and pushes the other.
 # needs: vlan
 # parallel: yes
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/devices.sh"
 one_nic
 vips_on_lo $BACKENDS
-# Tags shall be in the frames, as XDP sees them of a NIC that does not strip them.
-for ns in client edge $BACKENDS; do
-	in_ns "$ns" ethtool -K eth0 txvlan off rxvlan off >/dev/null 2>&1
-	in_ns switch ethtool -K "$ns-eth0" txvlan off rxvlan off >/dev/null 2>&1
-done
-vlan() { # NAMESPACE ID ADDRESS...
-	ip -n "$1" link add link eth0 name eth0."$2" type vlan id "$2" || fatal "a VLAN device in $1"
-	ip -n "$1" link set eth0."$2" up
-	add_address "$1" eth0."$2" "${@:3}"
-}
-vlan client 100 10.0.100.100/24 fd00:100::100/64
-vlan edge 100 10.0.100.1/24 fd00:100::1/64
+vlan_clients
 vlan edge 200 10.0.200.1/24
-ip -n client route replace 192.0.2.0/24 via 10.0.100.1
-ip -n client -6 route del 2001:db8::/64
-ip -n client route add 2001:db8::/64 via fd00:100::1
 for b in $BACKENDS; do
-	vlan "$b" 100 10.0.100.1"${b#b}"/24 fd00:100::1"${b#b}"/64 # the answers' way
 	vlan "$b" 200 10.0.200.1"${b#b}"/24
 	web "$b"
 	in_ns "$b" nft add table netdev watch
