@@ -71,19 +71,33 @@ static __always_inline void next_client(struct nat_asked *a, struct nat_query *q
 	q->syn.has_ts = 0;
 }
 
-SEC("xdp")
-int nothing(struct xdp_md *ctx)
+/* What is asked about the next client; whether it is found. */
+static __always_inline int nothing_of(struct nat_asked *a, struct nat_query *q)
 {
-	struct nat_query *q = query();
-	struct nat_asked *a = ask();
-
-	if (!q || !a)
-		return XDP_ABORTED;
-	next_client(a, q, TUNDISH_NAT_CLIENT);
-	return XDP_PASS;
+	return 0;
 }
 
-#define DEFINE_ASK(name, side_of)                                                                  \
+static __always_inline int find_of(struct nat_asked *a, struct nat_query *q)
+{
+	if (!nat_find(q))
+		return 0;
+	nat_seen(q);
+	return 1;
+}
+
+/* A segment of it, as a->segment has it. */
+static __always_inline int step_of(struct nat_asked *a, struct nat_query *q)
+{
+	q->segment = a->segment;
+	if (q->segment.side == TUNDISH_NAT_SERVER)
+		q->segment.ack = q->syn.isn + 1;
+	if (!nat_find(q) || !nat_step(q))
+		return 0;
+	nat_settle(q);
+	return 1;
+}
+
+#define DEFINE_ASK(name, side_of, what)                                                            \
 	SEC("xdp") int name(struct xdp_md *ctx)                                                    \
 	{                                                                                          \
 		struct nat_query *q = query();                                                     \
@@ -92,15 +106,16 @@ int nothing(struct xdp_md *ctx)
 		if (!q || !a)                                                                      \
 			return XDP_ABORTED;                                                        \
 		next_client(a, q, side_of);                                                        \
-		if (nat_find(q)) {                                                                 \
-			nat_seen(q);                                                               \
+		if (what(a, q))                                                                    \
 			a->found++;                                                                \
-		}                                                                                  \
 		return XDP_PASS;                                                                   \
 	}
 
-DEFINE_ASK(find_client, TUNDISH_NAT_CLIENT)
-DEFINE_ASK(find_server, TUNDISH_NAT_SERVER)
+DEFINE_ASK(nothing, TUNDISH_NAT_CLIENT, nothing_of)
+DEFINE_ASK(find_client, TUNDISH_NAT_CLIENT, find_of)
+DEFINE_ASK(find_server, TUNDISH_NAT_SERVER, find_of)
+DEFINE_ASK(step_client, TUNDISH_NAT_CLIENT, step_of)
+DEFINE_ASK(step_server, TUNDISH_NAT_SERVER, step_of)
 
 /* A SYN of a new client. */
 SEC("xdp")
@@ -154,27 +169,5 @@ int take(struct xdp_md *ctx)
 	a->refused++;
 	return XDP_DROP;
 }
-
-/* A segment, as a->segment has it, of the next client. */
-#define DEFINE_STEP(name, side_of)                                                                 \
-	SEC("xdp") int name(struct xdp_md *ctx)                                                    \
-	{                                                                                          \
-		struct nat_query *q = query();                                                     \
-		struct nat_asked *a = ask();                                                       \
-                                                                                                   \
-		if (!q || !a)                                                                      \
-			return XDP_ABORTED;                                                        \
-		next_client(a, q, side_of);                                                        \
-		q->segment = a->segment;                                                           \
-		if (q->segment.side == TUNDISH_NAT_SERVER)                                         \
-			q->segment.ack = q->syn.isn + 1;                                           \
-		if (nat_find(q) && nat_step(q))                                                    \
-			a->found++;                                                                \
-		settle();                                                                          \
-		return XDP_PASS;                                                                   \
-	}
-
-DEFINE_STEP(step_client, TUNDISH_NAT_CLIENT)
-DEFINE_STEP(step_server, TUNDISH_NAT_SERVER)
 
 char _license[] SEC("license") = "GPL";

@@ -24,6 +24,7 @@
 #include <tundish/nat_state.h>
 
 #include "bpf/nat_asked.h"
+#include "bpf/nat_world.h"
 
 enum { NAT_RIG_LANES = 32, NAT_RIG_BACKENDS = 4, NAT_RIG_CPUS = 64 };
 
@@ -64,27 +65,8 @@ static int nat_rig_quiet(enum libbpf_print_level level, const char *format, va_l
 /* A lane of the ports first..last; 0: it has none. */
 static void nat_rig_lane(uint32_t lane, uint16_t first, uint16_t last)
 {
-	struct tundish_lane *l = &nat_rig.lanes[lane];
-
-	memset(l, 0, sizeof(*l));
-	l->source = tundish_addr_v4(TUNDISH_BE32(0x0a640000 + lane));
-	l->host = tundish_addr_v4(TUNDISH_BE32(0x0a000207));
-	l->number = 7;
-	l->port_be = TUNDISH_BE16(8443);
-	l->protocol = 6;
-	l->stride = 1;
-	l->usable = TUNDISH_LANE_UNBOUNDED;
-	if (!first)
-		return;
-	l->flags = TUNDISH_LANE_SOURCE;
-	l->first = first;
-	l->last = last;
-	l->ports = lane;
-	l->usable = last - first + 1u;
-	memset(&nat_rig.ports[lane], 0, sizeof(nat_rig.ports[lane]));
-	memset(nat_rig.ports[lane].taken, 0xff, sizeof(nat_rig.ports[lane].taken));
-	for (uint32_t p = first; p <= last; p++)
-		nat_rig.ports[lane].taken[p / 64] &= ~(1ull << (p % 64));
+	nat_world_lane(&nat_rig.lanes[lane], &nat_rig.ports[lane], lane, 0x0a640000 + lane, 7, 8443,
+		       first, last);
 }
 
 /* Backend 1 has lanes 1..n with ports of their own, backend 2 the lane n + 1 without. */
@@ -112,15 +94,7 @@ static int nat_rig_open(uint32_t connections)
 	const char *build = getenv("BUILD");
 	uint32_t buckets = TUNDISH_NAT_BUCKETS_OF(connections), zero = 0;
 	struct tundish_nat_settings settings = {.secret = {0x1234567890abcdef, 0xfedcba0987654321},
-						.timeouts = {.syn = 57,
-							     .established = 6931,
-							     .half_closed = 225,
-							     .closing = 57,
-							     .resting = 11,
-							     .reset_client = 57,
-							     .reset_server = 11,
-							     .udp_new = 29,
-							     .udp = 169},
+						.timeouts = nat_world_timeouts,
 						.buckets = buckets,
 						.lanes_max = NAT_RIG_LANES};
 	const struct {

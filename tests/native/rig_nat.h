@@ -25,6 +25,8 @@
 #include "lane_reclaim.bpf.h"
 #include "nat_make.bpf.h"
 
+#include "bpf/nat_world.h"
+
 enum {
 	NAT_CPUS = 5,
 	NAT_BUCKETS_MAX = 64,
@@ -115,27 +117,8 @@ long bpf_loop(__u32 n, void *callback, void *context, __u64 flags)
 /* A lane with its own ports; with none (first 0) it keeps the clients'. */
 static void set_lane(uint32_t lane, uint16_t number, uint16_t port, uint16_t first, uint16_t last)
 {
-	struct tundish_lane *l = &rig_lanes[lane];
-
-	memset(l, 0, sizeof(*l));
-	memset(&rig_ports[lane], 0, sizeof(rig_ports[lane]));
-	l->source = tundish_addr_v4(TUNDISH_BE32(0x0a000100 + lane));
-	l->host = tundish_addr_v4(TUNDISH_BE32(0x0a000200 + number));
-	l->number = number;
-	l->port_be = TUNDISH_BE16(port);
-	l->protocol = 6;
-	l->first = first;
-	l->last = last;
-	l->stride = 1;
-	l->usable = TUNDISH_LANE_UNBOUNDED;
-	if (!first)
-		return;
-	l->flags = TUNDISH_LANE_SOURCE;
-	l->ports = lane;
-	l->usable = last - first + 1u;
-	memset(rig_ports[lane].taken, 0xff, sizeof(rig_ports[lane].taken));
-	for (uint32_t p = first; p <= last; p++)
-		rig_ports[lane].taken[p / 64] &= ~(1ull << (p % 64));
+	nat_world_lane(&rig_lanes[lane], &rig_ports[lane], lane, 0x0a000100 + lane, number, port,
+		       first, last);
 }
 
 static void world(uint32_t buckets, uint32_t ports)
@@ -150,15 +133,7 @@ static void world(uint32_t buckets, uint32_t ports)
 	memset(rig_tuples, 0, sizeof(rig_tuples));
 	rig_settings = (struct tundish_nat_settings){
 		.secret = {1, 2},
-		.timeouts = {.syn = 57,
-			     .established = 6931,
-			     .half_closed = 225,
-			     .closing = 57,
-			     .resting = 11,
-			     .reset_client = 57,
-			     .reset_server = 11,
-			     .udp_new = 29,
-			     .udp = 169},
+		.timeouts = nat_world_timeouts,
 		.buckets = buckets,
 		.lanes_max = NAT_LANES,
 	};
