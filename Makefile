@@ -88,17 +88,17 @@ $(READY): scripts/setup
 	@mkdir -p $(@D) && touch $@
 
 # ---- data path ----------------------------------------------------------------
-$(BUILD)/%.bpf.o: bpf/%.bpf.c | $(READY)
-	$(call say,BPF,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
-
-$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c | $(READY)
-	$(call say,BPF,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
-
-$(BUILD)/tests/%.bpf.o: tests/bpf/%.bpf.c | $(READY)
-	$(call say,BPF,$@)
-	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@ && $(LLVM_STRIP) -g $@
+# With what each function takes of the stack (.su), for scripts/check-stack.
+define bpf
+$(call say,BPF,$(1).o)
+$(Q)mkdir -p $(dir $(1)) && $(CLANG) $(BPF_CFLAGS) -fstack-usage -MMD -MP -c $< -o $(1).o && $(LLVM_STRIP) -g $(1).o
+endef
+$(BUILD)/%.bpf.o $(BUILD)/%.bpf.su: bpf/%.bpf.c | $(READY)
+	$(call bpf,$(BUILD)/$*.bpf)
+$(BUILD)/bench/%.bpf.o $(BUILD)/bench/%.bpf.su: tests/bench/%.bpf.c | $(READY)
+	$(call bpf,$(BUILD)/bench/$*.bpf)
+$(BUILD)/tests/%.bpf.o $(BUILD)/tests/%.bpf.su: tests/bpf/%.bpf.c | $(READY)
+	$(call bpf,$(BUILD)/tests/$*.bpf)
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
@@ -126,7 +126,7 @@ $(BUILD)/tundish: $(call obj,userspace/cli/main.c) $(BUILD)/libtundish.a
 	$(link)
 
 # ---- tests ------------------------------------------------------------------------
-tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) $(NET_TOOLS) ## builds all tests
+tests: $(PROGRAMS) $(UNIT) $(NATIVE) $(BPF_TESTS) $(TEST_BPF) $(patsubst %.o,%.su,$(BPF) $(TEST_BPF)) $(NET_TOOLS) ## builds all tests
 benches: $(PROGRAMS) $(BENCHES) $(BENCH_BPF) $(BUILD)/tests/nat.bpf.o
 fuzzers: $(FUZZERS)
 
