@@ -22,3 +22,17 @@ check 'drops by reason' grep -q '^tundish_drops_total{reason="' "$T/metrics"
 is 'every line is well formed' "$(sed '1,/^\r$/d' "$T/metrics" | grep -vcE '^(# (HELP|TYPE|UNIT|EOF)|[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.eE+-]+( [0-9.]+)?$)')" 0
 is 'no series twice' "$(sed '1,/^\r$/d' "$T/metrics" | grep -v '^#' | sed 's/ [^ ]*$//' | sort | uniq -d | wc -l)" 0
 is 'nothing else there' "$(in_ns edge curl -so /dev/null -w '%{http_code}' http://127.0.0.1:9799/v1/backends)" 404
+
+# None: whatever the file says, which by default is that address, and after it is read again too.
+listeners() { in_ns edge ss -Hltn "sport = :9799" | wc -l; }
+trouble() { t --json status | jq '[.attention[] | select(.what == "metrics")] | length'; }
+is 'there it listens' "$(listeners) $(trouble)" '1 0'
+stop edge
+METRICS=off start edge
+is '--metrics off: nowhere' "$(listeners) $(trouble)" '0 0'
+reload
+is 'after a reload too' "$(listeners) $(trouble)" '0 0'
+stop edge
+METRICS=of start edge
+check 'another word is told' bash -c "grep -q 'metrics address \"of\": expected ADDR:PORT.*, or off' $T/tundishd-edge.log"
+is 'and in status' "$(trouble)" 1

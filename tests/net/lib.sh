@@ -302,13 +302,13 @@ config() {
 	cat >"$T/$1.yaml"
 }
 
-# daemon NAMESPACE [NAME=VALUE...]: starts tundishd there, does not wait.
+# daemon NAMESPACE [NAME=VALUE...]: starts tundishd there, does not wait. Metrics are on METRICS.
 daemon() {
 	local ns=$1
 	shift
 	echo "--- start $*" >>"$T/tundishd-$ns.log"
 	(exec env "$@" nsenter --net=/run/netns/"$ns" "$BUILD/tundishd" --config "$T/$ns.yaml" \
-		--control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" --metrics 127.0.0.1:9799 \
+		--control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" --metrics "${METRICS-127.0.0.1:9799}" \
 		>>"$T/tundishd-$ns.log" 2>&1) &
 	PID[$ns]=$!
 }

@@ -168,7 +168,7 @@ int td_listen_tcp(const char *address, struct td_error *error)
 	if (parse_tcp(address, &sa, &length) < 0)
 		return td_fail(error, EINVAL,
 			       "metrics address \"%s\": expected ADDR:PORT, as 127.0.0.1:9799 or "
-			       "[::1]:9799",
+			       "[::1]:9799, or off",
 			       address);
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)

@@ -46,7 +46,7 @@
 
 struct td_options {
 	const char *config, *control, *pin;
-	const char *metrics; /* NULL: what the file says */
+	const char *metrics; /* NULL: what the file says; "": none */
 	bool check, debug;
 };
 

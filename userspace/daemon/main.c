@@ -17,7 +17,8 @@ static void help(FILE *out)
 	      "  --config FILE        configuration (/etc/tundish/tundish.yaml)\n"
 	      "  --control PATH       control socket (/run/tundish/control.sock)\n"
 	      "  --pin DIR            pinned maps (/sys/fs/bpf/tundish)\n"
-	      "  --metrics ADDR:PORT  metrics (what the configuration says, 127.0.0.1:9799)\n"
+	      "  --metrics ADDR:PORT  metrics, or off (what the configuration says, "
+	      "127.0.0.1:9799)\n"
 	      "  --check              validates the configuration and exits\n"
 	      "  --debug              shows messages of libbpf, libxdp and the verifier\n"
 	      "  --version, --help\n",
@@ -71,7 +72,7 @@ int main(int argc, char **argv)
 		case CONFIG: d.options.config = optarg; break;
 		case CONTROL: d.options.control = optarg; break;
 		case PIN: d.options.pin = optarg; break;
-		case METRICS: d.options.metrics = optarg; break;
+		case METRICS: d.options.metrics = strcmp(optarg, "off") ? optarg : ""; break;
 		case CHECK: d.options.check = true; break;
 		case DEBUG: d.options.debug = true; break;
 		case VERSION: printf("tundishd %s\n", TD_VERSION); return EXIT_SUCCESS;
