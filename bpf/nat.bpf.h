@@ -38,8 +38,8 @@ CHECKED_ALONE int nat_backend_left(struct nat_packet *p, struct nat_query *q)
 	/* one that is over, or was never answered by a server that is down, begins anew */
 	if (state != TUNDISH_BACKEND_DISABLED && state != TUNDISH_BACKEND_FREE &&
 	    !((p->t.segment & TUNDISH_SEGMENT_SYN) &&
-	      (tundish_nat_is_over(word) || (word.state == TUNDISH_NAT_SYN_SENT &&
-					     state == TUNDISH_BACKEND_DOWN))))
+	      (tundish_nat_is_over(word) ||
+	       (word.state == TUNDISH_NAT_SYN_SENT && state == TUNDISH_BACKEND_DOWN))))
 		return NAT_NEXT_SEND;
 	if (p->dry)
 		return syn ? NAT_NEXT_NEW : NAT_NEXT_DISABLED;
@@ -61,8 +61,7 @@ CHECKED_ALONE int nat_carry_on(struct xdp_md *ctx, struct nat_packet *p, struct 
 }
 
 /* What all packets of a connection share once it was found. Returns enum nat_next. */
-static __always_inline int nat_found(struct xdp_md *ctx, struct nat_packet *p,
-				     struct nat_query *q)
+static __always_inline int nat_found(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
 	TRACE(p->dry, nat_known, q->record.word.state);
 	if (p->dry)
@@ -96,8 +95,9 @@ CHECKED_ALONE int nat_from_client(struct xdp_md *ctx, struct nat_packet *p, stru
 	q->now = tundish_tick(bpf_ktime_get_coarse_ns());
 	nat_partial(ctx, p);
 	if (!nat_find(q))
-		return p->t.segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP) ? NAT_NEXT_NEW
-										  : NAT_NEXT_UNKNOWN;
+		return p->t.segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP)
+			       ? NAT_NEXT_NEW
+			       : NAT_NEXT_UNKNOWN;
 	next = nat_backend_left(p, q);
 	if (unlikely(next != NAT_NEXT_SEND))
 		return next;
@@ -105,8 +105,7 @@ CHECKED_ALONE int nat_from_client(struct xdp_md *ctx, struct nat_packet *p, stru
 	if (unlikely(next != NAT_NEXT_SEND))
 		return next;
 	offset = p->n.offset;
-	if (unlikely(returns_differ(ctx, offset, TUNDISH_NAT_HOP(q->record.lane_hop))) &&
-	    !p->dry) {
+	if (unlikely(returns_differ(ctx, offset, TUNDISH_NAT_HOP(q->record.lane_hop))) && !p->dry) {
 		hop = returns_number(ctx, offset, q->now);
 		if (hop != TUNDISH_NAT_HOP(q->record.lane_hop) && nat_hop(q, hop))
 			COUNT(0, return_moved);
@@ -325,8 +324,7 @@ static __always_inline void nat_settle_all(struct nat_query *q)
 }
 
 /* A new connection, as nat_from_client() found it to be. Returns enum nat_next. */
-static __always_inline int nat_begin(struct xdp_md *ctx, struct nat_packet *p,
-				     struct nat_query *q)
+static __always_inline int nat_begin(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
 	int next = nat_choose(ctx, p, q);
 

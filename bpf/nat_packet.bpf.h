@@ -52,15 +52,15 @@ struct {
 
 /* What is to become of a packet. */
 enum nat_next {
-	NAT_NEXT_SEND,	   /* its record is in the query */
-	NAT_NEXT_NEW,	   /* it begins a connection */
-	NAT_NEXT_RECLAIM,  /* it does, if a port can be taken back */
+	NAT_NEXT_SEND,	    /* its record is in the query */
+	NAT_NEXT_NEW,	    /* it begins a connection */
+	NAT_NEXT_RECLAIM,   /* it does, if a port can be taken back */
 	NAT_NEXT_ELSEWHERE, /* if another backend has a port */
-	NAT_NEXT_AGAIN,	   /* it does, but the port was another's already: once more */
-	NAT_NEXT_PASS,	   /* none of ours, or this host's own */
-	NAT_NEXT_LOCAL,	   /* the backend is this host */
-	NAT_NEXT_UNKNOWN,  /* in the middle of a connection that is not known */
-	NAT_NEXT_DISABLED, /* its backend was disabled */
+	NAT_NEXT_AGAIN,	    /* it does, but the port was another's already: once more */
+	NAT_NEXT_PASS,	    /* none of ours, or this host's own */
+	NAT_NEXT_LOCAL,	    /* the backend is this host */
+	NAT_NEXT_UNKNOWN,   /* in the middle of a connection that is not known */
+	NAT_NEXT_DISABLED,  /* its backend was disabled */
 	NAT_NEXT_NO_PORT,
 	NAT_NEXT_NO_ROOM,
 	NAT_NEXT_NO_BACKEND,

@@ -12,14 +12,14 @@
 /* ---- counts --------------------------------------------------------------------------- */
 
 /* What a connection means for the count of its tuple. */
-static __always_inline void nat_change(struct nat_query *q, const struct tundish_nat *r, int active,
-				       int total)
+static __always_inline void nat_change(struct tuple_change *c, const struct tundish_nat *r,
+				       __u32 udp, int active, int total)
 {
-	q->change.client = r->client;
-	q->change.vip = r->vip_id;
-	q->change.port = r->port_be;
-	q->change.active = active;
-	q->change.total = total;
+	c->client = r->client;
+	c->vip = TUPLE_VIP(r->vip_id, udp);
+	c->port = r->port_be;
+	c->active = active;
+	c->total = total;
 }
 
 /* Carries out what a step means, but for the tuples, whose change nat_settle() makes. The
@@ -80,7 +80,7 @@ CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32
 	if (!word.counted)
 		return 0;
 	q->owed = 1;
-	nat_change(q, r, by, total);
+	nat_change(&q->change, r, word.udp, by, total);
 	return 0;
 }
 
@@ -178,7 +178,8 @@ static __always_inline __u64 nat_back_hash(const struct tundish_nat *r,
 /*
  * Ends a record, if its word is still this one, and gives back what it stood for, in the
  * order of nat.h. @keep: the lane's port goes to another connection at once. What the
- * tuples are owed is left to nat_settle(): the kernel allows eight frames of functions.
+ * tuples are owed is left to nat_settle(): the kernel allows eight frames of functions. A
+ * query can owe that of one connection; until it is settled no other such one is ended.
  */
 CHECKED_ALONE int nat_free(struct nat_query *q, __u32 place, __u64 raw, __u32 keep)
 {
@@ -189,7 +190,8 @@ CHECKED_ALONE int nat_free(struct nat_query *q, __u32 place, __u64 raw, __u32 ke
 	struct tundish_nat *r;
 	__u64 hash, tag;
 
-	if (!q || word.state == TUNDISH_NAT_FREE)
+	if (!q || word.state == TUNDISH_NAT_FREE ||
+	    (q->owed && word.counted && tundish_nat_is_active(word.state)))
 		return 0;
 	r = bpf_map_lookup_elem(&nat, &place);
 	if (!r ||
@@ -215,8 +217,10 @@ CHECKED_ALONE int nat_free(struct nat_query *q, __u32 place, __u64 raw, __u32 ke
 		b = bpf_map_lookup_elem(&backends, &index);
 		if (b)
 			__sync_fetch_and_add(&b->connections_active, -1);
-		q->owed = word.counted;
-		nat_change(q, r, -1, 0);
+	}
+	if (word.counted && tundish_nat_is_active(word.state)) {
+		q->owed = 1;
+		nat_change(&q->change, r, word.udp, -1, 0);
 	}
 	nat_set_tag(place, 0);
 	return 1;

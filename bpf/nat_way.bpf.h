@@ -87,8 +87,7 @@ CHECKED_ALONE int nat_way_asked(struct xdp_md *ctx, struct nat_packet *p)
 }
 
 /* The link header, and away. The network header is at p->n.offset. */
-static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet *p,
-					   __u32 counter)
+static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet *p, __u32 counter)
 {
 	__u32 tagged = p->hop.flags & TUNDISH_NEXTHOP_VLAN, ifindex = p->hop.ifindex;
 	int delta = (int)p->n.offset -
@@ -227,8 +226,7 @@ CHECKED_ALONE verdict_t nat_send_error(struct xdp_md *ctx, struct nat_packet *p,
 	translated = (l->flags & TUNDISH_LANE_SOURCE) || nat_growth(p);
 	/* who it comes from: to a server's network its own addresses where they are kept, to a
 	 * client the VIP, unless a router on the way has something to say of itself */
-	if (from_client ? !translated
-			: !translated && !tundish_addr_equal(&p->n.source, &l->host))
+	if (from_client ? !translated : !translated && !tundish_addr_equal(&p->n.source, &l->host))
 		w->source = p->n.source;
 	e->to = *w;
 	e->to.flags = REWRITE_HOP;

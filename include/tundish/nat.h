@@ -174,7 +174,7 @@ enum tundish_nat_host_flag {
 
 struct tundish_nat_host {
 	__u16 number; /* 1.., stands for the address in hashes and lanes; stable while one names it */
-	__u16 flags;  /* enum tundish_nat_host_flag */
+	__u16 flags; /* enum tundish_nat_host_flag */
 };
 
 /*

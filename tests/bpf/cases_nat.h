@@ -22,7 +22,7 @@ enum { ID_NATVIP4 = 9, ID_NATVIP6 };
 enum nat_kind {
 	N_NAT = K_MAX, /* port 2000 of both VIPs, to 8443; of the VIP's family */
 	N_NAT6,
-	N_FULL,	 /* port 2001, from four ports of a source, to the service's port */
+	N_FULL, /* port 2001, from four ports of a source, to the service's port */
 	N_FULL6,
 	N_FROM6, /* port 2002 of the IPv6 VIP, IPv4 server */
 	N_FROM4, /* and the other way round */
@@ -116,20 +116,19 @@ static inline void nat_world(void)
 	const struct tundish_addr server4 = SERVER4, server6 = SERVER6, source4 = SOURCE4,
 				  source6 = SOURCE6;
 
-	rig.nat_settings = (struct tundish_nat_settings){
-		.secret = {3, 4},
-		.timeouts = {.syn = 57,
-			     .established = 6931,
-			     .half_closed = 225,
-			     .closing = 57,
-			     .resting = 11,
-			     .reset_client = 57,
-			     .reset_server = 11,
-			     .udp_new = 29,
-			     .udp = 169},
-		.buckets = RIG_NAT_BUCKETS,
-		.lanes_max = RIG_LANES,
-		.n_hosts = 4};
+	rig.nat_settings = (struct tundish_nat_settings){.secret = {3, 4},
+							 .timeouts = {.syn = 57,
+								      .established = 6931,
+								      .half_closed = 225,
+								      .closing = 57,
+								      .resting = 11,
+								      .reset_client = 57,
+								      .reset_server = 11,
+								      .udp_new = 29,
+								      .udp = 169},
+							 .buckets = RIG_NAT_BUCKETS,
+							 .lanes_max = RIG_LANES,
+							 .n_hosts = 4};
 	rig_set_settings();
 	rig_put("nat_hosts", &server4, &four);
 	rig_put("nat_hosts", &server6, &six);
@@ -156,9 +155,8 @@ static inline void nat_world(void)
 	}
 	for (int k = N_NAT; k < N_MAX; k++) {
 		struct way_out w = way_of((enum kind)k);
-		struct tundish_nexthop h = {.flags = TUNDISH_NEXTHOP_VALID,
-					    .mtu = 1500,
-					    .ifindex = 7};
+		struct tundish_nexthop h = {
+			.flags = TUNDISH_NEXTHOP_VALID, .mtu = 1500, .ifindex = 7};
 		struct tundish_service s = {.state = TUNDISH_SERVICE_ACTIVE,
 					    .delivery = k < N_FULL ? TUNDISH_DELIVERY_NAT
 								   : TUNDISH_DELIVERY_FULLNAT,
@@ -354,8 +352,8 @@ static inline uint16_t nat_open(const char *name, const struct spec *s)
 	nat_build(&in, s);
 	assert_int_equal(rig_run(&in, &out), XDP_REDIRECT);
 	check_counters(name, &before, nat_sent(s));
-	port = (uint16_t)get16(out.data + network_at(&out) + (server_is_v6(nat_kind_of(
-					  spec_v6(s), s->dport)) ? 40 : 20));
+	port = (uint16_t)get16(out.data + network_at(&out) +
+			       (server_is_v6(nat_kind_of(spec_v6(s), s->dport)) ? 40 : 20));
 	to = nat_forwarded(s, port);
 	nat_build(&want, &to);
 	if (want.data[14] >> 4 == 4 && in.data[14] >> 4 == 6) {

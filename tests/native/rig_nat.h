@@ -161,7 +161,7 @@ static const char *table_wrong(void)
 	static uint8_t owner[NAT_LANES][65536];
 	uint32_t used[NAT_LANES] = {0}, live = 0, tags = 0;
 	int64_t active[NAT_BACKENDS] = {0};
-	uint64_t in_tuples = 0, counted = 0;
+	uint64_t in_tuples[2] = {0}, counted[2] = {0}; /* of TCP, of UDP */
 
 	for (uint32_t lane = 1; lane < NAT_LANES; lane++)
 		memset(owner[lane] + rig_lanes[lane].first, 0,
@@ -186,7 +186,7 @@ static const char *table_wrong(void)
 			return "a record without its tag";
 		live++;
 		active[r->word.backend] += tundish_nat_is_active(r->word.state);
-		counted += tundish_nat_is_active(r->word.state) && r->word.counted;
+		counted[r->word.udp] += tundish_nat_is_active(r->word.state) && r->word.counted;
 		used[lane]++;
 		if (l->ports) {
 			if (owner[lane][port]++)
@@ -236,8 +236,11 @@ static const char *table_wrong(void)
 		if ((int64_t)rig_backends[b].connections_active != active[b])
 			return "a backend's count is not its connections";
 	for (int i = 0; i < 4; i++)
-		in_tuples += rig_tuples[0].entry[i].value.active;
-	return in_tuples == counted ? NULL : "the tuples' counts are not the connections";
+		in_tuples[!!(rig_tuples[0].entry[i].vip & TUNDISH_TUPLE_UDP)] +=
+			rig_tuples[0].entry[i].value.active;
+	return in_tuples[0] == counted[0] && in_tuples[1] == counted[1]
+		       ? NULL
+		       : "the tuples' counts are not the connections";
 }
 
 /* ---- one packet ---------------------------------------------------------------------------- */

@@ -113,7 +113,7 @@ static struct rig_map rig_maps[M_COUNT] = {
 	A(groups, 2, 0),
 	A(icmp_errors, 2, 1),
 	A(nat_settings, 1, 0),
-	A(nat, RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS, 0),
+	A(nat, RIG_NAT_BUCKETS *TUNDISH_NAT_SLOTS, 0),
 	A(nat_tags, 2 * RIG_NAT_BUCKETS, 0),
 	A(lanes, RIG_LANES, 0),
 	A(lane_ports, RIG_LANES, 0),
@@ -138,8 +138,14 @@ static const struct rig_hash {
 	const char *name;
 	uint32_t key, value;
 } rig_hashes[] = {
-#define A(name) {&name, #name, sizeof(*name.key), sizeof(*name.value)}
-	A(nat_hosts), A(return_ids), A(links), A(nat_near),
+#define A(name)                                                                                    \
+	{                                                                                          \
+		&name, #name, sizeof(*name.key), sizeof(*name.value)                               \
+	}
+	A(nat_hosts),
+	A(return_ids),
+	A(links),
+	A(nat_near),
 #undef A
 };
 
@@ -577,8 +583,8 @@ uint8_t *rig_snapshot(size_t *ret_length)
 			memcpy(bytes, rig_vips, length);
 		for (int i = 0; i < M_NAT_QUERIES; i++) {
 			struct rig_map *m = &rig_maps[i];
-			size_t n = (size_t)m->entries * m->value *
-				   (m->per_cpu ? RIG_NATIVE_CPUS : 1);
+			size_t n =
+				(size_t)m->entries * m->value * (m->per_cpu ? RIG_NATIVE_CPUS : 1);
 
 			if (i == M_TRACE || i == M_QUERIES || i == M_FOUND_HOPS ||
 			    i == M_ICMP_ERRORS)

@@ -426,13 +426,58 @@ static void test_full_buckets(void **state)
 	}
 }
 
+/* What a query owes the tuples is one connection's: where it is not settled in between no other
+ * one is ended for it. */
+static void test_one_count_is_owed(void **state)
+{
+	static const int wanted[] = {NAT_MADE, NAT_FULL, NAT_MADE};
+
+	world(1, 100);
+	rig_cpu = 1;
+	for (uint32_t c = 0; c < 11; c++) {
+		struct nat_query *q = query_of(0, TUNDISH_NAT_CLIENT);
+		int r;
+
+		q->far_port = TUNDISH_BE16(2000 + c);
+		q->backend = 1;
+		q->syn = (struct tundish_nat_syn){.isn = 1000};
+		assert_int_equal(nat_find(q), 0);
+		assert_int_equal(lane_choose(q), LANE_FREE);
+		assert_int_equal(lane_take(q), 1);
+		r = nat_make(q, 0);
+		assert_int_equal(r, c < 8 ? NAT_MADE : wanted[c - 8]);
+		if (c != 8)
+			settle();
+		if (r == NAT_FULL)
+			lane_put(1, bpf_ntohs(q->source_port));
+		if (c != 8)
+			assert_null(table_wrong());
+		if (c >= 8)
+			continue;
+		q->segment = (struct tundish_nat_segment){.side = TUNDISH_NAT_SERVER,
+							  .flags = TUNDISH_SEGMENT_SYN |
+								   TUNDISH_SEGMENT_ACK,
+							  .seq = 5000,
+							  .end = 5001,
+							  .ack = 1001};
+		assert_int_equal(nat_step(q), 1);
+		q->segment = (struct tundish_nat_segment){
+			.flags = TUNDISH_SEGMENT_ACK, .seq = 1001, .end = 1001, .ack = 5001};
+		assert_int_equal(nat_step(q), 1);
+		nat_settle(q);
+		assert_int_equal(q->record.word.state, TUNDISH_NAT_ESTABLISHED);
+		if (c == 7) /* forgotten by both ends */
+			rig_now_ns += 7000ull << TUNDISH_TICK_SHIFT;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_until_full),   cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_rest),	     cmocka_unit_test(test_order),
 		cmocka_unit_test(test_choose),	     cmocka_unit_test(test_reclaim),
-		cmocka_unit_test(test_full_buckets),
+		cmocka_unit_test(test_full_buckets), cmocka_unit_test(test_one_count_is_owed),
 	};
 
 	return cmocka_run_group_tests_name("native: lanes", tests, NULL, NULL);

@@ -424,13 +424,47 @@ static void test_at_once(void **state)
 	rig_careless = false;
 }
 
+/* UDP between the same ends is a tuple of its own, to the data path and to the sweep. */
+static void test_udp_tuples(void **state)
+{
+	struct nat_query *q;
+
+	connection(0, 1, TUNDISH_NAT_ESTABLISHED);
+	for (uint32_t c = 0; c < 2; c++) {
+		rig_cpu = 1; /* table_wrong() has another's */
+		q = query_of(0, TUNDISH_NAT_CLIENT);
+		q->far_port = TUNDISH_BE16(2000 + c);
+		q->udp = 1;
+		q->backend = 1;
+		assert_int_equal(nat_find(q), 0);
+		assert_int_equal(lane_choose(q), LANE_FREE);
+		assert_int_equal(lane_take(q), 1);
+		assert_int_equal(nat_make(q, 0), NAT_MADE);
+		q->segment = (struct tundish_nat_segment){.side = TUNDISH_NAT_SERVER,
+							  .flags = TUNDISH_SEGMENT_UDP};
+		assert_int_equal(nat_step(q), 1);
+		settle();
+		assert_int_equal(q->record.word.state, TUNDISH_NAT_UDP_LIVE);
+		assert_null(table_wrong());
+	}
+	/* one ended by the data path, the other by time; the TCP one stays */
+	rig_cpu = 1;
+	assert_int_equal(nat_free(q, q->place, q->record.word.raw, 0), 1);
+	settle();
+	assert_null(table_wrong());
+	later(rig_settings.timeouts.udp + 1);
+	pass();
+	assert_null(table_wrong());
+	assert_int_equal(rig_backends[1].connections_active, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(test_ages),	   T(test_keepalive), T(test_leaving),	 T(test_backend_gone),
-		T(test_quicker),   T(test_audit),     T(test_audit_odd), T(test_reserved),
-		T(test_busy_port), T(test_at_once),
+		T(test_ages),	   T(test_keepalive), T(test_leaving),	  T(test_backend_gone),
+		T(test_quicker),   T(test_audit),     T(test_audit_odd),  T(test_reserved),
+		T(test_busy_port), T(test_at_once),   T(test_udp_tuples),
 	};
 
 	return cmocka_run_group_tests_name("native: sweep of NAT", tests, NULL, NULL);

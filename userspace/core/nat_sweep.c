@@ -223,7 +223,9 @@ static bool end(const struct td_nat_tables *t, uint32_t place, union tundish_nat
 		if (word.backend < t->backends_max)
 			count(&t->backends[word.backend].connections_active, -1);
 		if (word.counted)
-			t->tuple_sub(t->context, &r->client, r->vip_id, r->port_be, tick);
+			t->tuple_sub(t->context, &r->client,
+				     r->vip_id | (word.udp ? TUNDISH_TUPLE_UDP : 0), r->port_be,
+				     tick);
 	}
 	__atomic_store_n(&t->out[place / TUNDISH_NAT_SLOTS].tag[place % TUNDISH_NAT_SLOTS], 0,
 			 __ATOMIC_RELEASE);
