@@ -101,7 +101,7 @@ static int check_maps(const char *dir, const struct td_pins *p, const struct tun
 		      struct td_error *error)
 {
 	for (enum td_map m = 0; m < TD_MAP_COUNT; m++) {
-		int r = p->map_fd[m] >= 0 ? td_object_check_map(m, p->map_fd[m], s) : -ENOENT;
+		int r = p->map_fd[m] >= 0 ? td_map_check(m, p->map_fd[m], s) : -ENOENT;
 
 		if (r < 0)
 			return td_fail(

@@ -5,6 +5,7 @@
  *   debug.c      messages of libbpf and libxdp
  *   pins.c       the pin directory: bpffs, lock, what lies in it
  *   object.c     the BPF object: sizes, maps to re-use, loading
+ *   shapes.c     what each map looks like
  *   open.c       make or adopt, close
  *   interface.c  what an interface carries, and whether it is ours
  *   program.c    the program to attach, loaded when it is first needed
@@ -198,8 +199,11 @@ static inline void td_object_closep(struct tundish **o)
 	td_object_close(*o);
 }
 
+/* ---- shapes.c -------------------------------------------------------------- */
+
+uint32_t td_map_entries(enum td_map m, const struct tundish_settings *settings);
 /* Layout of a map as this build has it: 0, or -EPROTO where `fd` is none such. */
-int td_object_check_map(enum td_map m, int fd, const struct tundish_settings *settings);
+int td_map_check(enum td_map m, int fd, const struct tundish_settings *settings);
 
 /* ---- interface.c ----------------------------------------------------------- */
 

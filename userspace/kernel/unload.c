@@ -56,7 +56,7 @@ static bool looks_ours(enum td_map m, int fd)
 	if (m == TD_MAP_members)
 		s.workers_max = (info.max_entries - TUNDISH_MEMBERS_OF(0)) /
 				(TUNDISH_MEMBERS_OF(1) - TUNDISH_MEMBERS_OF(0));
-	return td_object_check_map(m, fd, &s) == 0;
+	return td_map_check(m, fd, &s) == 0;
 }
 
 int td_pins_check_remains(const char *dir, const struct td_pins *p, struct td_error *error)
