@@ -284,6 +284,8 @@ struct tundish_settings {
 
 	__be16 gue_port_be; /* where GUE tunnels to this host end; 0: nowhere */
 	__u16 reserved_port;
+	__u32 nat_buckets; /* of each side of nat_tags, as in nat_settings */
+	__u32 lanes_max;
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */
@@ -327,7 +329,19 @@ struct tundish_settings {
 	X(egress_cgroups)                                                                          \
 	X(egress_passed)                                                                           \
 	X(egress_asked)                                                                            \
-	X(own)
+	X(own)                                                                                     \
+	X(nat_settings)                                                                            \
+	X(nat)                                                                                     \
+	X(nat_tags)                                                                                \
+	X(nat_hosts)                                                                               \
+	X(nat_near)                                                                                \
+	X(lanes)                                                                                   \
+	X(lane_ports)                                                                              \
+	X(fans)                                                                                    \
+	X(deliveries)                                                                              \
+	X(returns)                                                                                 \
+	X(return_ids)                                                                              \
+	X(links)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

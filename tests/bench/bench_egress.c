@@ -37,7 +37,9 @@ static const struct td_limits_conf limits = {.flows = 1024,
 					     .vips = 1,
 					     .workers = 1,
 					     .groups = 1,
-					     .ports = 65536};
+					     .ports = 65536,
+					     .nat = 1,
+					     .lanes = 1};
 static char cgroup_path[300];
 static struct td_kernel *k;
 static int cgroup_fd = -1;

@@ -50,6 +50,8 @@ static const struct td_limits_conf limits = {
 	.workers = 1,
 	.groups = 1,
 	.ports = TUPLES_MOST,
+	.nat = 1,
+	.lanes = 1,
 };
 
 static uint64_t scans;

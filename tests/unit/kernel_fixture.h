@@ -47,6 +47,8 @@ static const struct td_limits_conf limits = {
 	.workers = 64,
 	.groups = 2,
 	.ports = 1024,
+	.nat = 1024,
+	.lanes = 7,
 };
 
 /* ---- helpers ---------------------------------------------------------------------- */

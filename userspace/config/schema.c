@@ -8,7 +8,9 @@
  */
 #include <netinet/in.h>
 #include <tundish/flow.h>
+#include <tundish/lane.h>
 #include <tundish/limits.h>
+#include <tundish/nat.h>
 #include <tundish/workers.h>
 
 #include "config/schema.h"
@@ -249,6 +251,10 @@ const struct td_row td_schema[] = {
 	LIMIT(groups, 1, TUNDISH_GROUPS_MAX, "16", "groups", "groups of listeners"),
 	LIMIT(ports, 1024, TUNDISH_PORTS_MAX, "65536", "tuples",
 	      "(local IP, remote IP, remote port) tuples of source ports counted"),
+	LIMIT(nat, 1024, TUNDISH_NAT_MAX, "262144", "connections",
+	      "translated connections at the same time, of both families"),
+	LIMIT(lanes, 1, TUNDISH_LANES_MAX - 1, "1024", "lanes",
+	      "(source, server, port) tuples that translated connections use"),
 #undef LIMIT
 
 	{TD_SCOPE_PORTS, "watch", TD_TYPE_CHOICE, FIELD(td_ports_conf, watch),

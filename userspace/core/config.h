@@ -113,6 +113,8 @@ struct td_limits_conf {
 	uint32_t workers;  /* listeners of all groups, 1024 */
 	uint32_t groups;   /* 16 */
 	uint32_t ports;	   /* tuples of source ports, 65536 */
+	uint32_t nat;	   /* translated connections, 262144 */
+	uint32_t lanes;	   /* (source, server, port) tuples of them, 1024 */
 };
 
 #define TD_NETNS_PATH 128

@@ -15,7 +15,9 @@
 
 #include <tundish/counters.h>
 #include <tundish/egress.h>
+#include <tundish/lane.h>
 #include <tundish/maps.h>
+#include <tundish/nat.h>
 #include <tundish/own.h>
 #include <tundish/ports.h>
 #include <tundish/trace.h>
@@ -127,6 +129,34 @@ struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k); /* [tuple_bu
 /* Sums over all CPUs. */
 int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret);
 int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret);
+
+/* ---- translated connections -------------------------------------------------- */
+
+/* What the maps have; n_hosts is kept by the two below. */
+const struct tundish_nat_settings *td_kernel_nat_settings(const struct td_kernel *k);
+int td_kernel_set_nat_timeouts(struct td_kernel *k, const struct tundish_nat_timeouts *t);
+
+/* Whose an address is: nat_hosts. */
+int td_kernel_put_host(struct td_kernel *k, const struct tundish_addr *address,
+		       const struct tundish_nat_host *value);
+int td_kernel_delete_host(struct td_kernel *k, const struct tundish_addr *address);
+/* All of them, ascending by address; the caller frees both. */
+int td_kernel_hosts(struct td_kernel *k, struct tundish_addr **ret,
+		    struct tundish_nat_host **ret_value, size_t *ret_n);
+
+/* Networks of clients that backends would answer past this host: nat_near. */
+int td_kernel_put_near(struct td_kernel *k, const struct td_prefix *prefix);
+int td_kernel_delete_near(struct td_kernel *k, const struct td_prefix *prefix);
+int td_kernel_near(struct td_kernel *k, struct td_prefix **ret, size_t *ret_n);
+
+/* Mapped, as above. */
+struct tundish_nat *td_kernel_nat(struct td_kernel *k);		      /* [8 * nat_buckets] */
+struct tundish_nat_bucket *td_kernel_nat_tags(struct td_kernel *k);   /* [2 * nat_buckets] */
+struct tundish_lane *td_kernel_lanes(struct td_kernel *k);	      /* [lanes_max] */
+struct tundish_lane_ports *td_kernel_lane_ports(struct td_kernel *k); /* [lanes_max] */
+struct tundish_fan *td_kernel_fans(struct td_kernel *k);	      /* [backends_max] */
+struct tundish_deliver *td_kernel_deliveries(struct td_kernel *k);    /* [services_max] */
+struct tundish_return *td_kernel_returns(struct td_kernel *k);	      /* [TUNDISH_NAT_HOPS] */
 
 /* ---- worker groups ---------------------------------------------------------- */
 

@@ -62,6 +62,18 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_port_search, sizeof(struct tundish_waits), 1, error)) < 0 ||
 	    (r = map_one(k, TD_MAP_egress, sizeof(struct tundish_egress), TUNDISH_EGRESS_MAX,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_nat, sizeof(struct tundish_nat),
+			 (size_t)s->nat_buckets * TUNDISH_NAT_SLOTS, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_nat_tags, sizeof(struct tundish_nat_bucket),
+			 2 * (size_t)s->nat_buckets, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_lanes, sizeof(struct tundish_lane), s->lanes_max, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_lane_ports, sizeof(struct tundish_lane_ports), s->lanes_max,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_fans, sizeof(struct tundish_fan), s->backends_max, error)) < 0 ||
+	    (r = map_one(k, TD_MAP_deliveries, sizeof(struct tundish_deliver), s->services_max,
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_returns, sizeof(struct tundish_return), TUNDISH_NAT_HOPS,
 			 error)) < 0)
 		return r;
 	return 0;

@@ -84,7 +84,9 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	    (r = check_limit("vips", limits->vips, TUNDISH_VIPS_MAX - 1, error)) < 0 ||
 	    (r = check_limit("workers", limits->workers, TUNDISH_WORKERS_MAX, error)) < 0 ||
 	    (r = check_limit("groups", limits->groups, TUNDISH_GROUPS_MAX - 1, error)) < 0 ||
-	    (r = check_limit("ports", limits->ports, TUNDISH_PORTS_MAX, error)) < 0)
+	    (r = check_limit("ports", limits->ports, TUNDISH_PORTS_MAX, error)) < 0 ||
+	    (r = check_limit("nat", limits->nat, TUNDISH_NAT_MAX, error)) < 0 ||
+	    (r = check_limit("lanes", limits->lanes, TUNDISH_LANES_MAX - 1, error)) < 0)
 		return r;
 
 	s.flow_buckets = TUNDISH_BUCKETS_OF(limits->flows);
@@ -96,6 +98,8 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	s.workers_max = limits->workers;
 	s.groups_max = limits->groups + 1;
 	s.ports_max = limits->ports;
+	s.nat_buckets = TUNDISH_NAT_BUCKETS_OF(limits->nat);
+	s.lanes_max = limits->lanes + 1;
 	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
 		return td_fail(error, EIO,
 			       "the kernel gives no random numbers for the tables' secret");
@@ -131,6 +135,8 @@ int td_object_open(const struct tundish_settings *settings, const int map_fd[TD_
 			return td_fail(error, -r, "cannot use the map %s: %s", td_map_names[m],
 				       strerror(-r));
 	}
+	if (bpf_map__set_max_entries(o->maps.lane_cursor, settings->lanes_max) < 0)
+		return td_fail(error, EINVAL, "cannot size the map lane_cursor");
 	bpf_program__set_autoload(o->progs.tundish_xdp, attachable);
 	bpf_program__set_autoload(o->progs.tundish_trace, !attachable);
 	*ret = TD_TAKE_PTR(o);

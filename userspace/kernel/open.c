@@ -227,6 +227,9 @@ static int create(struct td_kernel *k, const struct td_limits_conf *limits, stru
 	r = write_settings(k);
 	if (r < 0)
 		return td_fail(error, -r, "cannot write the settings: %s", strerror(-r));
+	r = td_nat_settings_make(k, error);
+	if (r < 0)
+		return r;
 	r = td_maps_map(k, error);
 	if (r < 0)
 		return r;
@@ -258,6 +261,8 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		{"workers", is->workers_max, wanted->workers_max},
 		{"groups", is->groups_max - 1, wanted->groups_max - 1},
 		{"ports", is->ports_max, wanted->ports_max},
+		{"nat", is->nat_buckets, wanted->nat_buckets},
+		{"lanes", is->lanes_max - 1, wanted->lanes_max - 1},
 	};
 	char list[256], *note = NULL;
 	size_t n = 0;
@@ -341,6 +346,9 @@ static int adopt(struct td_kernel *k, const struct td_pins *p, const struct td_l
 	if (r < 0)
 		return r;
 	r = take_maps(k, p->map_fd, error);
+	if (r < 0)
+		return r;
+	r = td_nat_settings_read(k, error);
 	if (r < 0)
 		return r;
 	r = td_maps_map(k, error);
@@ -453,6 +461,7 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 	td_closep(&k->alone_fd);
 	td_closep(&k->dir_fd);
 	explicit_bzero(&k->settings, sizeof(k->settings));
+	explicit_bzero(&k->nat_settings, sizeof(k->nat_settings));
 	free(k);
 	return NULL;
 }

@@ -12,6 +12,7 @@
  *   attach.c     onto interfaces and off them
  *   unload.c     everything down, without a daemon
  *   maps.c       typed access
+ *   nat.c        the maps of translated connections
  *   trace.c      the tracing twin
  *   hooks.c      programs outside of interfaces: attached, pinned, adopted, replaced
  *   steering.c   those around listeners
@@ -245,6 +246,7 @@ struct td_kernel {
 	int map_fd[TD_MAP_COUNT];
 	uint32_t map_id[TD_MAP_COUNT];
 	struct tundish_settings settings;
+	struct tundish_nat_settings nat_settings;
 
 	int trace_fd;
 	uint64_t built_ns; /* load time of the tracing twin: programs of this build are not older */
@@ -341,6 +343,11 @@ int td_worker_events_open(struct td_kernel *k);
 /* Maps the shared tables into memory. */
 int td_maps_map(struct td_kernel *k, struct td_error *error);
 void td_maps_unmap(struct td_kernel *k);
+
+/* ---- nat.c ----------------------------------------------------------------- */
+
+int td_nat_settings_make(struct td_kernel *k, struct td_error *error); /* for new maps */
+int td_nat_settings_read(struct td_kernel *k, struct td_error *error);
 
 /* Id and load time of a program. */
 int td_program_info(int fd, uint32_t *ret_id, uint64_t *ret_load_time_ns);

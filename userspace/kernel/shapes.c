@@ -141,6 +141,46 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 	case TD_MAP_own:
 		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, sizeof(int),
 					  sizeof(struct tundish_own), 0};
+	case TD_MAP_nat_settings:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
+					  sizeof(struct tundish_nat_settings), 1};
+	case TD_MAP_nat:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_nat),
+					  s->nat_buckets * TUNDISH_NAT_SLOTS};
+	case TD_MAP_nat_tags:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_nat_bucket), 2 * s->nat_buckets};
+	case TD_MAP_nat_hosts:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_addr),
+					  sizeof(struct tundish_nat_host), TUNDISH_NAT_HOSTS_MAX};
+	case TD_MAP_nat_near:
+		return (struct map_shape){BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_prefix), index,
+					  TUNDISH_NAT_NEAR_MAX};
+	case TD_MAP_lanes:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_lane), s->lanes_max};
+	case TD_MAP_lane_ports: /* of a lane, under the same index */
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_lane_ports), s->lanes_max};
+	case TD_MAP_fans:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_fan), s->backends_max};
+	case TD_MAP_deliveries:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_deliver), s->services_max};
+	case TD_MAP_returns:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_return), TUNDISH_NAT_HOPS};
+	case TD_MAP_return_ids:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_return_key), index,
+					  TUNDISH_NAT_HOPS};
+	case TD_MAP_links:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, index,
+					  sizeof(struct tundish_link), TUNDISH_LINKS_MAX};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

@@ -49,6 +49,11 @@ static bool looks_ours(enum td_map m, int fd)
 	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
 		s.vips_max = info.max_entries;
 	s.workers_max = s.groups_max = s.ports_max = info.max_entries;
+	s.lanes_max = s.nat_buckets = info.max_entries;
+	if (m == TD_MAP_nat)
+		s.nat_buckets = info.max_entries / TUNDISH_NAT_SLOTS;
+	if (m == TD_MAP_nat_tags)
+		s.nat_buckets = info.max_entries / 2;
 	if (m == TD_MAP_nexthops)
 		s.backends_max = info.max_entries / 2; /* TUNDISH_NEXTHOPS_OF */
 	if (m == TD_MAP_listens)
