@@ -31,6 +31,9 @@ enum tundish_lane_flag {
 	TUNDISH_LANE_SHARED = 1 << 1,  /* this host's own sockets use `source` too */
 	TUNDISH_LANE_HAIRPIN = 1 << 2, /* for clients that the server would answer directly */
 	TUNDISH_LANE_GONE = 1 << 3,    /* no fan names it any more; free when `used` is 0 */
+	/* what of its ports lies in ip_local_port_range is kept from the host's own sockets,
+	 * by the daemon, in ip_local_reserved_ports */
+	TUNDISH_LANE_RESERVED = 1 << 4,
 };
 
 /* ---- lanes: mmapable array, index -> lane; 0: none ------------------------------- */

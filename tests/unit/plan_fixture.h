@@ -22,6 +22,8 @@
 #define N_BACKENDS 64
 #define N_SERVICES 16
 #define N_VIPS	   32
+#define N_LANES	   64
+#define N_HOSTS	   64
 
 /* ---- the model -------------------------------------------------------------- */
 
@@ -32,10 +34,17 @@ static struct model {
 	uint16_t row[N_SERVICES][N_BACKENDS];
 	struct td_vip_state vips[N_VIPS];
 	size_t n_vips;
+	struct tundish_deliver delivers[N_SERVICES];
+	struct tundish_lane lanes[N_LANES];
+	struct tundish_fan fans[N_BACKENDS];
+	struct td_host_state hosts[N_HOSTS]; /* ascending by address */
+	size_t n_hosts;
 } model;
 
-static const struct tundish_settings limits = {
-	.services_max = N_SERVICES, .backends_max = N_BACKENDS, .vips_max = N_VIPS};
+static const struct tundish_settings limits = {.services_max = N_SERVICES,
+					       .backends_max = N_BACKENDS,
+					       .vips_max = N_VIPS,
+					       .lanes_max = N_LANES};
 
 static inline struct td_state read_model(void)
 {
@@ -43,16 +52,28 @@ static inline struct td_state read_model(void)
 		.services = calloc(N_SERVICES, sizeof(*s.services)),
 		.backends = calloc(N_BACKENDS, sizeof(*s.backends)),
 		.vips = calloc(N_VIPS, sizeof(*s.vips)),
+		.lanes = calloc(N_LANES, sizeof(*s.lanes)),
+		.hosts = calloc(N_HOSTS, sizeof(*s.hosts)),
+		.fans = calloc(N_BACKENDS, sizeof(*s.fans)),
 	};
 
 	for (uint32_t i = 1; i < N_SERVICES; i++)
 		if (model.services[i].state)
 			s.services[s.n_services++] =
-				(struct td_service_state){i, model.services[i]};
+				(struct td_service_state){i, model.services[i], model.delivers[i]};
 	for (uint32_t i = 1; i < N_BACKENDS; i++)
 		if (model.backends[i].state)
 			s.backends[s.n_backends++] =
 				(struct td_backend_state){i, model.backends[i]};
+	for (uint32_t i = 1; i < N_LANES; i++)
+		if (model.lanes[i].number)
+			s.lanes[s.n_lanes++] =
+				(struct td_lane_state){.id = i, .value = model.lanes[i]};
+	for (uint32_t i = 1; i < N_BACKENDS; i++)
+		if (model.fans[i].time_wait)
+			s.fans[s.n_fans++] = (struct td_fan_state){i, model.fans[i]};
+	memcpy(s.hosts, model.hosts, model.n_hosts * sizeof(*s.hosts));
+	s.n_hosts = model.n_hosts;
 	memcpy(s.vips, model.vips, model.n_vips * sizeof(*s.vips));
 	s.n_vips = model.n_vips;
 	return s;
@@ -80,6 +101,37 @@ static inline void delete_vip(const struct td_vip_state *v)
 	assert_in_range(i, 0, model.n_vips - 1);
 	model.vips[i] = model.vips[--model.n_vips];
 	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
+}
+
+static inline int by_host(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tundish_addr));
+}
+
+static inline struct td_host_state *host_at(const struct tundish_addr *a)
+{
+	for (size_t i = 0; i < model.n_hosts; i++)
+		if (tundish_addr_equal(&model.hosts[i].address, a))
+			return &model.hosts[i];
+	return NULL;
+}
+
+static inline void put_host(const struct td_host_state *h)
+{
+	struct td_host_state *to = host_at(&h->address);
+
+	assert_in_range(model.n_hosts, 0, N_HOSTS - 1);
+	*(to ? to : &model.hosts[model.n_hosts++]) = *h;
+	qsort(model.hosts, model.n_hosts, sizeof(*model.hosts), by_host);
+}
+
+static inline void delete_host(const struct tundish_addr *a)
+{
+	struct td_host_state *h = host_at(a);
+
+	assert_non_null(h);
+	*h = model.hosts[--model.n_hosts];
+	qsort(model.hosts, model.n_hosts, sizeof(*model.hosts), by_host);
 }
 
 static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
@@ -118,6 +170,19 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 	case TD_STEP_SERVICE_GONE:
 		assert_int_equal(p->target.services[s->index].id, s->id);
 		model.services[s->id] = p->target.services[s->index].value;
+		model.delivers[s->id] = p->target.services[s->index].deliver;
+		break;
+	case TD_STEP_HOST_PUT: put_host(&p->target.hosts[s->index]); break;
+	case TD_STEP_HOST_DELETE: delete_host(&installed->hosts[s->index].address); break;
+	case TD_STEP_LANE_PUT:
+	case TD_STEP_LANE_GONE:
+		assert_int_equal(p->target.lanes[s->index].id, s->id);
+		model.lanes[s->id] = p->target.lanes[s->index].value;
+		break;
+	case TD_STEP_FAN_PUT:
+	case TD_STEP_FAN_GONE:
+		assert_int_equal(p->target.fans[s->index].id, s->id);
+		model.fans[s->id] = p->target.fans[s->index].value;
 		break;
 	case TD_STEP_BACKEND_PUT:
 	case TD_STEP_BACKEND_GONE:
@@ -136,10 +201,63 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 	}
 }
 
+/* How many fans name it. */
+static inline uint32_t lane_users(uint32_t lane)
+{
+	uint32_t n = 0;
+
+	for (uint32_t b = 1; b < N_BACKENDS; b++)
+		for (size_t i = 0; i < TUNDISH_FAN_LANES; i++)
+			n += model.fans[b].lane[i] == lane;
+	return n;
+}
+
+static inline bool same_tuple(const struct tundish_lane *a, const struct tundish_lane *b)
+{
+	return tundish_addr_equal(&a->host, &b->host) &&
+	       tundish_addr_equal(&a->source, &b->source) && a->port_be == b->port_be &&
+	       a->protocol == b->protocol && !((a->flags ^ b->flags) & TUNDISH_LANE_SOURCE);
+}
+
+/* A lane that a fan names is whole and not going, its host is known by its number, and
+ * no tuple has two. */
+static inline void check_lanes(void)
+{
+	for (uint32_t i = 1; i < N_LANES; i++) {
+		const struct tundish_lane *l = &model.lanes[i];
+		const struct td_host_state *h;
+
+		if (lane_users(i))
+			assert_int_not_equal(l->number, 0);
+		if (!l->number)
+			continue;
+		assert_false(lane_users(i) && l->flags & TUNDISH_LANE_GONE);
+		h = host_at(&l->host);
+		assert_non_null(h);
+		assert_int_equal(h->value.number, l->number);
+		assert_true(h->value.flags & TUNDISH_NAT_HOST_BACKEND);
+		if (l->flags & TUNDISH_LANE_SOURCE)
+			assert_true(host_at(&l->source)->value.flags & TUNDISH_NAT_HOST_SOURCE);
+		for (uint32_t k = 1; k < i; k++)
+			assert_false(model.lanes[k].number && same_tuple(l, &model.lanes[k]));
+	}
+	for (size_t i = 0; i < model.n_hosts; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_int_not_equal(model.hosts[i].value.number,
+					     model.hosts[k].value.number);
+	/* Who gets connections that are translated has lanes for them. */
+	for (uint32_t s = 1; s < N_SERVICES; s++)
+		for (uint32_t b = 1; b < N_BACKENDS; b++)
+			if (model.row[s][b] && td_translates(model.backends[b].delivery))
+				assert_int_not_equal(model.fans[b].n_addresses, 0);
+}
+
 /* What the data path relies on at any moment. */
 static inline void check_data_path(void)
 {
 	bool ids[TUNDISH_VIPS_MAX] = {0};
+
+	check_lanes();
 
 	for (size_t i = 0; i < model.n_vips; i++) {
 		const struct tundish_vip *v = &model.vips[i].value;
@@ -177,6 +295,10 @@ static inline void check_data_path(void)
 static inline void check_settled(void)
 {
 	check_data_path();
+	for (uint32_t i = 1; i < N_LANES; i++)
+		if (model.lanes[i].number)
+			assert_int_equal(!lane_users(i),
+					 !!(model.lanes[i].flags & TUNDISH_LANE_GONE));
 	for (uint32_t b = 1; b < N_BACKENDS; b++) {
 		const struct tundish_backend *e = &model.backends[b];
 
@@ -188,17 +310,21 @@ static inline void check_settled(void)
 	}
 }
 
+static const struct td_plan_host nothing_known;
+static struct td_plan_host known; /* beside the endpoints */
 static const struct tundish_addr *endpoints;
 static size_t n_endpoints;
 
 static inline struct td_plan make_plan(const struct td_config *c, struct td_state *ret_installed)
 {
+	struct td_plan_host h = known;
 	struct td_plan p = {0};
 	struct td_error e = {0};
 
+	h.endpoints = endpoints;
+	h.n_endpoints = n_endpoints;
 	*ret_installed = read_model();
-	assert_int_equal(td_plan_make(ret_installed, c, endpoints, n_endpoints, &limits, &p, &e),
-			 0);
+	assert_int_equal(td_plan_make(ret_installed, c, &h, &limits, &p, &e), 0);
 	return p;
 }
 
@@ -239,6 +365,10 @@ static inline size_t go(const struct td_config *c)
 		assert_memory_equal(model.services, whole.services, sizeof(whole.services));
 		assert_memory_equal(model.backends, whole.backends, sizeof(whole.backends));
 		assert_memory_equal(model.row, whole.row, sizeof(whole.row));
+		assert_memory_equal(model.delivers, whole.delivers, sizeof(whole.delivers));
+		assert_memory_equal(model.lanes, whole.lanes, sizeof(whole.lanes));
+		assert_memory_equal(model.fans, whole.fans, sizeof(whole.fans));
+		assert_int_equal(model.n_hosts, whole.n_hosts);
 		assert_int_equal(model.n_vips, whole.n_vips);
 		assert_memory_equal(model.vips, whole.vips, whole.n_vips * sizeof(*whole.vips));
 	}
@@ -319,6 +449,7 @@ static inline struct test_config *web(size_t n_backends)
 static inline int setup(void **state)
 {
 	memset(&model, 0, sizeof(model));
+	known = nothing_known;
 	endpoints = NULL;
 	n_endpoints = 0;
 	return 0;

@@ -432,17 +432,17 @@ static void test_full_tables_are_refused_in_a_sentence(void **state)
 	struct test_config *t = web(3);
 
 	small.backends_max = 3;
-	assert_int_equal(td_plan_make(&installed, &t->c, NULL, 0, &small, &p, &e), -ENOSPC);
+	assert_int_equal(td_plan_make(&installed, &t->c, &nothing_known, &small, &p, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "raise limits.backends"));
 	assert_non_null(strstr(e.text, "\"web3\""));
 	assert_null(p.steps);
 	small = limits;
 	small.services_max = 1;
-	assert_int_equal(td_plan_make(&installed, &t->c, NULL, 0, &small, &p, &e), -ENOSPC);
+	assert_int_equal(td_plan_make(&installed, &t->c, &nothing_known, &small, &p, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "raise limits.services"));
 	small = limits;
 	small.vips_max = 0;
-	assert_int_equal(td_plan_make(&installed, &t->c, NULL, 0, &small, &p, &e), -ENOSPC);
+	assert_int_equal(td_plan_make(&installed, &t->c, &nothing_known, &small, &p, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "raise limits.vips"));
 	td_state_done(&installed);
 }
@@ -458,7 +458,7 @@ static void test_a_full_table_of_vips_can_still_change(void **state)
 	t->vips[0][0].address = v4(0xc0000263);
 	small.vips_max = 1;
 	installed = read_model();
-	assert_int_equal(td_plan_make(&installed, &t->c, NULL, 0, &small, &p, NULL), 0);
+	assert_int_equal(td_plan_make(&installed, &t->c, &nothing_known, &small, &p, NULL), 0);
 	assert_int_equal(p.steps[0].kind, TD_STEP_VIP_DELETE);
 	assert_int_equal(p.steps[1].kind, TD_STEP_VIP_PUT);
 	td_plan_done(&p);

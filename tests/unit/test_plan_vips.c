@@ -136,7 +136,7 @@ static void test_more_prefixes_than_rows(void **state)
 	for (uint32_t i = 0; i < TD_ARRAY_SIZE(vips); i++)
 		vips[i] = (struct td_vip_conf){v4(0x0a000000 + i * 256), 24 + TD_PREFIX_V4, {0, 0}};
 	memset(ids, 0, sizeof(ids));
-	assert_int_equal(td_plan_make(&none, &t->c, NULL, 0, &many, &p, NULL), 0);
+	assert_int_equal(td_plan_make(&none, &t->c, &nothing_known, &many, &p, NULL), 0);
 	for (size_t i = 0; i < p.target.n_vips; i++) {
 		const struct tundish_vip *v = &p.target.vips[i].value;
 
@@ -149,7 +149,7 @@ static void test_more_prefixes_than_rows(void **state)
 	}
 	assert_int_equal(own, (TUNDISH_VIPS_MAX - 1 - 1000) / 255);
 	again = p.target;
-	assert_int_equal(td_plan_make(&again, &t->c, NULL, 0, &many, &q, NULL), 0);
+	assert_int_equal(td_plan_make(&again, &t->c, &nothing_known, &many, &q, NULL), 0);
 	assert_int_equal(q.n_steps, 0);
 	td_plan_done(&q);
 	td_plan_done(&p);
@@ -427,7 +427,9 @@ static void test_more_specific_vips_win_property(void **state)
 					length);
 			}
 		}
-		if (td_plan_make(&none, &t->c, &own, 1, &limits, &p, NULL) < 0)
+		if (td_plan_make(&none, &t->c,
+				 &(struct td_plan_host){.endpoints = &own, .n_endpoints = 1},
+				 &limits, &p, NULL) < 0)
 			continue; /* more VIPs than the table holds */
 		for (uint32_t host = 0x0a000000; host < 0x0a000040; host++)
 			for (uint16_t port = 0; port < 48; port++) {

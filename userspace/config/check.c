@@ -226,6 +226,8 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 	}
 	r = check_delivery(d, s, number);
 	if (r == 0)
+		r = td_check_nat(d, s, service_node(d, number));
+	if (r == 0)
 		r = check_backends(d, s, number);
 	if (r == 0)
 		r = check_backends_not_vips(d, s, number);
@@ -332,5 +334,7 @@ int td_check(struct td_document *d, const struct td_config *c)
 		r = td_check_groups(d, c);
 	if (r == 0)
 		r = td_check_egress(d, c);
+	if (r == 0)
+		r = td_check_lanes(d, c);
 	return r < 0 ? r : td_check_claims(d, c);
 }

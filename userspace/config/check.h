@@ -21,6 +21,12 @@ int td_check_workers(struct td_document *d, const struct td_service_conf *s,
  * them and of their listeners than the tables hold. */
 int td_check_groups(struct td_document *d, const struct td_config *c);
 
+/* What deliveries nat and fullnat need, and others cannot have; @node: the service. */
+int td_check_nat(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node);
+
+/* Their sources and ports, between all services. */
+int td_check_lanes(struct td_document *d, const struct td_config *c);
+
 /* Pools of source addresses: names and cgroups given once, sources no VIPs. */
 int td_check_egress(struct td_document *d, const struct td_config *c);
 

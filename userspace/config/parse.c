@@ -110,6 +110,23 @@ static int check_count(struct td_document *d, const struct td_row *row, const ya
 	return 0;
 }
 
+/* A backend has one address or a list of them, whose first stands for the others. */
+static int settle_backend(struct td_document *d, const yaml_node_t *node, struct td_backend_conf *b)
+{
+	const yaml_node_t *one = td_node_value(d, node, "address");
+
+	if (one && b->n_addresses)
+		return td_document_fail(
+			d, one,
+			"\"address\" and \"addresses\" both stand here; put it into "
+			"the list");
+	if (!one && !b->n_addresses)
+		return td_document_fail(d, node, "\"address\" is missing; it has to be given");
+	if (b->n_addresses)
+		b->address = b->addresses[0].address;
+	return 0;
+}
+
 static int parse_objects(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
 			 void *object)
 {
@@ -136,6 +153,8 @@ static int parse_objects(struct td_document *d, const yaml_node_t *node, const s
 		td_schema_defaults(row->opens, element);
 		memcpy(element + info->place_offset, &at, sizeof(at));
 		r = parse_mapping(d, item, row->opens, element);
+		if (r == 0 && row->opens == TD_SCOPE_BACKEND)
+			r = settle_backend(d, item, (struct td_backend_conf *)element);
 		if (r == 0)
 			td_document_leave(d, mark);
 	}
@@ -168,7 +187,7 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 		r = td_value_read_path(row, text, netns, &error);
 	} else if (row->type == TD_TYPE_SOURCES) {
 		source->at = td_node_place(item);
-		r = td_value_read_source(text, source, &error);
+		r = td_value_read_source(row, text, source, &error);
 	} else if (row->type == TD_TYPE_PREFIXES) {
 		vip->at = td_node_place(item);
 		r = td_value_read_prefix(row, text, vip, &error);

@@ -95,6 +95,28 @@ static void print_choice(FILE *out, const struct td_row *row, const void *object
 	fputs(name ? name : "", out);
 }
 
+static void print_number(FILE *out, const struct td_row *row, const void *object)
+{
+	uint32_t value = td_value_number(row, object);
+
+	for (const struct td_choice *c = row->choices; c && c->name; c++)
+		if (c->value == value) {
+			fputs(c->name, out);
+			return;
+		}
+	fprintf(out, "%u", value);
+}
+
+static void print_range(FILE *out, const struct td_row *row, const void *field)
+{
+	const struct td_range_conf *range = field;
+
+	if (range->last)
+		fprintf(out, "\"%u-%u\"", range->first, range->last);
+	else
+		fputs(row->choices->name, out);
+}
+
 static void print_value(FILE *out, const struct td_row *row, const void *object)
 {
 	const char *field = (const char *)object + row->offset;
@@ -108,7 +130,8 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 	case TD_TYPE_SOURCES:
 	case TD_TYPE_PREFIXES: print_list(out, row, object); break;
 	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
-	case TD_TYPE_NUMBER: fprintf(out, "%u", td_value_number(row, object)); break;
+	case TD_TYPE_NUMBER: print_number(out, row, object); break;
+	case TD_TYPE_RANGE: print_range(out, row, field); break;
 	case TD_TYPE_PERCENT: fprintf(out, "%u%%", td_value_number(row, object)); break;
 	case TD_TYPE_DURATION:
 		fputs(td_duration_print(td_value_number(row, object), duration), out);
@@ -124,6 +147,14 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 	}
 }
 
+/* A key of a service that only nat and fullnat have. */
+static bool of_nat(const struct td_row *row)
+{
+	return row->offset == offsetof(struct td_service_conf, sources) ||
+	       (row->offset >= offsetof(struct td_service_conf, nat) &&
+		row->offset < offsetof(struct td_service_conf, nat) + sizeof(struct td_nat_conf));
+}
+
 /* Whether there is nothing to write: an optional list without members, an
  * optional endpoint that was not given, `workers` without a group, what is said of
  * another delivery. */
@@ -131,8 +162,15 @@ static bool is_absent(const struct td_row *row, const void *object)
 {
 	const char *field = (const char *)object + row->offset;
 
+	if (row->scope == TD_SCOPE_SERVICE && of_nat(row) &&
+	    !td_translates(((const struct td_service_conf *)object)->delivery))
+		return true;
 	switch (row->type) {
 	case TD_TYPE_LATER: return true;
+	case TD_TYPE_SOURCES:
+		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
+	case TD_TYPE_ADDRESS: return ((const struct td_backend_conf *)object)->n_addresses != 0;
+	case TD_TYPE_NUMBER: return !row->standard && !td_value_number(row, object);
 	case TD_TYPE_PREFIXES:
 	case TD_TYPE_OBJECTS:
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);

@@ -34,8 +34,8 @@ static const struct td_choice delivery_choices[] = {
 	{"dsr", TUNDISH_DELIVERY_DSR, false},
 	{"ipip", TUNDISH_DELIVERY_IPIP, false},
 	{"gue", TUNDISH_DELIVERY_GUE, false},
-	{"nat", 0, true},
-	{"fullnat", 0, true},
+	{"nat", TUNDISH_DELIVERY_NAT, true},
+	{"fullnat", TUNDISH_DELIVERY_FULLNAT, true},
 	{0},
 };
 
@@ -85,6 +85,23 @@ static const struct td_choice accept_times_choices[] = {
 static const struct td_choice switch_choices[] = {
 	{"on", true, false},
 	{"off", false, false},
+	{0},
+};
+
+static const struct td_choice mss_choices[] = {
+	{"off", 0, false},
+	{"auto", TD_MSS_AUTO, false},
+	{0},
+};
+
+static const struct td_choice auto_choice[] = {
+	{"auto", 0, false},
+	{0},
+};
+
+static const struct td_choice client_address_choices[] = {
+	{"none", false, false},
+	{"toa", true, false},
 	{0},
 };
 
@@ -166,15 +183,34 @@ const struct td_row td_schema[] = {
 	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners on this host"},
 	{TD_SCOPE_SERVICE, "gue", TD_TYPE_MAPPING, FIELD(td_service_conf, gue),
 	 .opens = TD_SCOPE_SERVICE_GUE, .help = "the tunnels of a gue service"},
-	{TD_SCOPE_SERVICE, "sources", TD_TYPE_LATER, .help = "source addresses of fullnat"},
+	{TD_SCOPE_SERVICE, "sources", TD_TYPE_SOURCES, LIST(td_service_conf, sources, n_sources),
+	 .max = 64, .help = "source addresses of connections to the backends"},
+	{TD_SCOPE_SERVICE, "source_ports", TD_TYPE_RANGE, FIELD(td_service_conf, nat.source_ports),
+	 .choices = auto_choice, .min = 1024, .max = 65535, .standard = "auto",
+	 .help = "ports that are used on each source"},
+	{TD_SCOPE_SERVICE, "mss", TD_TYPE_NUMBER, FIELD(td_service_conf, nat.mss),
+	 .choices = mss_choices, .min = 536, .max = 9000, .standard = "off", .unit = "bytes",
+	 .help = "the largest TCP segment that either end is offered"},
+	{TD_SCOPE_SERVICE, "client_address", TD_TYPE_CHOICE, FIELD(td_service_conf, nat.toa),
+	 .choices = client_address_choices, .standard = "none",
+	 .help = "how servers learn the client's address"},
+	{TD_SCOPE_SERVICE, "time_wait", TD_TYPE_DURATION, FIELD(td_service_conf, nat.time_wait_ms),
+	 .min = SECOND, .max = 10 * MINUTE, .standard = "60s", .step = SECOND,
+	 .help = "how long the servers' TIME_WAIT lasts"},
+	{TD_SCOPE_SERVICE, "early_reuse", TD_TYPE_CHOICE, FIELD(td_service_conf, nat.early_reuse),
+	 .choices = switch_choices, .standard = "on",
+	 .help = "whether a port that rests is given to a SYN that the server's TIME_WAIT accepts"},
 	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
 
 	{TD_SCOPE_BACKEND, "name", TD_TYPE_NAME, .required = true, FIELD(td_backend_conf, name),
 	 .help = "the backend's name"},
-	{TD_SCOPE_BACKEND, "address", TD_TYPE_ADDRESS, .required = true,
-	 FIELD(td_backend_conf, address), .help = "the server's own address"},
-	{TD_SCOPE_BACKEND, "addresses", TD_TYPE_LATER, .help = "addresses of a fullnat backend"},
-	{TD_SCOPE_BACKEND, "port", TD_TYPE_LATER, .help = "port of a nat or fullnat backend"},
+	{TD_SCOPE_BACKEND, "address", TD_TYPE_ADDRESS, FIELD(td_backend_conf, address),
+	 .help = "the server's own address"},
+	{TD_SCOPE_BACKEND, "addresses", TD_TYPE_SOURCES,
+	 LIST(td_backend_conf, addresses, n_addresses), .min = 1, .max = TUNDISH_FAN_ADDRESSES,
+	 .help = "the server's addresses, with delivery nat or fullnat"},
+	{TD_SCOPE_BACKEND, "port", TD_TYPE_NUMBER, FIELD(td_backend_conf, port), .min = 1,
+	 .max = 65535, .help = "the server's port, with delivery nat or fullnat"},
 	{TD_SCOPE_BACKEND, "weight", TD_TYPE_NUMBER, FIELD(td_backend_conf, weight), .max = 1000,
 	 .standard = "100", .help = "its share of new connections, in proportion to the others'"},
 	{TD_SCOPE_BACKEND, "state", TD_TYPE_CHOICE, FIELD(td_backend_conf, state),
@@ -232,6 +268,13 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_TIMEOUTS, "udp", TD_TYPE_DURATION, FIELD(td_timeouts_conf, udp_ms),
 	 .min = 2 * SECOND, .max = 4 * HOUR, .standard = "180s", .step = SECOND,
 	 .help = "of a UDP flow whose client is silent"},
+	{TD_SCOPE_TIMEOUTS, "nat_established", TD_TYPE_DURATION,
+	 FIELD(td_timeouts_conf, nat_established_ms), .min = 2 * SECOND, .max = 4 * HOUR,
+	 .standard = "124m", .step = SECOND,
+	 .help = "of an established connection that is translated, both of whose ends are silent"},
+	{TD_SCOPE_TIMEOUTS, "half_closed", TD_TYPE_DURATION,
+	 FIELD(td_timeouts_conf, half_closed_ms), .min = 2 * SECOND, .max = 4 * HOUR,
+	 .standard = "4m", .step = SECOND, .help = "of one that one end has closed"},
 
 #define LIMIT(key_, min_, max_, standard_, unit_, help_)                                           \
 	{                                                                                          \

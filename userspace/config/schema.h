@@ -41,7 +41,8 @@ enum td_type {
 	TD_TYPE_CGROUP,	   /* char[], the path of a cgroup */
 	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
 	TD_TYPE_CHOICE,	   /* unsigned, of 1 or 4 bytes; 0: checked but not kept */
-	TD_TYPE_NUMBER,	   /* unsigned, of 2 or 4 bytes */
+	TD_TYPE_NUMBER,	   /* unsigned, of 2 or 4 bytes; or one of `choices`, where there are */
+	TD_TYPE_RANGE,	   /* struct td_range_conf; "FIRST-LAST", or the first of `choices` */
 	TD_TYPE_PERCENT,   /* the same, with a percent sign behind it */
 	TD_TYPE_DURATION,  /* uint32_t, milliseconds */
 	TD_TYPE_ADDRESS,   /* struct tundish_addr */

@@ -82,6 +82,52 @@ static int read_number(const struct td_row *row, const char *text, void *object,
 	return 0;
 }
 
+/* A number, or a word that stands for one. */
+static int read_number_or_word(const struct td_row *row, const char *text, void *object,
+			       struct td_error *error)
+{
+	char quoted[TD_QUOTED], valid[80];
+
+	for (const struct td_choice *c = row->choices; c && c->name; c++)
+		if (!strcmp(c->name, text)) {
+			store(row, object, c->value);
+			return 0;
+		}
+	if (row->choices && !all_digits(text) && *text != '-')
+		return td_fail(error, EINVAL, "%s %s is unknown; valid: %s, %u to %u", row->key,
+			       td_quote(text, quoted),
+			       td_schema_valid_choices(row->choices, NULL, valid, sizeof(valid)),
+			       row->min, row->max);
+	return read_number(row, text, object, error);
+}
+
+static int read_range(const struct td_row *row, const char *text, void *object,
+		      struct td_error *error)
+{
+	struct td_range_conf *range = (struct td_range_conf *)((char *)object + row->offset);
+	size_t n = strspn(text, "0123456789");
+	uint64_t first, last;
+	char quoted[TD_QUOTED];
+
+	if (!strcmp(text, row->choices->name)) {
+		*range = (struct td_range_conf){0};
+		return 0;
+	}
+	if (!read_digits(text, n, &first) || text[n] != '-' || !all_digits(text + n + 1) ||
+	    !read_digits(text + n + 1, strlen(text + n + 1), &last))
+		return td_fail(
+			error, EINVAL, "%s %s is not a range; valid: %s, or one such as \"%u-%u\"",
+			row->key, td_quote(text, quoted), row->choices->name, row->min, row->max);
+	if (first < row->min || last > row->max || first > row->max || last < row->min)
+		return td_fail(error, EINVAL, "%s %.24s is outside %u-%u", row->key, text, row->min,
+			       row->max);
+	if (first > last)
+		return td_fail(error, EINVAL, "%s %.24s is reversed; write %u-%u", row->key, text,
+			       (unsigned int)last, (unsigned int)first);
+	*range = (struct td_range_conf){(uint16_t)first, (uint16_t)last};
+	return 0;
+}
+
 static int read_percent(const struct td_row *row, const char *text, void *object,
 			struct td_error *error)
 {
@@ -331,7 +377,8 @@ int td_value_read(const struct td_row *row, const char *text, void *object, stru
 	case TD_TYPE_CGROUP: return read_cgroup(row, text, object, error);
 	case TD_TYPE_INTERFACE: return read_interface(row, text, object, error);
 	case TD_TYPE_CHOICE: return read_choice(row, text, object, error);
-	case TD_TYPE_NUMBER: return read_number(row, text, object, error);
+	case TD_TYPE_NUMBER: return read_number_or_word(row, text, object, error);
+	case TD_TYPE_RANGE: return read_range(row, text, object, error);
 	case TD_TYPE_DURATION: return read_duration(row, text, object, error);
 	case TD_TYPE_PERCENT: return read_percent(row, text, object, error);
 	case TD_TYPE_ADDRESS: return td_value_read_address(row, text, object, error);

@@ -19,7 +19,8 @@ int td_value_read_listen(const char *text, struct td_listen_conf *ret, struct td
 
 int td_value_read_path(const struct td_row *row, const char *text, struct td_netns_conf *ret,
 		       struct td_error *error);
-int td_value_read_source(const char *text, struct td_source_conf *ret, struct td_error *error);
+int td_value_read_source(const struct td_row *row, const char *text, struct td_source_conf *ret,
+			 struct td_error *error);
 int td_value_read_prefix(const struct td_row *row, const char *text, struct td_vip_conf *ret,
 			 struct td_error *error);
 

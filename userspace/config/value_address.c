@@ -95,9 +95,11 @@ int td_value_read_address(const struct td_row *row, const char *text, void *obje
 			    error);
 }
 
-int td_value_read_source(const char *text, struct td_source_conf *ret, struct td_error *error)
+int td_value_read_source(const struct td_row *row, const char *text, struct td_source_conf *ret,
+			 struct td_error *error)
 {
-	return read_address("source", text, &ret->address, error);
+	return read_address(strcmp(row->key, "sources") ? "address" : "source", text, &ret->address,
+			    error);
 }
 
 /* Any prefix: these are others' addresses. */

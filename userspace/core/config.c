@@ -9,6 +9,9 @@ struct td_config *td_config_free(struct td_config *c)
 	if (!c)
 		return NULL;
 	for (size_t i = 0; i < c->n_services; i++) {
+		for (size_t j = 0; j < c->services[i].n_backends; j++)
+			free(c->services[i].backends[j].addresses);
+		free(c->services[i].sources);
 		free(c->services[i].vips);
 		free(c->services[i].ports);
 		free(c->services[i].backends);
@@ -26,9 +29,22 @@ struct td_config *td_config_free(struct td_config *c)
 	return NULL;
 }
 
+static bool sources_equal(const struct td_source_conf *a, size_t n_a,
+			  const struct td_source_conf *b, size_t n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (size_t i = 0; i < n_a; i++)
+		if (!tundish_addr_equal(&a[i].address, &b[i].address))
+			return false;
+	return true;
+}
+
 static bool backend_equal(const struct td_backend_conf *a, const struct td_backend_conf *b)
 {
-	return !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
+	return a->port == b->port &&
+	       sources_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
+	       !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
 	       a->weight == b->weight && a->state == b->state;
 }
 
@@ -47,12 +63,24 @@ static bool workers_equal(const struct td_workers_conf *a, const struct td_worke
 		a->size == b->size && a->accept_times == b->accept_times);
 }
 
+static bool nat_equal(const struct td_service_conf *a, const struct td_service_conf *b)
+{
+	const struct td_nat_conf *x = &a->nat, *y = &b->nat;
+
+	return !td_translates(a->delivery) ||
+	       (x->source_ports.first == y->source_ports.first &&
+		x->source_ports.last == y->source_ports.last && x->mss == y->mss &&
+		x->toa == y->toa && x->early_reuse == y->early_reuse &&
+		x->time_wait_ms == y->time_wait_ms &&
+		sources_equal(a->sources, a->n_sources, b->sources, b->n_sources));
+}
+
 static bool service_equal(const struct td_service_conf *a, const struct td_service_conf *b)
 {
 	if (strcmp(a->name, b->name) || !workers_equal(&a->workers, &b->workers) ||
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
 	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
-	    a->n_backends != b->n_backends ||
+	    a->n_backends != b->n_backends || !nat_equal(a, b) ||
 	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port))
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
@@ -82,11 +110,9 @@ bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_co
 static bool egress_equal(const struct td_egress_conf *a, const struct td_egress_conf *b)
 {
 	if (strcmp(a->name, b->name) || strcmp(a->cgroup, b->cgroup) ||
-	    a->n_sources != b->n_sources || a->n_except != b->n_except)
+	    !sources_equal(a->sources, a->n_sources, b->sources, b->n_sources) ||
+	    a->n_except != b->n_except)
 		return false;
-	for (size_t i = 0; i < a->n_sources; i++)
-		if (!tundish_addr_equal(&a->sources[i].address, &b->sources[i].address))
-			return false;
 	for (size_t i = 0; i < a->n_except; i++)
 		if (!tundish_addr_equal(&a->except[i].address, &b->except[i].address) ||
 		    a->except[i].prefix != b->except[i].prefix)

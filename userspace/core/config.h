@@ -42,9 +42,17 @@ struct td_port_conf {
 	struct td_place at;
 };
 
+struct td_source_conf {
+	struct tundish_addr address;
+	struct td_place at;
+};
+
 struct td_backend_conf {
 	char name[TUNDISH_NAME_LEN];
-	struct tundish_addr address;
+	struct tundish_addr address;	  /* of `addresses`, the first */
+	struct td_source_conf *addresses; /* where `addresses` was given; else none */
+	size_t n_addresses;
+	uint16_t port;	 /* nat, fullnat: the server's; 0: as the service's */
 	uint16_t weight; /* 0..1000, 100 unless given */
 	uint8_t state; /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
 	struct td_place at;
@@ -76,6 +84,22 @@ struct td_gue_conf {
 	uint16_t port; /* 6080; 1..65535 */
 };
 
+/* The first and the last of a range; both 0: `auto`. */
+struct td_range_conf {
+	uint16_t first, last;
+};
+
+#define TD_MSS_AUTO 1
+
+/* Of deliveries nat and fullnat; says nothing with others. */
+struct td_nat_conf {
+	struct td_range_conf source_ports; /* auto */
+	uint16_t mss;			   /* 0 off, TD_MSS_AUTO, 536..9000 */
+	bool toa;			   /* servers learn the client's address */
+	bool early_reuse;		   /* true */
+	uint32_t time_wait_ms;		   /* 60 s; 1 s..10 min */
+};
+
 struct td_service_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct td_vip_conf *vips;
@@ -90,16 +114,21 @@ struct td_service_conf {
 	bool flows;	  /* false, UDP alone: each packet by the hash of its tuple, no memory */
 	struct td_workers_conf workers;
 	struct td_gue_conf gue; /* of the backends; says nothing but with delivery gue */
+	struct td_nat_conf nat;
+	struct td_source_conf *sources; /* of fullnat; of nat, for hairpin */
+	size_t n_sources;
 	struct td_place at;
 };
 
 /* Whole seconds in the file (`30s`, `15m`, `2h`, `500ms` rounds up). */
 struct td_timeouts_conf {
-	uint32_t syn_ms;	 /* 60 s */
-	uint32_t established_ms; /* 1 h */
-	uint32_t closing_ms;	 /* 60 s */
-	uint32_t udp_new_ms;	 /* 30 s */
-	uint32_t udp_ms;	 /* 180 s */
+	uint32_t syn_ms;	     /* 60 s */
+	uint32_t established_ms;     /* 1 h */
+	uint32_t closing_ms;	     /* 60 s */
+	uint32_t udp_new_ms;	     /* 30 s */
+	uint32_t udp_ms;	     /* 180 s */
+	uint32_t nat_established_ms; /* 124 min */
+	uint32_t half_closed_ms;     /* 4 min, nat alone */
 };
 
 /* Sizes of tables, fixed when the maps are made. */
@@ -137,11 +166,6 @@ struct td_ports_conf {
 
 #define TD_CGROUP_PATH 256
 
-struct td_source_conf {
-	struct tundish_addr address;
-	struct td_place at;
-};
-
 /* Source addresses for connections that the processes of a cgroup open. */
 struct td_egress_conf {
 	char name[TUNDISH_NAME_LEN];
@@ -167,6 +191,22 @@ struct td_config {
 	struct td_gue_conf gue;	 /* of this host */
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
 };
+
+static inline bool td_translates(uint8_t delivery)
+{
+	return delivery == TUNDISH_DELIVERY_NAT || delivery == TUNDISH_DELIVERY_FULLNAT;
+}
+
+static inline size_t td_backend_addresses(const struct td_backend_conf *b)
+{
+	return b->n_addresses ? b->n_addresses : 1;
+}
+
+static inline const struct tundish_addr *td_backend_address(const struct td_backend_conf *b,
+							    size_t i)
+{
+	return b->n_addresses ? &b->addresses[i].address : &b->address;
+}
 
 /* Frees all that it holds, then itself; NULL is allowed. Returns NULL. */
 struct td_config *td_config_free(struct td_config *c);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The steps between two states, in their order; see plan.h. What each entry
- * shall become is decided in target.c and target_vips.c.
+ * shall become is decided in target.c, target_lanes.c and target_vips.c.
  *
  * What makes a cut plan safe: each step writes one entry that is complete in
  * itself, the order keeps everything that is referred to complete, and each
@@ -85,10 +85,59 @@ static int add_vips(struct td_plan *p, const struct td_target *t, enum td_change
 	return r;
 }
 
-static int add_steps(struct td_plan *p, const struct td_target *t, bool deletions_first)
+static int add_hosts(struct td_plan *p, const struct td_target *t, const struct td_state *installed,
+		     enum td_change change)
+{
+	size_t kept = 0, k = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_hosts && !r; i++) {
+		const struct td_target_host *h = &t->hosts[i];
+
+		while (k < installed->n_hosts && memcmp(&installed->hosts[k].address, &h->h.address,
+							sizeof(h->h.address)) < 0)
+			k++;
+		if (h->change == change && change == TD_CHANGE_PUT)
+			r = add(p, TD_STEP_HOST_PUT, h->h.value.number, kept,
+				h->installed ? "used in another way" : "new in the file");
+		else if (h->change == change)
+			r = add(p, TD_STEP_HOST_DELETE, h->h.value.number, k,
+				"nothing uses it any more");
+		kept += h->change != TD_CHANGE_GONE;
+	}
+	return r;
+}
+
+static int add_lanes(struct td_plan *p, const struct td_target *t, enum td_change change,
+		     enum td_step_kind kind)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_lanes && !r; i++)
+		if (t->lanes[i].change == change)
+			r = add(p, kind, t->lanes[i].l.id, i, t->lanes[i].why);
+	return r;
+}
+
+static int add_fans(struct td_plan *p, const struct td_target *t, enum td_change change,
+		    enum td_step_kind kind)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_fans && !r; i++)
+		if (t->fans[i].change == change)
+			r = add(p, kind, t->fans[i].f.id, i, t->fans[i].why);
+	return r;
+}
+
+static int add_steps(struct td_plan *p, const struct td_target *t, const struct td_state *installed,
+		     bool deletions_first)
 {
 	int r = add_services(p, t, TD_CHANGE_PUT, TD_STEP_SERVICE_PUT);
 
+	r = r ?: add_hosts(p, t, installed, TD_CHANGE_PUT);
+	r = r ?: add_lanes(p, t, TD_CHANGE_PUT, TD_STEP_LANE_PUT);
+	r = r ?: add_fans(p, t, TD_CHANGE_PUT, TD_STEP_FAN_PUT);
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT, TD_STEP_BACKEND_PUT);
 	r = r ?: add_rows(p, t, true);
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT_AFTER_ROW, TD_STEP_BACKEND_PUT);
@@ -98,6 +147,9 @@ static int add_steps(struct td_plan *p, const struct td_target *t, bool deletion
 	r = r ?: add_vips(p, t, deletions_first ? TD_CHANGE_PUT : TD_CHANGE_DELETE);
 	r = r ?: add_rows(p, t, false);
 	r = r ?: add_backends(p, t, TD_CHANGE_GONE, TD_STEP_BACKEND_GONE);
+	r = r ?: add_fans(p, t, TD_CHANGE_GONE, TD_STEP_FAN_GONE);
+	r = r ?: add_lanes(p, t, TD_CHANGE_GONE, TD_STEP_LANE_GONE);
+	r = r ?: add_hosts(p, t, installed, TD_CHANGE_GONE);
 	return r ?: add_services(p, t, TD_CHANGE_GONE, TD_STEP_SERVICE_GONE);
 }
 
@@ -106,8 +158,18 @@ static int copy_target(struct td_state *s, const struct td_target *t)
 	s->services = calloc(t->n_services + 1, sizeof(*s->services));
 	s->backends = calloc(t->n_backends + 1, sizeof(*s->backends));
 	s->vips = calloc(t->n_vips + 1, sizeof(*s->vips));
-	if (!s->services || !s->backends || !s->vips)
+	s->lanes = calloc(t->n_lanes + 1, sizeof(*s->lanes));
+	s->hosts = calloc(t->n_hosts + 1, sizeof(*s->hosts));
+	s->fans = calloc(t->n_fans + 1, sizeof(*s->fans));
+	if (!s->services || !s->backends || !s->vips || !s->lanes || !s->hosts || !s->fans)
 		return -ENOMEM;
+	for (size_t i = 0; i < t->n_lanes; i++)
+		s->lanes[s->n_lanes++] = t->lanes[i].l;
+	for (size_t i = 0; i < t->n_hosts; i++)
+		if (t->hosts[i].change != TD_CHANGE_GONE)
+			s->hosts[s->n_hosts++] = t->hosts[i].h;
+	for (size_t i = 0; i < t->n_fans; i++)
+		s->fans[s->n_fans++] = t->fans[i].f;
 	for (size_t i = 0; i < t->n_services; i++)
 		s->services[s->n_services++] = t->services[i].s;
 	for (size_t i = 0; i < t->n_backends; i++)
@@ -119,29 +181,31 @@ static int copy_target(struct td_state *s, const struct td_target *t)
 }
 
 static int make(const struct td_state *installed, const struct td_config *config,
-		const struct tundish_addr *endpoints, size_t n_endpoints,
-		const struct tundish_settings *limits, struct td_target *t, struct td_plan *p,
-		struct td_error *error)
+		const struct td_plan_host *host, const struct tundish_settings *limits,
+		struct td_target *t, struct td_plan *p, struct td_error *error)
 {
 	int r;
 
 	r = td_target_services(t, installed, config, limits, error);
 	r = r ?: td_target_backends(t, installed, limits, error);
-	r = r ?: td_target_vips(t, installed, config, endpoints, n_endpoints, limits, error);
+	r = r ?: td_target_lanes(t, installed, host, limits, error);
+	r = r
+		    ?: td_target_vips(t, installed, config, host->endpoints, host->n_endpoints,
+				      limits, error);
 	r = r ?: copy_target(&p->target, t);
 	/* Old and new VIPs fit into the table together, or the old ones go first. */
-	return r ?: add_steps(p, t, t->n_vips > limits->vips_max);
+	return r ?: add_steps(p, t, installed, t->n_vips > limits->vips_max);
 }
 
 int td_plan_make(const struct td_state *installed, const struct td_config *config,
-		 const struct tundish_addr *endpoints, size_t n_endpoints,
-		 const struct tundish_settings *limits, struct td_plan *ret, struct td_error *error)
+		 const struct td_plan_host *host, const struct tundish_settings *limits,
+		 struct td_plan *ret, struct td_error *error)
 {
 	struct td_target t = {0};
 	struct td_plan p = {0};
 	int r;
 
-	r = make(installed, config, endpoints, n_endpoints, limits, &t, &p, error);
+	r = make(installed, config, host, limits, &t, &p, error);
 	td_target_done(&t);
 	if (r == -ENOMEM)
 		td_fail(error, ENOMEM, "out of memory while planning the change");

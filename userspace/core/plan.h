@@ -25,21 +25,27 @@
 #define TD_WEIGHT_UNSETTLED 0xffff
 
 enum td_step_kind {
-	TD_STEP_SERVICE_PUT, /* write services[id] */
+	TD_STEP_SERVICE_PUT, /* write deliveries[id] and services[id] */
+	TD_STEP_HOST_PUT,    /* write nat_hosts[address] */
+	TD_STEP_LANE_PUT,    /* write lanes[id] (but its counts and next hop), then its ports */
+	TD_STEP_FAN_PUT,     /* write fans[id] */
 	TD_STEP_BACKEND_PUT, /* write backends[id] (its counts, next hop and weight untouched) */
 	TD_STEP_ROW_SET,     /* give the slots of maglev[id] to the members of the target that have
 			      * a weight, mark changed ones; weights as said above */
 	TD_STEP_VIP_PUT,     /* replace vips[address], or prefixes[] */
 	TD_STEP_VIP_DELETE,
 	TD_STEP_BACKEND_GONE, /* state GONE: none new, until its last flow has ended */
+	TD_STEP_FAN_GONE,     /* without lanes */
+	TD_STEP_LANE_GONE,    /* until its last connection has ended */
+	TD_STEP_HOST_DELETE,  /* one that no lane names */
 	TD_STEP_SERVICE_GONE,
 };
 
 struct td_step {
 	enum td_step_kind kind;
 	uint32_t id;   /* service or backend */
-	size_t index;  /* into the target state's array of that kind; VIP_DELETE: into the
-			 * installed state's */
+	size_t index;  /* into the target state's array of that kind; VIP_DELETE and
+			* HOST_DELETE: into the installed state's */
 	char why[128]; /* one sentence for events and `config diff` */
 };
 
@@ -53,20 +59,34 @@ struct td_plan {
 	size_t n_steps;
 };
 
+/* What of this host the plan depends on. */
+struct td_plan_host {
+	const struct tundish_addr *endpoints; /* its own addresses, at which tunnels end */
+	size_t n_endpoints;
+	/* The source that it would use towards addresses of backends. */
+	const struct td_towards {
+		struct tundish_addr host, source;
+		bool has_source;
+	} * towards;
+	size_t n_towards;
+	/* Those that its own sockets use. */
+	const struct tundish_addr *own;
+	size_t n_own;
+};
+
 void td_plan_done(struct td_plan *p);
 
 /*
  * @installed: what the maps hold
  * @config:    what is wanted
- * @endpoints: this host's own addresses, at which tunnels end (may be none)
+ * @host:      may know of nothing
  * @limits:    of the maps as they were made
  * Returns 0 and a plan that the caller empties with td_plan_done, or -ENOSPC
  * with the sentence which limit to raise, or -ENOMEM; *ret untouched then.
  */
 int td_plan_make(const struct td_state *installed, const struct td_config *config,
-		 const struct tundish_addr *endpoints, size_t n_endpoints,
-		 const struct tundish_settings *limits, struct td_plan *ret,
-		 struct td_error *error);
+		 const struct td_plan_host *host, const struct tundish_settings *limits,
+		 struct td_plan *ret, struct td_error *error);
 
 /*
  * The claims of all services on one VIP and on the prefixes around it, cut into

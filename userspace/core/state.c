@@ -10,6 +10,9 @@ void td_state_done(struct td_state *s)
 	free(s->services);
 	free(s->backends);
 	free(s->vips);
+	free(s->lanes);
+	free(s->hosts);
+	free(s->fans);
 	*s = (struct td_state){0};
 }
 

@@ -7,7 +7,9 @@
 #ifndef TD_CORE_STATE_H
 #define TD_CORE_STATE_H
 
+#include <tundish/lane.h>
 #include <tundish/maps.h>
+#include <tundish/nat.h>
 
 #include "core/address.h"
 #include "core/config.h"
@@ -15,6 +17,7 @@
 struct td_service_state {
 	uint32_t id; /* index in services and maglev; 0: not given yet */
 	struct tundish_service value;
+	struct tundish_deliver deliver;
 };
 
 struct td_backend_state {
@@ -28,7 +31,23 @@ struct td_vip_state {
 	struct tundish_vip value;
 };
 
-/* Each array ascends by id, VIPs as td_prefix_compare says. */
+struct td_lane_state {
+	uint32_t id; /* index in lanes, and in lane_ports */
+	struct tundish_lane value;
+	struct td_range_conf ports; /* wanted, of one with a source; both 0: auto */
+};
+
+struct td_host_state {
+	struct tundish_addr address;
+	struct tundish_nat_host value;
+};
+
+struct td_fan_state {
+	uint32_t id; /* of the backend */
+	struct tundish_fan value;
+};
+
+/* Each array ascends by id, hosts by address, VIPs as td_prefix_compare says. */
 struct td_state {
 	struct td_service_state *services;
 	size_t n_services;
@@ -36,6 +55,13 @@ struct td_state {
 	size_t n_backends;
 	struct td_vip_state *vips;
 	size_t n_vips;
+	/* Of these three td_kernel_read_lanes. */
+	struct td_lane_state *lanes;
+	size_t n_lanes;
+	struct td_host_state *hosts;
+	size_t n_hosts;
+	struct td_fan_state *fans;
+	size_t n_fans;
 };
 
 void td_state_done(struct td_state *s);

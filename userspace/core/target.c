@@ -20,6 +20,9 @@ void td_target_done(struct td_target *t)
 	free(t->services);
 	free(t->backends);
 	free(t->vips);
+	free(t->lanes);
+	free(t->hosts);
+	free(t->fans);
 	*t = (struct td_target){0};
 }
 
@@ -40,9 +43,21 @@ static void want_service(struct td_target_service *s, const struct td_service_co
 		.n_backends = backends_wanted(c),
 	};
 	struct tundish_service *old = &s->s.value;
+	struct tundish_deliver deliver = s->s.deliver; /* full_ns is not the file's */
 
 	memcpy(v.name, c->name, sizeof(v.name));
 	s->conf = c;
+	deliver.flags = td_translates(c->delivery) && c->nat.toa ? TUNDISH_DELIVER_TOA : 0;
+	if (!td_translates(c->delivery))
+		deliver.mss = 0;
+	else if (c->nat.mss != TD_MSS_AUTO) /* which follows the next hops' links */
+		deliver.mss = c->nat.mss;
+	if (deliver.flags != s->s.deliver.flags || deliver.mss != s->s.deliver.mss) {
+		s->s.deliver = deliver;
+		s->change = TD_CHANGE_PUT;
+		snprintf(s->why, sizeof(s->why),
+			 "another \"mss\" or \"client_address\" in the file");
+	}
 	if (!memcmp(&v, old, sizeof(v)))
 		return;
 	s->change = TD_CHANGE_PUT;
@@ -140,6 +155,8 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 /* ---- backends -------------------------------------------------------------- */
 
 struct wish {
+	const struct td_service_conf *service_conf;
+	const struct td_backend_conf *conf;
 	uint16_t service, weight;
 	uint8_t state, delivery;
 	__be16 gue_port_be;
@@ -192,6 +209,8 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 	bool fresh = b->state == TUNDISH_BACKEND_FREE, back = b->state == TUNDISH_BACKEND_GONE;
 
 	t->wanted = true;
+	t->service_conf = w->service_conf;
+	t->conf = w->conf;
 	if (fresh) {
 		memcpy(b->name, w->name, strnlen(w->name, sizeof(b->name) - 1));
 		b->address = w->address;
@@ -359,6 +378,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 {
 	const struct td_service_conf *c = s->conf;
 	struct wish wish = {
+		.service_conf = c,
 		.service = s->s.id,
 		.delivery = c->delivery,
 		.gue_port_be = htons(c->gue.port),
@@ -373,6 +393,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 		return place(w, &wish, error);
 	}
 	for (size_t i = 0; i < c->n_backends; i++) {
+		wish.conf = &c->backends[i];
 		wish.name = c->backends[i].name;
 		wish.address = c->backends[i].address;
 		wish.weight = c->backends[i].weight;

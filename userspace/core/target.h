@@ -32,6 +32,8 @@ struct td_target_service {
 struct td_target_backend {
 	struct td_backend_state b; /* weight: what the row shall have */
 	bool wanted;
+	const struct td_service_conf *service_conf; /* where it is wanted */
+	const struct td_backend_conf *conf;	    /* NULL: of delivery workers */
 	enum td_change change;
 	uint16_t installed_weight;
 	char why[TD_WHY_LEN];
@@ -44,7 +46,32 @@ struct td_target_vip {
 	char why[TD_WHY_LEN];
 };
 
+struct td_target_lane {
+	struct td_lane_state l;
+	uint8_t flags; /* as wanted */
+	bool wanted, ranged;
+	enum td_change change;
+	char why[TD_WHY_LEN];
+};
+
+struct td_target_host {
+	struct td_host_state h;
+	uint16_t flags, installed_flags;
+	bool named, installed;
+	enum td_change change;
+};
+
+struct td_target_fan {
+	struct td_fan_state f;
+	enum td_change change;
+	char why[TD_WHY_LEN];
+};
+
 struct td_target {
+	struct td_target_lane *lanes;
+	struct td_target_host *hosts;
+	struct td_target_fan *fans;
+	size_t n_lanes, n_hosts, n_fans;
 	struct td_target_service *services;
 	struct td_target_backend *backends;
 	struct td_target_vip *vips;
@@ -58,6 +85,10 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 		       struct td_error *error);
 int td_target_backends(struct td_target *t, const struct td_state *installed,
 		       const struct tundish_settings *limits, struct td_error *error);
+/* After the backends. */
+int td_target_lanes(struct td_target *t, const struct td_state *installed,
+		    const struct td_plan_host *host, const struct tundish_settings *limits,
+		    struct td_error *error);
 int td_target_vips(struct td_target *t, const struct td_state *installed,
 		   const struct td_config *config, const struct tundish_addr *endpoints,
 		   size_t n_endpoints, const struct tundish_settings *limits,

@@ -30,9 +30,39 @@ const char *td_step_kind_name(enum td_step_kind kind)
 		[TD_STEP_VIP_DELETE] = "vip-remove",
 		[TD_STEP_BACKEND_GONE] = "backend-remove",
 		[TD_STEP_SERVICE_GONE] = "service-remove",
+		[TD_STEP_HOST_PUT] = "host",
+		[TD_STEP_HOST_DELETE] = "host-remove",
+		[TD_STEP_LANE_PUT] = "tuple",
+		[TD_STEP_LANE_GONE] = "tuple-remove",
+		[TD_STEP_FAN_PUT] = "tuples",
+		[TD_STEP_FAN_GONE] = "tuples-remove",
 	};
 
 	return names[kind];
+}
+
+/* "10.0.1.250 to 10.0.1.21 port 8443" */
+static void lane_object(const struct tundish_lane *l, char *buffer, size_t size)
+{
+	char source[TD_ADDRESS_TEXT] = "clients", host[TD_ADDRESS_TEXT], port[16] = "any port";
+
+	if (l->flags & TUNDISH_LANE_SOURCE)
+		td_address_print(&l->source, source);
+	if (l->port_be)
+		snprintf(port, sizeof(port), "port %u", ntohs(l->port_be));
+	snprintf(buffer, size, "%s to %s %s", source, td_address_print(&l->host, host), port);
+}
+
+/* The backend whose fan it is, which may be gone. */
+static void fan_object(const struct td_state *t, uint32_t backend, char *buffer, size_t size)
+{
+	const struct td_backend_state *b = td_state_backend_by_id(t, backend);
+
+	if (b)
+		snprintf(buffer, size, "%s/%.63s", td_service_name(t, b->value.service),
+			 b->value.name);
+	else
+		snprintf(buffer, size, "backend %u", backend);
 }
 
 void td_step_object(const struct td_state *installed, const struct td_plan *p,
@@ -53,6 +83,17 @@ void td_step_object(const struct td_state *installed, const struct td_plan *p,
 		b = &t->backends[s->index].value;
 		snprintf(buffer, size, "%s/%.63s", td_service_name(t, b->service), b->name);
 		break;
+	case TD_STEP_HOST_PUT:
+		snprintf(buffer, size, "%s", td_address_print(&t->hosts[s->index].address, text));
+		break;
+	case TD_STEP_HOST_DELETE:
+		snprintf(buffer, size, "%s",
+			 td_address_print(&installed->hosts[s->index].address, text));
+		break;
+	case TD_STEP_LANE_PUT:
+	case TD_STEP_LANE_GONE: lane_object(&t->lanes[s->index].value, buffer, size); break;
+	case TD_STEP_FAN_PUT:
+	case TD_STEP_FAN_GONE: fan_object(t, s->id, buffer, size); break;
 	case TD_STEP_VIP_PUT:
 		snprintf(buffer, size, "%s", td_address_print(&t->vips[s->index].address, text));
 		break;
@@ -174,11 +215,27 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 	switch (s->kind) {
 	case TD_STEP_SERVICE_PUT:
 	case TD_STEP_SERVICE_GONE:
+		td_kernel_put_deliver(d->kernel, s->id, &t->services[s->index].deliver);
 		r = td_kernel_put_service(d->kernel, s->id, &t->services[s->index].value);
 		break;
 	case TD_STEP_BACKEND_PUT:
 	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;
 	case TD_STEP_ROW_SET: return set_row(d, p, s->id, error);
+	case TD_STEP_HOST_PUT:
+		r = td_kernel_put_host(d->kernel, &t->hosts[s->index].address,
+				       &t->hosts[s->index].value);
+		break;
+	case TD_STEP_HOST_DELETE:
+		r = td_kernel_delete_host(d->kernel, &installed->hosts[s->index].address);
+		if (r == -ENOENT)
+			r = 0;
+		break;
+	case TD_STEP_LANE_PUT: return td_lane_put(d, &t->lanes[s->index]);
+	case TD_STEP_LANE_GONE:
+		td_kernel_put_lane(d->kernel, s->id, &t->lanes[s->index].value);
+		break;
+	case TD_STEP_FAN_PUT:
+	case TD_STEP_FAN_GONE: td_kernel_put_fan(d->kernel, s->id, &t->fans[s->index].value); break;
 	case TD_STEP_VIP_PUT:
 		r = td_kernel_put_vip(
 			d->kernel,

@@ -6,7 +6,7 @@
  */
 #include "config/config.h"
 #include "core/override.h"
-#include "daemon/daemon.h"
+#include "daemon/lanes.h"
 
 static void add(json_t *list, const char *kind, const char *object, const char *why)
 {
@@ -80,16 +80,19 @@ static void add_run_time(const struct td_state *s, json_t *list)
 static json_t *changes(struct td_daemon *d, const struct td_config *c, struct td_error *error)
 {
 	_cleanup_(td_state_done) struct td_state installed = {0};
+	struct td_plan_host host;
 	struct td_plan plan = {0};
 	json_t *list;
 	int r;
 
 	r = td_kernel_read_state(d->kernel, &installed);
+	r = r ?: td_kernel_read_lanes(d->kernel, &installed);
 	if (r < 0) {
 		td_fail(error, -r, "cannot read the maps in %s: %s", d->options.pin, strerror(-r));
 		return NULL;
 	}
-	r = td_plan_make(&installed, c, d->endpoints, d->n_endpoints, &d->settings, &plan, error);
+	r = td_lane_host_look(d, c, &host, error);
+	r = r ?: td_plan_make(&installed, c, &host, &d->settings, &plan, error);
 	if (r < 0)
 		return NULL;
 	list = json_array();

@@ -47,6 +47,7 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 	if (td_kernel_read_state(d->kernel, &s) < 0)
 		s = (struct td_state){0};
 	detach_all(d);
+	td_lanes_unreserve(d);
 	/* While the map still tells which they are, should we end here. */
 	q = td_vips_own(d, &none, &s, true, &e);
 	d->kernel = td_kernel_close(d->kernel);
@@ -251,8 +252,8 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	r = td_net_open(&d->net, error);
 	if (r < 0)
 		return r;
-	if (td_nexthops_open(d) < 0 || td_health_open(d) < 0 || td_sweeper_open(d) < 0 ||
-	    td_source_ports_new(d) < 0)
+	if (td_lanes_open(d) < 0 || td_nexthops_open(d) < 0 || td_health_open(d) < 0 ||
+	    td_sweeper_open(d) < 0 || td_source_ports_new(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	return 0;
 }
@@ -268,6 +269,7 @@ static void close_parts(struct td_daemon *d)
 	sd_event_source_unref(d->egress_timer);
 	sd_event_unref(d->event);
 	d->net = td_net_close(d->net);
+	td_lanes_close(d);
 	d->kernel = td_kernel_close(d->kernel);
 	d->sweep = td_sweep_free(d->sweep);
 	d->config = td_config_free(d->config);

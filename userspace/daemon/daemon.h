@@ -14,6 +14,7 @@
  *   egress.c      pools of source addresses: into the maps, onto their cgroups
  *   egress_objects.c, egress_metrics.c, egress_trace.c  told, and asked for one
  *   nexthop.c     where backends are, kept fresh
+ *   lanes.h, and what it names: source ports of translated connections
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
  *   clients.c     which clients are short of ports towards a VIP
@@ -124,6 +125,8 @@ struct td_daemon {
 	struct td_hop *hops;		  /* [hops_max] */
 	uint32_t hops_max, n_unresolved;
 	bool ready;
+
+	struct td_lanes *lanes;
 
 	struct td_group_memory *group_memory; /* [services_max] */
 	bool health_on;			      /* some service's backends are looked at */
@@ -264,6 +267,35 @@ void td_nexthop_forget(struct td_daemon *d, uint32_t backend);
 /* Whether the backend is this host. */
 bool td_nexthop_is_local(const struct td_daemon *d, uint32_t backend);
 void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms);
+/* The same for any address; `*where` lies in a map, or counts as a user of the entry
+ * all the same. `tunnels`: a source address is needed. */
+int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint32_t *where,
+		   struct td_backend_memory *m, bool tunnels);
+void td_hop_point(struct td_daemon *d, uint32_t *where, uint32_t index);
+void td_hop_adopt(struct td_daemon *d, const uint32_t *where); /* as a former daemon left it */
+
+/* ---- lanes.c, lane_hops.c ------------------------------------------------------- */
+int td_lanes_open(struct td_daemon *d); /* before the next hops */
+void td_lanes_close(struct td_daemon *d);
+/* Before anything changes: what of this host would be left. */
+int td_lanes_check(struct td_daemon *d, const struct td_plan *plan, struct td_error *error);
+int td_lane_put(struct td_daemon *d, const struct td_lane_state *s); /* a step of the plan */
+/* After the steps: ports of all lanes, near networks. */
+void td_lanes_settle(struct td_daemon *d, const struct td_state *target);
+/* After each pass of the sweep: lanes that nothing uses any more are freed. */
+void td_lanes_swept(struct td_daemon *d);
+/* A backend that is freed. */
+void td_fan_forget(struct td_daemon *d, uint32_t backend);
+/* For unload: what was kept from this host's own sockets is theirs again. */
+void td_lanes_unreserve(struct td_daemon *d);
+/* Ports of a lane that are taken for nobody, TUNDISH_LANE_WORDS words; NULL: none.
+ * @context: the daemon */
+const uint64_t *td_lane_reserved(void *context, uint32_t lane);
+void td_lane_hops_open(struct td_daemon *d);
+void td_lane_hop_refresh(struct td_daemon *d, uint32_t lane);
+void td_lane_hops_refresh_all(struct td_daemon *d, bool unresolved_only);
+void td_lane_hop_forget(struct td_daemon *d, uint32_t lane);
+bool td_lane_hops_wait(const struct td_daemon *d); /* some neighbour is on its way */
 
 /* ---- addresses.c ---------------------------------------------------------------- */
 int td_endpoints_read(struct td_daemon *d, const struct td_config *config);

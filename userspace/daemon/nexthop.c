@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where each backend is, in the map `nexthops`.
+ * Where each backend, and each server of a lane, is, in the map `nexthops`.
  *
  * Entries are shared by backends with an equal next hop and are never edited
  * while one refers to them: a new value goes to a free entry, then the
@@ -15,7 +15,7 @@
 #include <poll.h>
 
 #include "core/address.h"
-#include "daemon/daemon.h"
+#include "daemon/lanes.h"
 
 #define REST_NS (20 * TD_NS_PER_MS)
 
@@ -23,24 +23,29 @@ int td_nexthops_open(struct td_daemon *d)
 {
 	const struct tundish_backend *b = td_kernel_backends(d->kernel);
 
-	d->hops_max = TUNDISH_NEXTHOPS_OF(d->settings.backends_max);
+	d->hops_max = TUNDISH_NEXTHOPS_OF(d->settings.backends_max + d->settings.lanes_max);
 	d->hops = calloc(d->hops_max, sizeof(*d->hops));
 	d->memory = calloc(d->settings.backends_max, sizeof(*d->memory));
 	if (!d->hops || !d->memory)
 		return -ENOMEM;
-	for (uint32_t id = 1; id < d->settings.backends_max; id++) { /* what a former daemon left */
-		struct td_hop *h;
-
-		if (b[id].state == TUNDISH_BACKEND_FREE || !b[id].nexthop ||
-		    b[id].nexthop >= d->hops_max)
-			continue;
-		h = &d->hops[b[id].nexthop];
-		if (h->written || td_kernel_get_nexthop(d->kernel, b[id].nexthop, &h->value) == 0) {
-			h->written = true;
-			h->users++;
-		}
-	}
+	for (uint32_t id = 1; id < d->settings.backends_max; id++) /* what a former daemon left */
+		if (b[id].state != TUNDISH_BACKEND_FREE)
+			td_hop_adopt(d, &b[id].nexthop);
+	td_lane_hops_open(d);
 	return 0;
+}
+
+void td_hop_adopt(struct td_daemon *d, const uint32_t *where)
+{
+	struct td_hop *h;
+
+	if (!*where || *where >= d->hops_max)
+		return;
+	h = &d->hops[*where];
+	if (h->written || td_kernel_get_nexthop(d->kernel, *where, &h->value) == 0) {
+		h->written = true;
+		h->users++;
+	}
 }
 
 static void release(struct td_daemon *d, uint32_t index)
@@ -51,20 +56,19 @@ static void release(struct td_daemon *d, uint32_t index)
 		d->hops[index].free_since_ns = td_now_ns();
 }
 
-static void point(struct td_daemon *d, uint32_t backend, uint32_t index)
+void td_hop_point(struct td_daemon *d, uint32_t *where, uint32_t index)
 {
-	struct tundish_backend *b = &td_kernel_backends(d->kernel)[backend];
-	uint32_t old = b->nexthop;
+	uint32_t old = *where;
 
 	if (index)
 		d->hops[index].users++;
-	__atomic_store_n(&b->nexthop, index, __ATOMIC_RELEASE);
+	__atomic_store_n(where, index, __ATOMIC_RELEASE);
 	release(d, old);
 }
 
 void td_nexthop_forget(struct td_daemon *d, uint32_t backend)
 {
-	point(d, backend, 0);
+	td_hop_point(d, &td_kernel_backends(d->kernel)[backend].nexthop, 0);
 	d->memory[backend] = (struct td_backend_memory){0};
 	d->cares_stale = true;
 }
@@ -124,47 +128,38 @@ static void tell(struct td_daemon *d, uint32_t id, int before, bool known)
 			 known ? "the last known next hop stays" : "packets to it are dropped");
 }
 
-int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
+int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint32_t *where,
+		   struct td_backend_memory *m, bool tunnels)
 {
-	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
-	struct td_backend_memory *m = &d->memory[id];
 	struct tundish_nexthop hop = {0};
 	struct td_error e = {0};
-	int before = m->resolved, r;
 	uint32_t index;
+	int r;
 
-	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
-		return 0;
-	r = td_net_nexthop(d->net, &b->address, &hop, &m->via_gateway, &e);
+	r = td_net_nexthop(d->net, address, &hop, &m->via_gateway, &e);
 	m->resolved = r;
 	snprintf(m->trouble, sizeof(m->trouble), "%.127s",
 		 e.text[0] ? e.text
 		 : r < 0   ? strerror(-r)
 			   : "");
-	if (r == 0 && !(hop.flags & TUNDISH_NEXTHOP_LOCAL)) {
+	if (r == 0) {
 		hop.flags |= TUNDISH_NEXTHOP_VALID;
-		m->no_source = (b->delivery == TUNDISH_DELIVERY_IPIP ||
-				b->delivery == TUNDISH_DELIVERY_GUE) &&
+		m->no_source = tunnels && !(hop.flags & TUNDISH_NEXTHOP_LOCAL) &&
 			       !(hop.tunnel_source.word[0] | hop.tunnel_source.word[3]);
-	} else if (r == 0) {
-		hop.flags |= TUNDISH_NEXTHOP_VALID;
-		m->no_source = false;
 	}
-	tell(d, id, before, b->nexthop != 0);
-
 	if (r == -EAGAIN) {
 		/* Not resolved now: the last known one serves on, if it was complete. */
-		if (b->nexthop && b->nexthop < d->hops_max &&
-		    d->hops[b->nexthop].value.flags & TUNDISH_NEXTHOP_VALID)
+		if (*where && *where < d->hops_max &&
+		    d->hops[*where].value.flags & TUNDISH_NEXTHOP_VALID)
 			return r;
 		hop.flags &= ~TUNDISH_NEXTHOP_VALID;
 	} else if (r == -ENETUNREACH) {
-		point(d, id, 0); /* the route is gone: nothing to guess at */
+		td_hop_point(d, where, 0); /* the route is gone: nothing to guess at */
 		return r;
 	} else if (r < 0) {
 		return r;
 	}
-	if (same(d, b->nexthop, &hop))
+	if (same(d, *where, &hop))
 		return r;
 	index = entry_with(d, &hop);
 	if (!index) {
@@ -172,8 +167,24 @@ int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
 		m->resolved = -EAGAIN;
 		return -EAGAIN;
 	}
-	point(d, id, index);
+	td_hop_point(d, where, index);
 	td_step_done(d);
+	return r;
+}
+
+int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
+{
+	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	struct td_backend_memory *m = &d->memory[id];
+	int before = m->resolved, r;
+	bool known = b->nexthop != 0;
+
+	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
+		return 0;
+	r = td_hop_refresh(d, &b->address, &b->nexthop, m,
+			   b->delivery == TUNDISH_DELIVERY_IPIP ||
+				   b->delivery == TUNDISH_DELIVERY_GUE);
+	tell(d, id, before, known);
 	return r;
 }
 
@@ -191,6 +202,8 @@ void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
 			continue;
 		d->n_unresolved += td_nexthop_refresh(d, id) < 0;
 	}
+	td_lane_hops_refresh_all(d, unresolved_only);
+	d->n_unresolved += d->lanes->n_unresolved;
 	if (!unresolved_only) {
 		td_net_care_end(d->net);
 		d->cares_stale = false;
@@ -206,7 +219,7 @@ void td_nexthops_wait(struct td_daemon *d, uint64_t limit_ms)
 	while (waiting && td_now_ns() < end) {
 		struct pollfd p = {.fd = td_net_event_fd(d->net), .events = POLLIN};
 
-		waiting = false;
+		waiting = td_lane_hops_wait(d);
 		for (uint32_t id = 1; id < d->settings.backends_max; id++)
 			waiting |= d->memory[id].resolved == -EAGAIN;
 		if (!waiting)

@@ -17,9 +17,10 @@ const char *td_protocol_name(uint8_t protocol)
 const char *td_delivery_name(uint8_t delivery)
 {
 	static const char *const names[] = {
-		[TUNDISH_DELIVERY_NONE] = "none", [TUNDISH_DELIVERY_WORKERS] = "workers",
-		[TUNDISH_DELIVERY_DSR] = "dsr",	  [TUNDISH_DELIVERY_IPIP] = "ipip",
-		[TUNDISH_DELIVERY_GUE] = "gue",
+		[TUNDISH_DELIVERY_NONE] = "none",	[TUNDISH_DELIVERY_WORKERS] = "workers",
+		[TUNDISH_DELIVERY_DSR] = "dsr",		[TUNDISH_DELIVERY_IPIP] = "ipip",
+		[TUNDISH_DELIVERY_GUE] = "gue",		[TUNDISH_DELIVERY_NAT] = "nat",
+		[TUNDISH_DELIVERY_FULLNAT] = "fullnat",
 	};
 
 	return delivery < TD_ARRAY_SIZE(names) ? names[delivery] : "unknown";

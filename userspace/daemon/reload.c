@@ -7,11 +7,16 @@
  * those that go are given up when it does not serve them any more.
  */
 #include "config/config.h"
-#include "daemon/daemon.h"
+#include "daemon/lanes.h"
 
 /* A half-open flow's clock has seven bits, and the sweep must come by between
  * its timeout and the clock's wrap. */
 #define SYN_TICKS_MAX 112
+
+/* Of translated connections that are over (include/tundish/nat_state.h). */
+#define NAT_RESTING_MS	    10000u
+#define NAT_RESET_CLIENT_MS 60000u
+#define NAT_RESET_SERVER_MS 10000u
 
 int td_config_check_host(const char *name, const struct td_config *c, struct td_error *error)
 {
@@ -52,6 +57,29 @@ static int set_timeouts(struct td_daemon *d, const struct td_config *c)
 	s.udp_new_timeout = udp_new;
 	s.udp_timeout = udp;
 	r = td_kernel_set_timeouts(d->kernel, &s);
+	td_step_done(d);
+	return r;
+}
+
+static int set_nat_timeouts(struct td_daemon *d, const struct td_config *c)
+{
+	const struct td_timeouts_conf *t = &c->timeouts;
+	struct tundish_nat_timeouts now = {
+		.syn = (uint16_t)ticks(t->syn_ms, TUNDISH_TICKS_MAX),
+		.established = (uint16_t)ticks(t->nat_established_ms, TUNDISH_TICKS_MAX),
+		.half_closed = (uint16_t)ticks(t->half_closed_ms, TUNDISH_TICKS_MAX),
+		.closing = (uint16_t)ticks(t->closing_ms, TUNDISH_TICKS_MAX),
+		.resting = (uint16_t)ticks(NAT_RESTING_MS, TUNDISH_TICKS_MAX),
+		.reset_client = (uint16_t)ticks(NAT_RESET_CLIENT_MS, TUNDISH_TICKS_MAX),
+		.reset_server = (uint16_t)ticks(NAT_RESET_SERVER_MS, TUNDISH_TICKS_MAX),
+		.udp_new = (uint16_t)ticks(t->udp_new_ms, TUNDISH_TICKS_MAX),
+		.udp = (uint16_t)ticks(t->udp_ms, TUNDISH_TICKS_MAX),
+	};
+	int r;
+
+	if (!memcmp(&td_kernel_nat_settings(d->kernel)->timeouts, &now, sizeof(now)))
+		return 0;
+	r = td_kernel_set_nat_timeouts(d->kernel, &now);
 	td_step_done(d);
 	return r;
 }
@@ -100,6 +128,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 {
 	struct td_state installed = {0};
 	struct td_groups groups = {0};
+	struct td_plan_host host;
 	struct td_plan plan = {0};
 	struct td_error e = {0};
 	int r;
@@ -108,10 +137,17 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 	if (r < 0)
 		return td_fail(error, -r, "cannot list this host's addresses: %s", strerror(-r));
 	r = td_kernel_read_state(d->kernel, &installed);
+	r = r ?: td_kernel_read_lanes(d->kernel, &installed);
 	if (r < 0)
 		return td_fail(error, -r, "cannot read the maps in %s: %s", d->options.pin,
 			       strerror(-r));
-	r = td_plan_make(&installed, c, d->endpoints, d->n_endpoints, &d->settings, &plan, error);
+	r = td_lane_host_look(d, c, &host, error);
+	if (r < 0)
+		goto out;
+	r = td_plan_make(&installed, c, &host, &d->settings, &plan, error);
+	if (r < 0)
+		goto out;
+	r = td_lanes_check(d, &plan, error);
 	if (r < 0)
 		goto out;
 	r = td_groups_plan(d, c, &groups, error);
@@ -125,7 +161,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		r = td_attach_all(d, c, error);
 		if (r < 0)
 			goto out;
-		r = set_timeouts(d, c);
+		r = set_timeouts(d, c) ?: set_nat_timeouts(d, c);
 		if (r < 0) {
 			td_fail(error, -r, "cannot write the timeouts: %s", strerror(-r));
 			goto out;
@@ -144,9 +180,11 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 	r = td_groups_put(d, c, &groups, &plan.target, error);
 	if (r < 0)
 		goto out;
+	d->lanes->config = c;
 	r = td_apply(d, &installed, &plan, error);
 	if (r < 0)
 		goto out;
+	td_lanes_settle(d, &plan.target);
 	if (c != d->config) {
 		td_egress_put(d, c);
 		td_own_connections_put(d, c);
@@ -158,6 +196,8 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		detach_former(d, c);
 	}
 out:
+	if (r < 0)
+		d->lanes->config = d->config;
 	td_groups_done(&groups);
 	td_plan_done(&plan);
 	td_state_done(&installed);

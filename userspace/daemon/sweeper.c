@@ -54,6 +54,7 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 			continue;
 		snprintf(object, sizeof(object), "backend %.63s", t->backends[id].name);
 		td_nexthop_forget(d, id);
+		td_fan_forget(d, id);
 		td_kernel_put_backend(d->kernel, id, &empty);
 		__atomic_store_n(&t->backends[id].connections_active, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&t->backends[id].connections_total, 0, __ATOMIC_RELAXED);
@@ -116,6 +117,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 			d->sweep_cost_ns = 0;
 			free_backends(d, &t);
 			free_services(d);
+			td_lanes_swept(d);
 			td_clients_check(d);
 			return 0;
 		}

@@ -144,6 +144,19 @@ int td_kernel_delete_host(struct td_kernel *k, const struct tundish_addr *addres
 int td_kernel_hosts(struct td_kernel *k, struct tundish_addr **ret,
 		    struct tundish_nat_host **ret_value, size_t *ret_n);
 
+/* Adds lanes, hosts and fans to a state. */
+int td_kernel_read_lanes(struct td_kernel *k, struct td_state *s);
+
+/* A new lane's entry with all of its ports taken, `usable` 0; of one that is there
+ * the flags alone. Without a source it has no ports and is usable at once. */
+void td_kernel_put_lane(struct td_kernel *k, uint32_t id, const struct tundish_lane *value);
+/* Of one that nothing uses. */
+void td_kernel_delete_lane(struct td_kernel *k, uint32_t id);
+void td_kernel_put_fan(struct td_kernel *k, uint32_t backend, const struct tundish_fan *value);
+/* All but full_ns. */
+void td_kernel_put_deliver(struct td_kernel *k, uint32_t service,
+			   const struct tundish_deliver *value);
+
 /* Networks of clients that backends would answer past this host: nat_near. */
 int td_kernel_put_near(struct td_kernel *k, const struct td_prefix *prefix);
 int td_kernel_delete_near(struct td_kernel *k, const struct td_prefix *prefix);

@@ -331,6 +331,7 @@ static int read_services(struct td_kernel *k, struct td_state *s)
 		if (e.value.state == TUNDISH_SERVICE_FREE)
 			continue;
 		e.value.name[sizeof(e.value.name) - 1] = '\0';
+		e.deliver = td_kernel_deliveries(k)[id];
 		r = td_grow(&s->services, s->n_services, sizeof(e));
 		if (r < 0)
 			return r;

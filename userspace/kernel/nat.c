@@ -156,6 +156,137 @@ int td_kernel_hosts(struct td_kernel *k, struct tundish_addr **ret,
 	return 0;
 }
 
+/* ---- lanes and fans --------------------------------------------------------------------- */
+
+#define STORE(to, field, value) __atomic_store_n(&(to)->field, value, __ATOMIC_RELAXED)
+
+void td_kernel_put_lane(struct td_kernel *k, uint32_t id, const struct tundish_lane *value)
+{
+	struct tundish_lane *to = td_kernel_lanes(k) + id;
+	struct tundish_lane_ports *p = td_kernel_lane_ports(k) + id;
+	bool ports = value->flags & TUNDISH_LANE_SOURCE;
+
+	if (!id || id >= k->settings.lanes_max)
+		return;
+	if (to->number) {
+		STORE(to, flags, value->flags);
+		return;
+	}
+	/* Nobody refers to it yet; `number` makes it an entry. */
+	memset(p->taken, ports ? 0xff : 0, sizeof(p->taken));
+	memset(p->yielding, 0, sizeof(p->yielding));
+	*to = (struct tundish_lane){
+		.source = value->source,
+		.host = value->host,
+		.port_be = value->port_be,
+		.protocol = value->protocol,
+		.flags = value->flags,
+		.stride = 1,
+		.ports = ports ? id : 0,
+		.usable = ports ? 0 : TUNDISH_LANE_UNBOUNDED,
+	};
+	__atomic_store_n(&to->number, value->number, __ATOMIC_RELEASE);
+}
+
+void td_kernel_delete_lane(struct td_kernel *k, uint32_t id)
+{
+	struct tundish_lane *to = td_kernel_lanes(k) + id;
+
+	if (!id || id >= k->settings.lanes_max)
+		return;
+	__atomic_store_n(&to->number, 0, __ATOMIC_RELEASE);
+	memset(to, 0, sizeof(*to));
+}
+
+static uint32_t lanes_of(const struct tundish_fan *f)
+{
+	uint32_t direct = f->flags & TUNDISH_FAN_DIRECT ? 1 : 0;
+
+	return (f->n_ports ?: 1u) * f->n_addresses * (f->n_sources + direct);
+}
+
+/*
+ * The data path reads what a fan has and then its lanes, in no one moment. So its lanes are
+ * written while none of them, or the former ones, can be met at a place that means
+ * something else: where each port has its own, those that move are taken out first.
+ */
+void td_kernel_put_fan(struct td_kernel *k, uint32_t backend, const struct tundish_fan *value)
+{
+	struct tundish_fan *to = td_kernel_fans(k) + backend;
+	bool grows = lanes_of(value) >= lanes_of(to);
+	bool by_port = value->n_ports > 1 || to->n_ports > 1 ||
+		       (to->flags ^ value->flags) & TUNDISH_FAN_DIRECT;
+	uint32_t head;
+
+	if (backend >= k->settings.backends_max)
+		return;
+	_Static_assert(offsetof(struct tundish_fan, time_wait) == sizeof(head), "head of a fan");
+	memcpy(&head, value, sizeof(head));
+	STORE(to, time_wait, value->time_wait);
+	if (by_port)
+		for (size_t i = 0; i < TUNDISH_FAN_LANES; i++)
+			if (to->lane[i] != value->lane[i])
+				__atomic_store_n(&to->lane[i], 0, __ATOMIC_RELEASE);
+	if (by_port || !grows)
+		__atomic_store_n((uint32_t *)(void *)to, head, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < TUNDISH_FAN_PORTS; i++)
+		STORE(to, port_be[i], value->port_be[i]);
+	for (size_t i = 0; i < TUNDISH_FAN_LANES; i++)
+		STORE(to, lane[i], value->lane[i]);
+	__atomic_store_n((uint32_t *)(void *)to, head, __ATOMIC_RELEASE);
+}
+
+void td_kernel_put_deliver(struct td_kernel *k, uint32_t service,
+			   const struct tundish_deliver *value)
+{
+	struct tundish_deliver *to = td_kernel_deliveries(k) + service;
+
+	if (service >= k->settings.services_max)
+		return;
+	STORE(to, flags, value->flags);
+	STORE(to, mss, value->mss);
+}
+
+static int read_fans(struct td_kernel *k, struct td_state *s)
+{
+	const struct tundish_fan *fans = td_kernel_fans(k);
+
+	for (uint32_t id = 1; id < k->settings.backends_max; id++) {
+		if (!fans[id].time_wait)
+			continue;
+		if (td_grow(&s->fans, s->n_fans, sizeof(*s->fans)) < 0)
+			return -ENOMEM;
+		s->fans[s->n_fans++] = (struct td_fan_state){id, fans[id]};
+	}
+	return 0;
+}
+
+int td_kernel_read_lanes(struct td_kernel *k, struct td_state *s)
+{
+	_cleanup_free_ struct tundish_nat_host *values = NULL;
+	_cleanup_free_ struct tundish_addr *hosts = NULL;
+	const struct tundish_lane *lanes = td_kernel_lanes(k);
+	size_t n = 0;
+	int r;
+
+	for (uint32_t id = 1; id < k->settings.lanes_max; id++) {
+		if (!__atomic_load_n(&lanes[id].number, __ATOMIC_ACQUIRE))
+			continue;
+		if (td_grow(&s->lanes, s->n_lanes, sizeof(*s->lanes)) < 0)
+			return -ENOMEM;
+		s->lanes[s->n_lanes++] = (struct td_lane_state){.id = id, .value = lanes[id]};
+	}
+	r = read_fans(k, s);
+	if (r == 0)
+		r = td_kernel_hosts(k, &hosts, &values, &n);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = td_grow(&s->hosts, s->n_hosts, sizeof(*s->hosts));
+		if (r == 0)
+			s->hosts[s->n_hosts++] = (struct td_host_state){hosts[i], values[i]};
+	}
+	return r;
+}
+
 /* ---- near networks -------------------------------------------------------------------- */
 
 int td_kernel_put_near(struct td_kernel *k, const struct td_prefix *prefix)

@@ -34,7 +34,7 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 	case TD_MAP_nexthops:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
 					  sizeof(struct tundish_nexthop),
-					  TUNDISH_NEXTHOPS_OF(s->backends_max)};
+					  TUNDISH_NEXTHOPS_OF(s->backends_max + s->lanes_max)};
 	case TD_MAP_flows:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_flow_bucket), s->flow_buckets};

@@ -54,8 +54,10 @@ static bool looks_ours(enum td_map m, int fd)
 		s.nat_buckets = info.max_entries / TUNDISH_NAT_SLOTS;
 	if (m == TD_MAP_nat_tags)
 		s.nat_buckets = info.max_entries / 2;
-	if (m == TD_MAP_nexthops)
-		s.backends_max = info.max_entries / 2; /* TUNDISH_NEXTHOPS_OF */
+	if (m == TD_MAP_nexthops) { /* TUNDISH_NEXTHOPS_OF */
+		s.backends_max = info.max_entries / 2;
+		s.lanes_max = 0;
+	}
 	if (m == TD_MAP_listens)
 		s.groups_max = info.max_entries / TUNDISH_LISTENS_OF(1);
 	if (m == TD_MAP_members)

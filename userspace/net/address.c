@@ -146,3 +146,35 @@ int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n)
 	*ret_n = count;
 	return 0;
 }
+
+int td_net_networks(struct td_net *n, struct td_net_address **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct td_host_address *all = NULL;
+	struct td_net_address *list;
+	size_t n_all = 0, count = 0;
+	int r;
+
+	r = td_host_addresses(n, 0, &all, &n_all);
+	if (r < 0)
+		return r;
+	list = calloc(n_all + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_all; i++) {
+		bool v4 = tundish_addr_is_v4(&all[i].address);
+
+		if (is_loopback(&all[i].address))
+			continue;
+		list[count++] = (struct td_net_address){
+			.address = all[i].address,
+			.ifindex = all[i].ifindex,
+			.prefix = (uint8_t)(all[i].prefix_length + (v4 ? TD_PREFIX_V4 : 0)),
+			.ours = all[i].protocol == TD_NET_PROTO,
+			.preferred =
+				!(all[i].flags & (IFA_F_DEPRECATED | (v4 ? IFA_F_SECONDARY : 0))),
+		};
+	}
+	*ret = list;
+	*ret_n = count;
+	return 0;
+}

@@ -51,6 +51,28 @@ int td_net_nexthop(struct td_net *n, const struct tundish_addr *address,
 /* All unicast addresses of this host but loopback's own; the caller frees. */
 int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n);
 
+/* How this host itself would send to an address. */
+struct td_net_way {
+	unsigned int ifindex;
+	bool local, on_link; /* its own address; without a gateway */
+	bool has_source;
+	struct tundish_addr source;
+};
+
+/* 0, or a negative errno where there is no way. */
+int td_net_way(struct td_net *n, const struct tundish_addr *to, struct td_net_way *ret);
+
+struct td_net_address {
+	struct tundish_addr address;
+	unsigned int ifindex;
+	uint8_t prefix; /* of the network that it is in, in the 128-bit form */
+	bool ours;	/* added by td_net_own_vips */
+	bool preferred; /* may be chosen as a source */
+};
+
+/* All of this host but loopback's own, with their networks; the caller frees. */
+int td_net_networks(struct td_net *n, struct td_net_address **ret, size_t *ret_n);
+
 /*
  * Owning VIPs. An added address carries IFA_PROTO TD_NET_PROTO, so it is known
  * again as ours after any crash; one that was there already is never touched.

@@ -80,3 +80,22 @@ int td_route_get(struct td_net *n, const struct tundish_addr *to, struct td_rout
 	*ret = t;
 	return 0;
 }
+
+int td_net_way(struct td_net *n, const struct tundish_addr *to, struct td_net_way *ret)
+{
+	struct td_route route;
+	int r = td_route_get(n, to, &route);
+
+	if (r < 0)
+		return r;
+	if (route.type != RTN_LOCAL && (route.type != RTN_UNICAST || !route.oif))
+		return -ENETUNREACH;
+	*ret = (struct td_net_way){
+		.ifindex = route.oif,
+		.local = route.type == RTN_LOCAL,
+		.on_link = route.type == RTN_UNICAST && !route.has_gateway,
+		.has_source = route.has_source,
+		.source = route.source,
+	};
+	return 0;
+}
