@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "host/reserved.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
 
@@ -67,16 +68,38 @@ static int take_vips_away(const struct td_prefix *vips, size_t n, struct td_erro
 	return r;
 }
 
+/* What a daemon has kept from this host's own sockets is theirs again. */
+static int give_ports_back(uint64_t ports[TUNDISH_LANE_WORDS], struct td_error *error)
+{
+	const uint64_t none[TD_NETNS_PORT_WORDS] = {0};
+	struct td_netns_facts facts;
+	int r;
+
+	if (!memcmp(ports, none, sizeof(none)))
+		return 0;
+	r = td_host_netns_read(-1, &facts, error);
+	if (r < 0)
+		return r;
+	for (unsigned int p = 0; p < 65536; p++)
+		if (p < facts.first || p > facts.last)
+			ports[p / 64] &= ~(1ull << (p % 64));
+	return td_host_reserve(none, ports, NULL, error);
+}
+
 /* @none: what it means that nothing is there. */
 static int unload_here(const struct cli *c, const char *pin, int none)
 {
 	_cleanup_free_ struct td_prefix *vips = NULL;
+	uint64_t ports[TUNDISH_LANE_WORDS] = {0};
 	struct td_error error = {0};
 	size_t n = 0;
 	int r;
 
 	td_kernel_pinned_vips(pin, &vips, &n);
+	td_kernel_pinned_reserved(pin, ports);
 	r = td_kernel_unload(pin, &error);
+	if (r == 0)
+		r = give_ports_back(ports, &error);
 	if (r == 0)
 		r = take_vips_away(vips, n, &error);
 	if (r == -ENOENT && none != CLI_DONE)

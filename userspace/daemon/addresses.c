@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VIPs that the daemon keeps on this host, and this host's own addresses, at
- * which tunnels end. VIPs that we own are not counted among the latter: they
+ * VIPs that the daemon keeps on this host, and sources of translated connections in the
+ * same way; and this host's own addresses, at which tunnels end. VIPs that we own are not counted among the latter: they
  * are there because of us, and come and go with the file.
  */
 #include "core/address.h"
@@ -44,6 +44,48 @@ static int add_vip(struct td_prefix **list, size_t *n, const struct td_prefix *p
 	return 0;
 }
 
+/* Sources of translated connections; *n grows. */
+static int collect_sources(const struct td_config *c, struct td_prefix **list, size_t *n)
+{
+	int r = 0;
+
+	for (size_t i = 0; c && i < c->n_services; i++) {
+		const struct td_service_conf *s = &c->services[i];
+
+		for (size_t j = 0; !r && s->own && td_translates(s->delivery) && j < s->n_sources;
+		     j++)
+			r = add_vip(list, n,
+				    &(struct td_prefix){s->sources[j].address, TD_PREFIX_ALL});
+	}
+	return r;
+}
+
+/* Sources that we added and that connections still have, though the file has them no more. */
+static int collect_leaving(struct td_daemon *d, struct td_prefix **list, size_t *n)
+{
+	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
+	_cleanup_free_ struct td_net_address *have = NULL;
+	size_t n_have = 0;
+	int r = 0;
+
+	for (uint32_t id = 1; !r && id < d->settings.lanes_max; id++) {
+		bool ours = false;
+
+		if (!lanes[id].number || !(lanes[id].flags & TUNDISH_LANE_SOURCE) ||
+		    !(lanes[id].flags & TUNDISH_LANE_GONE) ||
+		    !__atomic_load_n(&lanes[id].used, __ATOMIC_RELAXED))
+			continue;
+		if (!have)
+			r = td_net_networks(d->net, &have, &n_have);
+		for (size_t i = 0; i < n_have && !ours; i++)
+			ours = have[i].ours &&
+			       tundish_addr_equal(&have[i].address, &lanes[id].source);
+		if (!r && ours)
+			r = add_vip(list, n, &(struct td_prefix){lanes[id].source, TD_PREFIX_ALL});
+	}
+	return r;
+}
+
 /* VIPs of several services stand several times, which td_net_own_vips allows. */
 static int collect(const struct td_config *c, struct td_prefix **list, size_t *n)
 {
@@ -58,14 +100,27 @@ static int collect(const struct td_config *c, struct td_prefix **list, size_t *n
 	return r;
 }
 
-static void keep_installed(struct td_prefix *list, size_t *n, const struct td_state *installed)
+static bool listed(const struct td_prefix *list, size_t n, const struct td_prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!td_prefix_compare(&list[i], p))
+			return true;
+	return false;
+}
+
+/* Of the VIPs those that the data path serves; of the sources, from `first` on, those that were
+ * there for somebody. */
+static void keep_installed(struct td_prefix *list, size_t *n, size_t first,
+			   const struct td_prefix *before, size_t n_before,
+			   const struct td_state *installed)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < *n; i++) {
 		const struct td_vip_state *v = td_state_prefix(installed, &list[i]);
 
-		if (v && v->value.flags & TUNDISH_VIP_SERVICE)
+		if (i < first ? v && v->value.flags & TUNDISH_VIP_SERVICE
+			      : listed(before, n_before, &list[i]))
 			list[kept++] = list[i];
 	}
 	*n = kept;
@@ -77,19 +132,29 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 	_cleanup_free_ struct td_prefix *wanted = NULL, *before = NULL;
 	_cleanup_free_ unsigned int *interfaces = NULL;
 	_cleanup_free_ char *changes = NULL;
-	size_t n_wanted = 0, n_before = 0;
+	size_t n_wanted = 0, n_before = 0, n_vips;
 	char *line, *next = NULL;
 	int r;
 
 	r = collect(config, &wanted, &n_wanted);
+	n_vips = n_wanted;
+	r = r ?: collect_sources(config, &wanted, &n_wanted);
 	r = r ?: collect(d->config, &before, &n_before);
+	r = r ?: collect_sources(d->config, &before, &n_before);
+	for (size_t i = 0; !r && former && i < former->n_lanes; i++)
+		if (former->lanes[i].value.flags & TUNDISH_LANE_SOURCE)
+			r = add_vip(
+				&before, &n_before,
+				&(struct td_prefix){former->lanes[i].value.source, TD_PREFIX_ALL});
 	for (size_t i = 0; !r && former && i < former->n_vips; i++)
 		r = add_vip(&before, &n_before,
 			    &(struct td_prefix){former->vips[i].address, former->vips[i].prefix});
 	if (r < 0)
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
 	if (!add)
-		keep_installed(wanted, &n_wanted, former);
+		keep_installed(wanted, &n_wanted, n_vips, before, n_before, former);
+	if (!d->unloading && collect_leaving(d, &wanted, &n_wanted) < 0)
+		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
 	interfaces = calloc(config->n_interfaces + 1, sizeof(*interfaces));
 	if (!interfaces)
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");

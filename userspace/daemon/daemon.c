@@ -46,6 +46,8 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 
 	if (td_kernel_read_state(d->kernel, &s) < 0)
 		s = (struct td_state){0};
+	td_kernel_read_lanes(d->kernel, &s);
+	d->unloading = true;
 	detach_all(d);
 	td_lanes_unreserve(d);
 	/* While the map still tells which they are, should we end here. */

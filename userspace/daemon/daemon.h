@@ -127,6 +127,7 @@ struct td_daemon {
 	bool ready;
 
 	struct td_lanes *lanes;
+	bool unloading;
 
 	struct td_group_memory *group_memory; /* [services_max] */
 	bool health_on;			      /* some service's backends are looked at */

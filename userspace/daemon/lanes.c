@@ -360,6 +360,9 @@ static void settle_host(struct td_daemon *d, const struct tundish_addr *a,
 static void free_lane(struct td_daemon *d, uint32_t id)
 {
 	struct tundish_lane lane = td_kernel_lanes(d->kernel)[id];
+	struct td_lane_state state = {.id = id, .value = lane};
+	const struct td_state former = {.lanes = &state, .n_lanes = 1};
+	struct td_error e = {0};
 	char object[160], host[TD_ADDRESS_TEXT], source[TD_ADDRESS_TEXT] = "clients";
 
 	td_address_print(&lane.host, host);
@@ -377,6 +380,9 @@ static void free_lane(struct td_daemon *d, uint32_t id)
 	d->lanes->ports[id] = (struct td_range_conf){0};
 	d->lanes->unused_ns[id] = 0;
 	td_event(d, "freed", object, "its last connection has ended");
+	/* Where nothing has its source any more that goes too, if it was us who added it. */
+	if (lane.flags & TUNDISH_LANE_SOURCE && td_vips_own(d, d->config, &former, true, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 }
 
 void td_lanes_swept(struct td_daemon *d)

@@ -86,6 +86,24 @@ static json_t *ports_json(const struct td_service_conf *c)
 	return list;
 }
 
+/* What deliveries nat and fullnat have beside. */
+static void add_nat_json(json_t *o, const struct td_service_conf *c)
+{
+	json_t *sources = json_array();
+	char text[TD_ADDRESS_TEXT];
+
+	for (size_t i = 0; i < c->n_sources; i++)
+		json_array_append_new(sources,
+				      json_string(td_address_print(&c->sources[i].address, text)));
+	json_object_set_new(o, "sources", sources);
+	json_object_set_new(
+		o, "source_ports",
+		c->nat.source_ports.last
+			? json_sprintf("%u-%u", c->nat.source_ports.first, c->nat.source_ports.last)
+			: json_string("auto"));
+	json_object_set_new(o, "client_address", json_string(c->nat.toa ? "toa" : "none"));
+}
+
 static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 			    const struct td_service_state *v)
 {
@@ -134,6 +152,8 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 		json_object_set_new(o, "workers", workers);
 	if (c && v->value.delivery == TUNDISH_DELIVERY_GUE)
 		json_object_set_new(o, "gue_port", json_integer(c->gue.port));
+	if (c && td_translates(v->value.delivery))
+		add_nat_json(o, c);
 	return o;
 }
 
@@ -199,6 +219,33 @@ void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *
 
 /* ---- backends ---------------------------------------------------------------- */
 
+/* Addresses and port, as the file has them for a backend that it has. */
+static void add_addresses_json(struct td_daemon *d, const struct td_state *s,
+			       const struct tundish_backend *b, json_t *o)
+{
+	const struct td_service_conf *c =
+		td_config_service(d->config, td_service_name(s, b->service));
+	char text[TD_ADDRESS_TEXT];
+
+	for (size_t i = 0; c && td_translates(b->delivery) && i < c->n_backends; i++) {
+		const struct td_backend_conf *conf = &c->backends[i];
+		json_t *addresses;
+
+		if (strncmp(conf->name, b->name, TUNDISH_NAME_LEN) ||
+		    !tundish_addr_equal(&conf->address, &b->address))
+			continue;
+		addresses = json_array();
+		for (size_t k = 0; k < td_backend_addresses(conf); k++)
+			json_array_append_new(
+				addresses,
+				json_string(td_address_print(td_backend_address(conf, k), text)));
+		json_object_set_new(o, "addresses", addresses);
+		if (conf->port)
+			json_object_set_new(o, "port", json_integer(conf->port));
+		return;
+	}
+}
+
 static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 			    const struct td_backend_state *v)
 {
@@ -218,6 +265,7 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 		      "connections_active", (json_int_t)b->connections_active, "connections_total",
 		      (json_int_t)b->connections_total, "packets", (json_int_t)t.packets, "bytes",
 		      (json_int_t)t.bytes);
+	add_addresses_json(d, s, b, o);
 	if (gone)
 		json_object_set_new(o, "leaving", json_true());
 	if (reason)

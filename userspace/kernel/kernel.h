@@ -60,10 +60,14 @@ struct td_kernel *td_kernel_close(struct td_kernel *k);
  * where there was nothing. */
 int td_kernel_unload(const char *pin_dir, struct td_error *error);
 
-/* The VIPs that stand in the pinned map `vips`, for who takes down what a dead
+/* The VIPs that stand in the pinned map `vips`, and sources of lanes, for who takes down what a dead
  * daemon left; works without a lock. The caller frees *ret. -ENOENT where none
  * is pinned. */
 int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *ret_n);
+
+/* Likewise the ports of lanes that are kept from this host's own sockets; those beyond
+ * ip_local_port_range are not. */
+int td_kernel_pinned_reserved(const char *pin_dir, uint64_t ret[TUNDISH_LANE_WORDS]);
 
 const struct tundish_settings *td_kernel_settings(const struct td_kernel *k);
 

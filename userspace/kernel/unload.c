@@ -165,6 +165,65 @@ static int pinned_of(int fd, bool prefixes, struct td_prefix **all, size_t *n)
 	return 0;
 }
 
+/* Calls `each` for each lane of the map, which need not be whole. */
+static int each_pinned_lane(const struct td_pins *p,
+			    int (*each)(const struct tundish_lane *l, void *context), void *context)
+{
+	int fd = p->map_fd[TD_MAP_lanes], r = 0;
+	struct tundish_lane l;
+
+	if (fd < 0 || !looks_ours(TD_MAP_lanes, fd))
+		return 0;
+	for (uint32_t id = 1; !r && id < TUNDISH_LANES_MAX; id++) {
+		if (bpf_map_lookup_elem(fd, &id, &l) < 0)
+			break;
+		if (l.number)
+			r = each(&l, context);
+	}
+	return r;
+}
+
+struct prefixes {
+	struct td_prefix *all;
+	size_t n;
+};
+
+static int add_source(const struct tundish_lane *l, void *context)
+{
+	struct prefixes *p = context;
+
+	if (!(l->flags & TUNDISH_LANE_SOURCE))
+		return 0;
+	if (td_grow(&p->all, p->n, sizeof(*p->all)) < 0)
+		return -ENOMEM;
+	p->all[p->n++] = (struct td_prefix){l->source, TD_PREFIX_ALL};
+	return 0;
+}
+
+static int add_reserved(const struct tundish_lane *l, void *context)
+{
+	uint64_t *bits = context;
+
+	for (uint32_t p = l->first; l->flags & TUNDISH_LANE_RESERVED && p <= l->last; p++)
+		bits[p / 64] |= 1ull << (p % 64);
+	return 0;
+}
+
+int td_kernel_pinned_reserved(const char *pin_dir, uint64_t ret[TUNDISH_LANE_WORDS])
+{
+	struct td_pins p;
+	int r;
+
+	td_kernel_prints();
+	r = td_pins_read(pin_dir, &p, NULL);
+	if (r < 0)
+		return r;
+	memset(ret, 0, TUNDISH_LANE_WORDS * sizeof(*ret));
+	r = each_pinned_lane(&p, add_reserved, ret);
+	td_pins_done(&p);
+	return r;
+}
+
 int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *ret_n)
 {
 	_cleanup_free_ struct td_prefix *all = NULL;
@@ -183,6 +242,13 @@ int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *r
 	if (r >= 0 && p.map_fd[TD_MAP_prefixes] >= 0 &&
 	    looks_ours(TD_MAP_prefixes, p.map_fd[TD_MAP_prefixes]))
 		r = pinned_of(p.map_fd[TD_MAP_prefixes], true, &all, &n);
+	if (r >= 0) {
+		struct prefixes list = {TD_TAKE_PTR(all), n};
+
+		r = each_pinned_lane(&p, add_source, &list);
+		all = list.all;
+		n = list.n;
+	}
 	td_pins_done(&p);
 	if (r < 0)
 		return r;
