@@ -215,11 +215,11 @@ static void test_example(void **state)
 	char listen[TD_LISTEN_TEXT];
 	struct td_config *c = must_parse(text);
 	const struct td_service_conf *web = &c->services[0], *api = &c->services[2],
-				     *app = &c->services[4];
+				     *shop = &c->services[3], *app = &c->services[6];
 
 	assert_int_equal(c->n_interfaces, 1);
 	assert_string_equal(c->interfaces[0].name, "eth0");
-	assert_int_equal(c->n_services, 7);
+	assert_int_equal(c->n_services, 9);
 	assert_int_equal(c->services[1].protocol, 17);
 	assert_false(c->services[1].flows);
 	assert_string_equal(web->name, "web");
@@ -235,13 +235,21 @@ static void test_example(void **state)
 	assert_int_equal(api->delivery, TUNDISH_DELIVERY_GUE);
 	assert_int_equal(api->gue.port, 6080);
 	assert_int_equal(c->gue.port, 6080);
-	assert_int_equal(c->services[3].backends[1].weight, 50);
+	assert_int_equal(c->services[5].backends[1].weight, 50);
+	assert_int_equal(shop->delivery, TUNDISH_DELIVERY_FULLNAT);
+	assert_int_equal(shop->n_sources, 2);
+	assert_int_equal(shop->nat.source_ports.last, 0);
+	assert_int_equal(shop->backends[0].n_addresses, 2);
+	assert_true(tundish_addr_equal(&shop->backends[0].address,
+				       &shop->backends[0].addresses[0].address));
+	assert_int_equal(shop->backends[0].port, 8443);
+	assert_int_equal(shop->backends[1].n_addresses, 0);
 	assert_int_equal(app->delivery, TUNDISH_DELIVERY_WORKERS);
 	assert_int_equal(app->workers.n_listen, 1);
 	assert_string_equal(td_listen_print(app->workers.listen, listen), "[::]:8080");
-	assert_int_equal(c->services[6].ports[0].first, 0);
-	assert_int_equal(c->services[6].ports[0].last, 65535);
-	assert_false(c->services[6].own);
+	assert_int_equal(c->services[8].ports[0].first, 0);
+	assert_int_equal(c->services[8].ports[0].last, 65535);
+	assert_false(c->services[8].own);
 	td_config_free(c);
 	free(text);
 }
@@ -344,6 +352,9 @@ static void test_equal_tells_apart(void **state)
 		"- {name: gue, vips: [192.0.2.5], ports: [70], delivery: gue,"
 		" backends: [{name: g, address: 10.0.0.7}]}\n"
 		"- {name: dns, vips: [192.0.2.3], ports: [71], protocol: udp, delivery: workers, flows: on}\n"
+		"- {name: full, vips: [192.0.2.6], ports: [72], delivery: fullnat,"
+		" sources: [10.0.9.1, 10.0.9.2], source_ports: 2000-2999, mss: 1400, time_wait: 61s,"
+		" backends: [{name: f, addresses: [10.0.0.8, 10.0.0.9], port: 73}]}\n"
 		"timeouts: {syn: 61s, established: 62s, closing: 63s, udp_new: 64s, udp: 65s}\n"
 		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
 		" services: 11, backends: 12, vips: 13, workers: 214, groups: 15}\n"
@@ -351,6 +362,21 @@ static void test_equal_tells_apart(void **state)
 		"metrics: {listen: '127.0.0.1:9'}\n";
 	static const char *const changes[][2] = {
 		{"delivery: gue", "delivery: gue, gue: {port: 6079}"},
+		{"delivery: fullnat", "delivery: nat"},
+		{"10.0.9.2", "10.0.9.3"},
+		{", 10.0.9.2", ""},
+		{"2000-2999", "2000-3000"},
+		{"2000-2999", "auto"},
+		{"mss: 1400", "mss: auto"},
+		{"mss: 1400", "client_address: toa, mss: 1400"},
+		{"time_wait: 61s", "time_wait: 62s"},
+		{"time_wait: 61s", "time_wait: 61s, early_reuse: off"},
+		{"10.0.0.9]", "10.0.0.10]"},
+		{", 10.0.0.9]", "]"},
+		{"port: 73", "port: 74"},
+		{", port: 73", ""},
+		{"udp: 65s", "udp: 65s, nat_established: 90s"},
+		{"udp: 65s", "udp: 65s, half_closed: 90s"},
 		{"6081", "6082"},
 		{"eth0", "eth1"},
 		{"auto", "native"},

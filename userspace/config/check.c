@@ -188,7 +188,7 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 			return td_document_fail(
 				d, td_node_value(d, node, "backends"),
 				"delivery workers has no backends; leave \"backends\" "
-				"out, or choose delivery dsr, ipip or gue");
+				"out, or choose another delivery");
 		return td_check_workers(d, s, workers);
 	}
 	if (!s->n_backends)

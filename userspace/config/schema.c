@@ -34,8 +34,8 @@ static const struct td_choice delivery_choices[] = {
 	{"dsr", TUNDISH_DELIVERY_DSR, false},
 	{"ipip", TUNDISH_DELIVERY_IPIP, false},
 	{"gue", TUNDISH_DELIVERY_GUE, false},
-	{"nat", TUNDISH_DELIVERY_NAT, true},
-	{"fullnat", TUNDISH_DELIVERY_FULLNAT, true},
+	{"nat", TUNDISH_DELIVERY_NAT, false},
+	{"fullnat", TUNDISH_DELIVERY_FULLNAT, false},
 	{0},
 };
 
@@ -178,7 +178,7 @@ const struct td_row td_schema[] = {
 	 .help = "whether a UDP flow is remembered, and stays where it is"},
 	{TD_SCOPE_SERVICE, "backends", TD_TYPE_OBJECTS, LIST(td_service_conf, backends, n_backends),
 	 .opens = TD_SCOPE_BACKEND, .max = TUNDISH_BACKENDS_MAX - 1,
-	 .help = "servers of a dsr, ipip or gue service"},
+	 .help = "servers of a service that is not on this host alone"},
 	{TD_SCOPE_SERVICE, "workers", TD_TYPE_MAPPING, FIELD(td_service_conf, workers),
 	 .opens = TD_SCOPE_WORKERS, .help = "the group of listeners on this host"},
 	{TD_SCOPE_SERVICE, "gue", TD_TYPE_MAPPING, FIELD(td_service_conf, gue),
