@@ -47,6 +47,8 @@ programs() { bpftool cgroup show "$1" | grep -c egress_; }
 has_programs() { [ "$(programs "$1")" = 3 ]; }
 rmdir "$CG/late" && mkdir "$CG/late" # between two looks, mostly: another one of the same name
 check 'one made anew at once too' eventually 5 has_programs "$CG/late"
+# The pool is given last, and the daemon answers when it has done so.
+check 'with its pool' attached
 # To where nothing was before: of what was tried to b1 one source may have had one more.
 is 'with all that was' "$(connects late 10.0.0.12 20 | by)" '{"10.0.0.201":10,"10.0.0.202":10}'
 add_address edge eth0 10.0.0.250/32
