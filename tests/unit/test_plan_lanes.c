@@ -57,7 +57,7 @@ static void test_a_lane_for_each_source_and_address(void **state)
 	assert_int_equal(f->n_sources, 3);
 	assert_int_equal(f->n_ports, 1);
 	assert_int_equal(f->port_be[0], htons(80));
-	assert_int_equal(f->time_wait, 56);
+	assert_int_equal(f->time_wait, 57);
 	assert_int_equal(f->flags, TUNDISH_FAN_EARLY);
 	for (uint32_t a = 0; a < 2; a++)
 		for (uint32_t s = 0; s < 3; s++) {
@@ -101,7 +101,7 @@ static void test_steps_come_in_their_order(void **state)
 	go(&empty);
 	assert_int_equal(model.n_hosts, 0);
 	assert_int_equal(model.fans[1].n_addresses, 0);
-	assert_int_equal(model.fans[1].time_wait, 56);
+	assert_int_equal(model.fans[1].time_wait, 57);
 	model.backends[1] = (struct tundish_backend){0};
 	go(&empty);
 	assert_int_equal(model.fans[1].time_wait, 0);

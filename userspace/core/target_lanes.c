@@ -11,7 +11,7 @@
  * Which ports a lane has is no part of its entry here: the daemon keeps them (daemon/lanes.c).
  */
 #include <netinet/in.h>
-#include <tundish/flow.h>
+#include <tundish/nat_state.h>
 
 #include "core/target.h"
 
@@ -308,10 +308,7 @@ static int make_fan(struct lane_work *w, const struct td_service_conf *s,
 		found = source_towards(w->host, td_backend_address(b, a));
 	f.n_sources = (uint8_t)(sources ? sources : found != NULL);
 	f.n_ports = ports_of(s, b, addresses * (f.n_sources + direct), f.port_be);
-	f.time_wait = (uint16_t)(((uint64_t)s->nat.time_wait_ms * 1000000 +
-				  (1ull << TUNDISH_TICK_SHIFT) - 1) >>
-				 TUNDISH_TICK_SHIFT);
-	f.time_wait = f.time_wait ?: 1;
+	f.time_wait = TUNDISH_NAT_TICKS(s->nat.time_wait_ms / 1000); /* at least so long */
 	f.flags = (s->nat.early_reuse ? TUNDISH_FAN_EARLY : 0) | (direct ? TUNDISH_FAN_DIRECT : 0);
 	n_ports = f.n_ports ?: 1;
 	for (int hairpin = !direct; hairpin <= 1; hairpin++)

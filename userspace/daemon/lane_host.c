@@ -115,6 +115,16 @@ static int read_settings(struct td_lanes *l, struct td_error *error)
 	return 0;
 }
 
+bool td_lane_host_changed(struct td_daemon *d)
+{
+	const struct td_lanes *l = d->lanes;
+	struct td_netns_facts facts;
+
+	return td_host_netns_read(-1, &facts, NULL) == 0 &&
+	       (facts.first != l->local_first || facts.last != l->local_last ||
+		memcmp(facts.reserved, l->reserved, sizeof(l->reserved)) != 0);
+}
+
 int td_lane_host_look(struct td_daemon *d, const struct td_config *c, struct td_plan_host *ret,
 		      struct td_error *error)
 {

@@ -390,8 +390,11 @@ void td_lanes_swept(struct td_daemon *d)
 	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
 	struct td_lanes *l = d->lanes;
 	uint64_t now = td_now_ns();
+	struct td_error e = {0};
+	bool shared = false;
 
 	for (uint32_t id = 1; id < d->settings.lanes_max; id++) {
+		shared |= lanes[id].number && lanes[id].flags & TUNDISH_LANE_SHARED;
 		if (!lanes[id].number || !(lanes[id].flags & TUNDISH_LANE_GONE) ||
 		    __atomic_load_n(&lanes[id].used, __ATOMIC_RELAXED)) {
 			l->unused_ns[id] = 0;
@@ -402,6 +405,8 @@ void td_lanes_swept(struct td_daemon *d)
 		else if (now - l->unused_ns[id] >= REST_NS)
 			free_lane(d, id);
 	}
+	if (shared && td_lane_host_changed(d) && td_replan(d, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", e.text);
 	if (!l->n_pending)
 		return;
 	l->config = d->config;

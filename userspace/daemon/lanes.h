@@ -54,6 +54,8 @@ struct td_lanes {
 /* ---- lane_host.c ---------------------------------------------------------------- */
 int td_lane_host_look(struct td_daemon *d, const struct td_config *c, struct td_plan_host *ret,
 		      struct td_error *error);
+/* Whether the ports that this host's sockets get are others than they were. */
+bool td_lane_host_changed(struct td_daemon *d);
 /* Networks of clients that servers would answer directly. */
 int td_lane_host_near(struct td_daemon *d, const struct td_config *c);
 

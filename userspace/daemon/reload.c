@@ -61,19 +61,25 @@ static int set_timeouts(struct td_daemon *d, const struct td_config *c)
 	return r;
 }
 
+/* At least so long: the first tick may have begun long before. */
+static uint16_t nat_ticks(uint32_t ms)
+{
+	return (uint16_t)TD_MIN(ticks(ms, TUNDISH_TICKS_MAX) + 1, TUNDISH_TICKS_MAX);
+}
+
 static int set_nat_timeouts(struct td_daemon *d, const struct td_config *c)
 {
 	const struct td_timeouts_conf *t = &c->timeouts;
 	struct tundish_nat_timeouts now = {
-		.syn = (uint16_t)ticks(t->syn_ms, TUNDISH_TICKS_MAX),
-		.established = (uint16_t)ticks(t->nat_established_ms, TUNDISH_TICKS_MAX),
-		.half_closed = (uint16_t)ticks(t->half_closed_ms, TUNDISH_TICKS_MAX),
-		.closing = (uint16_t)ticks(t->closing_ms, TUNDISH_TICKS_MAX),
-		.resting = (uint16_t)ticks(NAT_RESTING_MS, TUNDISH_TICKS_MAX),
-		.reset_client = (uint16_t)ticks(NAT_RESET_CLIENT_MS, TUNDISH_TICKS_MAX),
-		.reset_server = (uint16_t)ticks(NAT_RESET_SERVER_MS, TUNDISH_TICKS_MAX),
-		.udp_new = (uint16_t)ticks(t->udp_new_ms, TUNDISH_TICKS_MAX),
-		.udp = (uint16_t)ticks(t->udp_ms, TUNDISH_TICKS_MAX),
+		.syn = nat_ticks(t->syn_ms),
+		.established = nat_ticks(t->nat_established_ms),
+		.half_closed = nat_ticks(t->half_closed_ms),
+		.closing = nat_ticks(t->closing_ms),
+		.resting = nat_ticks(NAT_RESTING_MS),
+		.reset_client = nat_ticks(NAT_RESET_CLIENT_MS),
+		.reset_server = nat_ticks(NAT_RESET_SERVER_MS),
+		.udp_new = nat_ticks(t->udp_new_ms),
+		.udp = nat_ticks(t->udp_ms),
 	};
 	int r;
 
