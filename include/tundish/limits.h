@@ -19,7 +19,7 @@
 #define TUNDISH_BACKENDS_MAX (1u << 17) /* bits in a flow's value */
 #define TUNDISH_SERVICES_MAX 4096u	/* bits in a port range */
 #define TUNDISH_NEXTHOPS_MAX 65536u
-/* One that is replaced rests before it is used again, so there are two per backend. */
+/* One that is replaced rests before it is used again, so there are two per backend and lane. */
 #define TUNDISH_NEXTHOPS_OF(backends)                                                              \
 	((backends) < TUNDISH_NEXTHOPS_MAX / 2 ? 2 * (__u32)(backends) : TUNDISH_NEXTHOPS_MAX)
 #define TUNDISH_RANGES_MAX	    64u	   /* port ranges of one VIP */

@@ -459,7 +459,7 @@ static void put_backend_leaves_the_counts(void **state)
 	assert_int_equal(td_kernel_put_nexthop(k, 33, &hop), 0);
 	assert_int_equal(td_kernel_get_nexthop(k, 33, &read), 0);
 	assert_memory_equal(&hop, &read, sizeof(hop));
-	assert_true(td_kernel_put_nexthop(k, 34, &hop) < 0);
+	assert_true(td_kernel_put_nexthop(k, TUNDISH_NEXTHOPS_OF(17 + 8), &hop) < 0);
 	td_kernel_close(k);
 }
 

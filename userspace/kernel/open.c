@@ -261,7 +261,8 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		{"workers", is->workers_max, wanted->workers_max},
 		{"groups", is->groups_max - 1, wanted->groups_max - 1},
 		{"ports", is->ports_max, wanted->ports_max},
-		{"nat", is->nat_buckets, wanted->nat_buckets},
+		/* the most that makes so many buckets */
+		{"nat", is->nat_buckets * 9ull / 2, wanted->nat_buckets * 9ull / 2},
 		{"lanes", is->lanes_max - 1, wanted->lanes_max - 1},
 	};
 	char list[256], *note = NULL;
