@@ -93,6 +93,8 @@ static json_t *changes(struct td_daemon *d, const struct td_config *c, struct td
 	}
 	r = td_lane_host_look(d, c, &host, error);
 	r = r ?: td_plan_make(&installed, c, &host, &d->settings, &plan, error);
+	/* What is kept of this host is that of the configuration in force. */
+	td_lane_host_look(d, d->config, &host, NULL);
 	if (r < 0)
 		return NULL;
 	list = json_array();

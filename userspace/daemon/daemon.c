@@ -11,11 +11,12 @@
 #include <systemd/sd-daemon.h>
 
 #include "config/config.h"
-#include "daemon/daemon.h"
+#include "daemon/lanes.h"
 
 #define DEBOUNCE_USEC	50000ull
 #define UNRESOLVED_USEC 2000000ull
 #define ADDRESSES_USEC	200000ull
+#define ROUTES_USEC	2000000ull
 
 /* ---- unload ------------------------------------------------------------------ */
 
@@ -99,6 +100,8 @@ static int on_net(sd_event_source *source, int fd, uint32_t revents, void *userd
 		td_timer_arm(d->nexthop_timer, DEBOUNCE_USEC);
 	if (changes & (TD_NET_LINKS | TD_NET_ADDRESSES))
 		td_timer_arm(d->address_timer, ADDRESSES_USEC);
+	if (changes & TD_NET_ROUTES && d->lanes->n_ways)
+		td_timer_arm(d->route_timer, ROUTES_USEC);
 	return 0;
 }
 
@@ -139,6 +142,18 @@ static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 	e.text[0] = '\0';
 	if (td_replan(d, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", e.text);
+	return 0;
+}
+
+/* Routes have changed: this host may send to servers from another address, or have others
+ * on its links. Slower than the above, since some hosts' routes change all the time. */
+static int on_routes(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_error e = {0};
+
+	if (d->kernel && td_lane_host_moved(d) && td_replan(d, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", e.text);
 	return 0;
 }
@@ -220,6 +235,7 @@ static int add_sources(struct td_daemon *d)
 		  : sd_event_add_time(d->event, &d->nexthop_timer, CLOCK_MONOTONIC, now, 5000,
 				      on_nexthops, d);
 	r = r < 0 ? r : td_timer_add(d, &d->address_timer, 5000, on_addresses);
+	r = r < 0 ? r : td_timer_add(d, &d->route_timer, 5000, on_routes);
 	r = r < 0 ? r
 		  : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + UNRESOLVED_USEC, 5000,
 				      on_slow, d);
@@ -267,6 +283,7 @@ static void close_parts(struct td_daemon *d)
 	td_source_ports_close(d);
 	sd_event_source_unref(d->nexthop_timer);
 	sd_event_source_unref(d->address_timer);
+	sd_event_source_unref(d->route_timer);
 	sd_event_source_unref(d->control_timer);
 	sd_event_source_unref(d->egress_timer);
 	sd_event_unref(d->event);

@@ -158,7 +158,7 @@ struct td_daemon {
 
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 
-	sd_event_source *nexthop_timer, *control_timer, *address_timer;
+	sd_event_source *nexthop_timer, *control_timer, *address_timer, *route_timer;
 	sd_event_source *processes_timer, *worker_events;
 };
 

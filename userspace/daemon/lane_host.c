@@ -115,6 +115,24 @@ static int read_settings(struct td_lanes *l, struct td_error *error)
 	return 0;
 }
 
+bool td_lane_host_moved(struct td_daemon *d)
+{
+	struct td_lanes *l = d->lanes;
+
+	for (size_t i = 0; i < l->n_ways; i++) {
+		const struct td_net_way *was = &l->ways[i].way;
+		struct td_net_way way = {0};
+
+		if (td_net_way(d->net, &l->ways[i].host, &way) < 0)
+			way = (struct td_net_way){0};
+		if (way.ifindex != was->ifindex || way.local != was->local ||
+		    way.on_link != was->on_link || way.has_source != was->has_source ||
+		    !tundish_addr_equal(&way.source, &was->source))
+			return true;
+	}
+	return false;
+}
+
 bool td_lane_host_changed(struct td_daemon *d)
 {
 	const struct td_lanes *l = d->lanes;

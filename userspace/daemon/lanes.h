@@ -56,6 +56,8 @@ int td_lane_host_look(struct td_daemon *d, const struct td_config *c, struct td_
 		      struct td_error *error);
 /* Whether the ports that this host's sockets get are others than they were. */
 bool td_lane_host_changed(struct td_daemon *d);
+/* Whether this host would send to servers in another way than at the last plan. */
+bool td_lane_host_moved(struct td_daemon *d);
 /* Networks of clients that servers would answer directly. */
 int td_lane_host_near(struct td_daemon *d, const struct td_config *c);
 
