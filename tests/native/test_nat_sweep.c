@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-enum { BUCKETS = 8, PORTS = 40 };
+enum { BUCKETS = 8, PORTS = 40, SERVICES = 3 };
 
 static struct td_nat_tables tables;
 static struct td_nat_sweep *sweep;
@@ -43,6 +43,7 @@ static struct td_nat_tables tables_of(void)
 		.lanes_max = NAT_LANES,
 		.lane_ports_max = NAT_LANES,
 		.backends_max = NAT_BACKENDS,
+		.services_max = SERVICES,
 		.tuple_sub = tuple_sub,
 		.reserved = reserved,
 	};
@@ -216,6 +217,54 @@ static void test_backend_gone(void **state)
 	assert_int_equal(pass()->wrong, 1);
 	assert_null(table_wrong());
 	assert_int_equal(pass()->records, 1);
+}
+
+/* Its entry may be another's when a pass that began after it had gone has met none of its
+ * connections. */
+static void test_backend_may_go(void **state)
+{
+	connection(1, 1, TUNDISH_NAT_SYN_SENT);
+	pass();
+	assert_false(td_nat_sweep_gone(sweep, &tables, 1));
+	assert_false(td_nat_sweep_slice(sweep, &tables, rig_now_ns, 1)); /* a pass is under way */
+	rig_backends[1].state = TUNDISH_BACKEND_GONE;
+	rig_backends[2].state = TUNDISH_BACKEND_GONE;
+	rig_backends[2].weight = 1;
+	while (!td_nat_sweep_slice(sweep, &tables, rig_now_ns, 5))
+		;
+	assert_false(td_nat_sweep_gone(sweep, &tables, 1));
+	assert_false(td_nat_sweep_gone(sweep, &tables, 2)); /* still has slots */
+	pass();
+	assert_false(td_nat_sweep_gone(sweep, &tables, 1));
+	later(100);
+	assert_int_equal(pass()->aged, 1);
+	assert_true(td_nat_sweep_gone(sweep, &tables, 1));
+	assert_false(td_nat_sweep_gone(sweep, &tables, 2));
+	assert_false(td_nat_sweep_gone(sweep, &tables, 3)); /* up, without connections */
+	assert_false(td_nat_sweep_gone(sweep, &tables, NAT_BACKENDS));
+	rig_backends[1].state = TUNDISH_BACKEND_UP; /* it came back */
+	assert_false(td_nat_sweep_gone(sweep, &tables, 1));
+}
+
+static void test_counts(void **state)
+{
+	rig_backends[1].service = 2;
+	rig_backends[2].service = 2;
+	rig_backends[3].service = SERVICES + 1; /* is none */
+	connection(1, 1, TUNDISH_NAT_SYN_SENT);
+	connection(2, 1, TUNDISH_NAT_ESTABLISHED);
+	connection(3, 2, TUNDISH_NAT_ESTABLISHED);
+	connection(4, 3, TUNDISH_NAT_ESTABLISHED);
+	pass();
+	assert_int_equal(td_nat_sweep_service(sweep, 2)[TUNDISH_NAT_SYN_SENT], 1);
+	assert_int_equal(td_nat_sweep_service(sweep, 2)[TUNDISH_NAT_ESTABLISHED], 2);
+	assert_int_equal(td_nat_sweep_service(sweep, 1)[TUNDISH_NAT_ESTABLISHED], 0);
+	assert_null(td_nat_sweep_service(sweep, SERVICES));
+	assert_int_equal(td_nat_sweep_lane(sweep, 1)->waiting, 0);
+	later(TUNDISH_NAT_YIELD_SENT);
+	pass();
+	assert_int_equal(td_nat_sweep_lane(sweep, 1)->waiting, 1);
+	assert_int_equal(td_nat_sweep_lane(sweep, 2)->waiting, 0);
 }
 
 /* A segment that comes while the sweep judges keeps the connection. */
@@ -462,9 +511,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		T(test_ages),	   T(test_keepalive), T(test_leaving),	  T(test_backend_gone),
-		T(test_quicker),   T(test_audit),     T(test_audit_odd),  T(test_reserved),
-		T(test_busy_port), T(test_at_once),   T(test_udp_tuples),
+		T(test_ages),		T(test_keepalive), T(test_leaving),    T(test_backend_gone),
+		T(test_quicker),	T(test_audit),	   T(test_audit_odd),  T(test_reserved),
+		T(test_busy_port),	T(test_at_once),   T(test_udp_tuples), T(test_counts),
+		T(test_backend_may_go),
 	};
 
 	return cmocka_run_group_tests_name("native: sweep of NAT", tests, NULL, NULL);

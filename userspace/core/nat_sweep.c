@@ -39,12 +39,14 @@ struct picture {
 	struct td_nat_counts counts;
 	struct td_nat_lane_counts *lanes;
 	uint32_t *backends;
+	uint8_t *gone;	    /* by backend: when the pass began */
+	uint32_t *services; /* [service][state] */
 	uint64_t hops[TUNDISH_NAT_HOPS / 64];
 	struct suspects suspects;
 };
 
 struct td_nat_sweep {
-	uint32_t lanes_max, backends_max, ports_max;
+	uint32_t lanes_max, backends_max, services_max, ports_max;
 	enum phase phase;
 	uint32_t position;
 	bool running;
@@ -57,6 +59,8 @@ static void picture_done(struct picture *p)
 {
 	free(p->lanes);
 	free(p->backends);
+	free(p->gone);
+	free(p->services);
 	free(p->suspects.list);
 }
 
@@ -64,8 +68,10 @@ static bool picture_new(struct picture *p, const struct td_nat_tables *t)
 {
 	p->lanes = calloc(t->lanes_max, sizeof(*p->lanes));
 	p->backends = calloc(t->backends_max, sizeof(*p->backends));
+	p->gone = calloc(t->backends_max, sizeof(*p->gone));
+	p->services = calloc(t->services_max, TUNDISH_NAT_STATE_MAX * sizeof(*p->services));
 	p->suspects.list = calloc(SUSPECTS_MAX, sizeof(*p->suspects.list));
-	return p->lanes && p->backends && p->suspects.list;
+	return p->lanes && p->backends && p->gone && p->services && p->suspects.list;
 }
 
 struct td_nat_sweep *td_nat_sweep_free(struct td_nat_sweep *s)
@@ -87,6 +93,7 @@ struct td_nat_sweep *td_nat_sweep_new(const struct td_nat_tables *t)
 		return NULL;
 	s->lanes_max = t->lanes_max;
 	s->backends_max = t->backends_max;
+	s->services_max = t->services_max;
 	s->ports_max = t->lane_ports_max;
 	s->named = calloc(t->lane_ports_max, TUNDISH_LANE_WORDS * sizeof(uint64_t));
 	if (!picture_new(&s->now, t) || !picture_new(&s->last, t) || !s->named)
@@ -239,6 +246,7 @@ static void note(struct td_nat_sweep *s, const struct td_nat_tables *t, uint32_t
 	uint32_t lane_hop = __atomic_load_n(&r->lane_hop, __ATOMIC_RELAXED);
 	uint32_t port = __builtin_bswap16(r->source_port_be), hop = TUNDISH_NAT_HOP(lane_hop);
 	uint32_t left = time_wait > idle ? time_wait - idle : 0;
+	uint32_t service = t->backends[word.backend].service;
 	struct tundish_lane *l = lane_of(t, r);
 	struct td_nat_lane_counts *c;
 	struct tundish_lane_ports *p;
@@ -250,8 +258,12 @@ static void note(struct td_nat_sweep *s, const struct td_nat_tables *t, uint32_t
 	s->now.counts.records++;
 	s->now.hops[hop / 64] |= 1ull << (hop % 64);
 	s->now.backends[word.backend]++;
+	if (service < s->services_max)
+		s->now.services[service * TUNDISH_NAT_STATE_MAX + word.state]++;
 	c = &s->now.lanes[TUNDISH_NAT_LANE(lane_hop)];
 	c->state[word.state]++;
+	c->waiting += word.state == TUNDISH_NAT_SYN_SENT &&
+		      tundish_nat_age(tick, word.since) >= TUNDISH_NAT_YIELD_SENT;
 	if (word.state == TUNDISH_NAT_TIME_WAIT) {
 		left = (uint32_t)(((uint64_t)left << TUNDISH_TICK_SHIFT) / 1000000000u) /
 		       TUNDISH_LEAVING_S;
@@ -406,7 +418,7 @@ static void one_lane(struct td_nat_sweep *s, const struct td_nat_tables *t, uint
 
 /* ---- the pass ------------------------------------------------------------------------------ */
 
-static void begin(struct td_nat_sweep *s)
+static void begin(struct td_nat_sweep *s, const struct td_nat_tables *t)
 {
 	struct picture *p = &s->now;
 
@@ -418,6 +430,9 @@ static void begin(struct td_nat_sweep *s)
 	memset(p->hops, 0, sizeof(p->hops));
 	memset(p->lanes, 0, s->lanes_max * sizeof(*p->lanes));
 	memset(p->backends, 0, s->backends_max * sizeof(*p->backends));
+	memset(p->services, 0, s->services_max * TUNDISH_NAT_STATE_MAX * sizeof(*p->services));
+	for (uint32_t i = 0; i < s->backends_max; i++)
+		p->gone[i] = t->backends[i].state == TUNDISH_BACKEND_GONE && !t->backends[i].weight;
 	memset(s->named, 0, (size_t)s->ports_max * TUNDISH_LANE_WORDS * sizeof(uint64_t));
 }
 
@@ -437,7 +452,7 @@ bool td_nat_sweep_slice(struct td_nat_sweep *s, const struct td_nat_tables *t, u
 	struct picture former;
 
 	if (!s->running)
-		begin(s);
+		begin(s, t);
 	for (; buckets; buckets--) {
 		switch (s->phase) {
 		case PHASE_OUT:
@@ -488,7 +503,21 @@ uint32_t td_nat_sweep_backend(const struct td_nat_sweep *s, uint32_t backend)
 	return backend < s->backends_max ? s->last.backends[backend] : 0;
 }
 
+const uint32_t *td_nat_sweep_service(const struct td_nat_sweep *s, uint32_t service)
+{
+	return service < s->services_max ? &s->last.services[service * TUNDISH_NAT_STATE_MAX]
+					 : NULL;
+}
+
 bool td_nat_sweep_hop(const struct td_nat_sweep *s, uint32_t hop)
 {
 	return hop < TUNDISH_NAT_HOPS && s->last.hops[hop / 64] >> (hop % 64) & 1;
+}
+
+bool td_nat_sweep_gone(const struct td_nat_sweep *s, const struct td_nat_tables *t,
+		       uint32_t backend)
+{
+	return backend && backend < s->backends_max && s->last.gone[backend] &&
+	       !s->last.backends[backend] && t->backends[backend].state == TUNDISH_BACKEND_GONE &&
+	       !t->backends[backend].weight;
 }

@@ -24,8 +24,8 @@ struct td_nat_tables {
 	const struct tundish_fan *fans; /* by backend */
 	struct tundish_backend *backends;
 	struct tundish_nat_settings settings; /* a copy */
-	uint32_t lanes_max, lane_ports_max, backends_max;
-	/* A connection of this tuple is not active any more. */
+	uint32_t lanes_max, lane_ports_max, backends_max, services_max;
+	/* A connection of this tuple is not active any more; of UDP with TUNDISH_TUPLE_UDP. */
 	void (*tuple_sub)(void *context, const struct tundish_addr *client, uint32_t vip,
 			  __be16 port, uint32_t tick);
 	/* Ports of a lane that are taken for nobody, TUNDISH_LANE_WORDS words; NULL: none. */
@@ -35,7 +35,8 @@ struct td_nat_tables {
 
 struct td_nat_lane_counts {
 	uint32_t state[TUNDISH_NAT_STATE_MAX];
-	uint32_t leaving[TUNDISH_LEAVING_STEPS]; /* TIME_WAITs that end within 10 s, 20 s, ... */
+	uint32_t leaving[TUNDISH_LEAVING_STEPS]; /* TIME_WAITs that end in 0-10 s, 10-20 s, ... */
+	uint32_t waiting;			 /* SYNs that nobody has answered for 3 s */
 };
 
 struct td_nat_counts {
@@ -58,8 +59,14 @@ uint32_t td_nat_sweep_slices(const struct td_nat_tables *t, uint32_t buckets);
 
 const struct td_nat_counts *td_nat_sweep_counts(const struct td_nat_sweep *s, uint64_t *ret_passes);
 const struct td_nat_lane_counts *td_nat_sweep_lane(const struct td_nat_sweep *s, uint32_t lane);
-/* Connections of a backend, and whether any names a return hop. */
+/* Connections of a backend; those of a service by state, NULL: there is no such service; and
+ * whether any names a return hop. */
 uint32_t td_nat_sweep_backend(const struct td_nat_sweep *s, uint32_t backend);
+const uint32_t *td_nat_sweep_service(const struct td_nat_sweep *s, uint32_t service);
 bool td_nat_sweep_hop(const struct td_nat_sweep *s, uint32_t hop);
+/* As td_sweep_gone(): the backend was GONE, and out of its row, when the last complete pass
+ * began, is so still, and the pass met no connection of it. */
+bool td_nat_sweep_gone(const struct td_nat_sweep *s, const struct td_nat_tables *t,
+		       uint32_t backend);
 
 #endif
