@@ -16,8 +16,6 @@
 #include "core/budget.h"
 #include "core/forecast.h"
 
-#define NS_PER_S 1e9
-
 /* ---- ports of a namespace ------------------------------------------------------- */
 
 static bool bit(const uint64_t *words, unsigned int port)
@@ -57,11 +55,6 @@ static uint32_t range_of(const struct td_budget_space *s)
 	return n > s->reserved ? n - s->reserved : 0;
 }
 
-static uint32_t less(uint32_t a, uint32_t b)
-{
-	return a > b ? a - b : 0;
-}
-
 /* ---- what is remembered ------------------------------------------------------------ */
 
 void td_budget_scanned(struct td_budget *b, const struct tundish_ports *p, uint64_t scan,
@@ -93,14 +86,9 @@ static bool jumped(double count, double seconds, double sum, double window)
 	return fabs(count - expected) > JUMP * sqrt(expected + count / 2 + 1);
 }
 
-static double later(uint64_t now, uint64_t before)
-{
-	return now > before ? (double)(now - before) / NS_PER_S : 0;
-}
-
 void td_budget_look(struct td_budget *b, const struct tundish_ports *p, uint64_t now_ns)
 {
-	double dt = later(now_ns, b->look_ns), keep, opened, entered, freed;
+	double dt = td_later(now_ns, b->look_ns), keep, opened, entered, freed;
 
 	if (b->look_ns && dt < LOOK_LEAST_S)
 		return;
@@ -156,69 +144,16 @@ static bool is_any(const struct tundish_addr *a)
 	       (!a->word[2] || a->word[2] == TUNDISH_BE32(0xffff));
 }
 
-/* By state: those that came or went since the scan are taken as established, and what
- * that cannot give is taken from the others in turn. */
-static void move_states(const struct td_budget *b, int64_t change, struct td_picture *ret)
-{
-	static const uint8_t order[] = {TUNDISH_PORT_established, TUNDISH_PORT_closing,
-					TUNDISH_PORT_opening, TUNDISH_PORT_close_wait};
-
-	memcpy(ret->state, b->count.state, sizeof(ret->state));
-	if (change > 0)
-		ret->state[TUNDISH_PORT_established] += (uint32_t)TD_MIN(change, 1 << 20);
-	for (size_t i = 0; change < 0 && i < TD_ARRAY_SIZE(order); i++) {
-		uint32_t take = (uint32_t)TD_MIN((int64_t)ret->state[order[i]], -change);
-
-		ret->state[order[i]] -= take;
-		change += take;
-	}
-}
-
 static uint32_t usable_of(const struct td_budget *b, const struct tundish_port_key *key,
 			  const struct td_budget_space *s)
 {
 	uint32_t range = range_of(s), own = b->count.state[TUNDISH_PORT_established];
 
 	if (key->protocol == IPPROTO_TCP)
-		return TD_MIN(range, less(range, s->blocked) + b->count.bound);
+		return TD_MIN(range, td_less(range, s->blocked) + b->count.bound);
 	/* A UDP port is an address's, or every address's. */
-	return TD_MIN(range, less(range, is_any(&key->local) ? s->udp : s->udp_any) +
+	return TD_MIN(range, td_less(range, is_any(&key->local) ? s->udp : s->udp_any) +
 				     (is_any(&key->local) ? own : 0));
-}
-
-static void set_course(const struct td_budget *b, const struct tundish_ports *p, bool reuse,
-		       const struct td_budget_space *s, uint64_t now_ns, struct td_course *c)
-{
-	uint64_t entered = p->entered - b->entered;
-	uint32_t known = b->count.leaving[TUNDISH_LEAVING_STEPS - 1], before = 0;
-	uint32_t all = b->count.state[TUNDISH_PORT_time_wait];
-
-	c->rest = TD_TIME_WAIT_S;
-	c->scan_age = b->scan ? later(now_ns, b->scan_ns) : 0;
-	for (size_t i = 0; i < TUNDISH_LEAVING_STEPS; i++) {
-		/* Within 10 s, within 20 s, ...: of each step what the one before has not. */
-		c->old_tw[i] = known ? (double)all * less(b->count.leaving[i], before) / known
-				     : (double)all / TUNDISH_LEAVING_STEPS;
-		before = b->count.leaving[i];
-	}
-	if ((int64_t)entered < 0)
-		entered = 0;
-	/* Where scans are more than a minute apart some have ended. */
-	c->new_tw = (double)TD_MIN(entered, tundish_tw_count(p, now_ns));
-	if (!b->scan && c->new_tw > 0)
-		c->scan_age = TD_TIME_WAIT_S; /* made after the last scan: not long ago */
-	td_course_set_rates(c, b);
-	if (reuse) {
-		/* What connect(2) may take over is free; the others become so within a second. */
-		double share = all ? (double)b->count.reusable / all : 0;
-
-		for (size_t i = 0; i < TUNDISH_LEAVING_STEPS; i++)
-			c->old_tw[i] *= 1 - share;
-		if (share > 0.5) {
-			c->new_tw = fmin(c->new_tw, c->entered * s->reuse_delay_s);
-			c->rest = s->reuse_delay_s;
-		}
-	}
 }
 
 void td_budget_picture(const struct td_budget *b, const struct tundish_port_key *key,
@@ -230,9 +165,9 @@ void td_budget_picture(const struct td_budget *b, const struct tundish_port_key 
 	double tw;
 
 	*ret = (struct td_picture){0};
-	set_course(b, p, false, s, now_ns, &all);
-	set_course(b, p, reuse, s, now_ns, &c);
-	move_states(b, p->held - b->held, ret);
+	td_course_begin(&all, b, p, TD_TIME_WAIT_S, TD_NO_REUSE, now_ns);
+	td_course_begin(&c, b, p, TD_TIME_WAIT_S, reuse ? s->reuse_delay_s : TD_NO_REUSE, now_ns);
+	td_budget_move_states(b, p->held - b->held, ret);
 	tw = td_course_old_left(&all, 0) + td_course_new_left(&all, 0);
 	ret->state[TUNDISH_PORT_time_wait] = (uint32_t)lround(tw);
 	for (size_t i = 0; i < TUNDISH_PORT_STATE_MAX; i++)
@@ -251,7 +186,7 @@ void td_budget_picture(const struct td_budget *b, const struct tundish_port_key 
 		ret->reusable -= over;
 		ret->state[TUNDISH_PORT_time_wait] -= over;
 	}
-	ret->utilization = ret->usable ? (double)less(ret->used, ret->reusable) / ret->usable
+	ret->utilization = ret->usable ? (double)td_less(ret->used, ret->reusable) / ret->usable
 			   : ret->used ? 1
 				       : 0;
 	ret->opening_rate = c.opened;

@@ -22,12 +22,17 @@
 #define TD_INBOUND_HALF	    (TD_INBOUND_PORTS / 2)
 #define TD_INBOUND_LOW	    (TD_INBOUND_PORTS * 45 / 100) /* below: no longer about one half */
 
-/* Whether a tuple is of connections to one destination: not of UDP, where a port counts for
- * all, nor of binds that got no port. */
+/* Not a namespace: lanes of translated connections, lane_budget.h. Their keys stand in no map. */
+#define TD_SPACE_NAT TUNDISH_SPACES_MAX
+
+/* Whether a tuple is of connections to one destination: not of this host's UDP, where a port
+ * counts for all, nor of binds that got no port. */
 static inline bool td_port_has_remote(const struct tundish_port_key *key)
 {
 	static const struct tundish_addr none;
 
+	if (key->space == TD_SPACE_NAT)
+		return true;
 	return key->protocol == IPPROTO_TCP && !tundish_addr_equal(&key->remote, &none);
 }
 
@@ -74,9 +79,10 @@ struct td_budget {
 struct td_picture {
 	uint32_t state[TUNDISH_PORT_STATE_MAX];
 	uint32_t used;	   /* all of them */
-	uint32_t reusable; /* of the TIME_WAITs: connect(2) would take them */
+	uint32_t reusable; /* at rest, and yet a new connection would get them: of the TIME_WAITs
+			    * those that connect(2) would take; of lanes see lane_budget.h */
 	uint32_t usable;
-	uint32_t cliff; /* where connect(2) becomes dear; 0: no such place (UDP) */
+	uint32_t cliff; /* where connect(2) becomes dear; 0: no such place (UDP, lanes) */
 	double utilization;
 	double opening_rate, time_wait_rate, freed_rate; /* per second */
 	double exhaustion_s, cliff_s; /* 0: it is so now; INFINITY: not filling */
