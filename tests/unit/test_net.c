@@ -278,6 +278,31 @@ static void test_thousand_backends(void **state)
 	}
 }
 
+/* The drivers of links that stay within a host or its hypervisor leave checksums undone. */
+static void test_link_facts(void **state)
+{
+	struct td_link_facts f;
+
+	assert_true(td_link_driver_is_partial("veth"));
+	assert_true(td_link_driver_is_partial("virtio_net"));
+	assert_true(td_link_driver_is_partial("tun"));
+	assert_false(td_link_driver_is_partial("ixgbe"));
+	assert_false(td_link_driver_is_partial(""));
+	need_nets();
+	ip(EDGE, "link set e1 mtu 1400\n");
+	assert_int_equal(td_net_link_facts(t.edge, t.e1, &f), 0);
+	assert_int_equal(f.mtu, 1400);
+	assert_true(f.partial);
+	assert_false(f.strips); /* without VLAN devices there is nothing to strip */
+	ip(EDGE, "link set e1 mtu 1500\n");
+	assert_int_equal(td_net_link_facts(t.edge, 9999, &f), -ENODEV);
+	if (run(EDGE, "ip link add link e1 name e1.7 type vlan id 7 2>/dev/null"))
+		return; /* the kernel has no VLANs */
+	assert_int_equal(td_net_link_facts(t.edge, t.e1, &f), 0);
+	assert_int_equal(f.strips, !run(EDGE, "ethtool -k e1 | grep -q '^rx-vlan-offload: on'"));
+	ip(EDGE, "link del e1.7\n");
+}
+
 static void test_addresses(void **state)
 {
 	_cleanup_free_ struct tundish_addr *list = NULL;
@@ -321,6 +346,7 @@ int main(void)
 		IN_NETS(test_neighbours_are_given_back),
 		IN_NETS(test_lost_events_are_all),
 		IN_NETS(test_thousand_backends),
+		IN_NETS(test_link_facts),
 		IN_NETS(test_addresses),
 	};
 

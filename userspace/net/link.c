@@ -9,10 +9,6 @@
 
 #include "net/query.h"
 
-#ifndef RTEXT_FILTER_SKIP_STATS
-#define RTEXT_FILTER_SKIP_STATS (1 << 3)
-#endif
-
 static void parse_vlan(const struct nlattr *data, struct td_link *l)
 {
 	const struct nlattr *a;

@@ -48,6 +48,16 @@ int td_net_drain_events(struct td_net *n);
 int td_net_nexthop(struct td_net *n, const struct tundish_addr *address,
 		   struct tundish_nexthop *ret, bool *ret_via_gateway, struct td_error *error);
 
+/* What a NIC does to packets before a program sees them. */
+struct td_link_facts {
+	uint32_t mtu;
+	bool partial; /* checksums may be left for a NIC to finish: the link is a virtual one */
+	bool strips;  /* VLAN tags are taken away, and VLAN devices stand on it */
+};
+/* -ENODEV where there is none of that index. */
+int td_net_link_facts(struct td_net *n, unsigned int ifindex, struct td_link_facts *ret);
+bool td_link_driver_is_partial(const char *driver);
+
 /* All unicast addresses of this host but loopback's own; the caller frees. */
 int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n);
 

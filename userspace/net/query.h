@@ -9,6 +9,10 @@
 
 #include "net/session.h"
 
+#ifndef RTEXT_FILTER_SKIP_STATS
+#define RTEXT_FILTER_SKIP_STATS (1 << 3)
+#endif
+
 struct td_link {
 	unsigned int index;
 	char name[IFNAMSIZ];
