@@ -175,6 +175,15 @@ struct tundish_fan *td_kernel_fans(struct td_kernel *k);	      /* [backends_max]
 struct tundish_deliver *td_kernel_deliveries(struct td_kernel *k);    /* [services_max] */
 struct tundish_return *td_kernel_returns(struct td_kernel *k);	      /* [TUNDISH_NAT_HOPS] */
 
+/* What is known of a NIC. */
+int td_kernel_put_link(struct td_kernel *k, uint32_t ifindex, const struct tundish_link *value);
+int td_kernel_delete_link(struct td_kernel *k, uint32_t ifindex);
+int td_kernel_links(struct td_kernel *k, uint32_t ret_ifindex[TUNDISH_LINKS_MAX],
+		    struct tundish_link ret[TUNDISH_LINKS_MAX], size_t *ret_n);
+/* No new connection finds this way back under its key; 0 also where none would have. */
+int td_kernel_forget_return(struct td_kernel *k, const struct tundish_return_key *key,
+			    uint32_t index);
+
 /* ---- worker groups ---------------------------------------------------------- */
 
 /*

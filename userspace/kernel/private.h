@@ -13,6 +13,7 @@
  *   unload.c     everything down, without a daemon
  *   maps.c       typed access
  *   nat.c        the maps of translated connections
+ *   links.c      those of NICs and of ways back to clients
  *   trace.c      the tracing twin
  *   hooks.c      programs outside of interfaces: attached, pinned, adopted, replaced
  *   steering.c   those around listeners
