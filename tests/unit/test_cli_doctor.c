@@ -34,7 +34,7 @@ static void test_doctor(void **state)
 	f->json = TUPLE_OF_PORTS("0.9");
 	r = tundish(f, "--json doctor --interval 0");
 	assert_int_equal(r.exit_code, 5);
-	assert_string_equal(f->requests, "GET ports top=1\n");
+	assert_string_equal(f->requests, "GET ports top=1\nGET status\n");
 	row = doctor_row(&r, "port_tuple");
 	assert_string_equal(json_string_value(json_object_get(row, "verdict")), "warn");
 	assert_true(json_is_true(json_object_get(row, "wrong")));

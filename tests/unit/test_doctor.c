@@ -464,6 +464,58 @@ static void test_tuple(void **state)
 	}
 }
 
+/* Of translated connections none becomes dear at one half. */
+static void test_tuple_of_nat(void **state)
+{
+	static const struct {
+		double utilization, seconds;
+		enum td_verdict verdict;
+	} tuples[] = {
+		{0.1, -1, TD_VERDICT_OK}, {0.5, -1, TD_VERDICT_NOTE}, {0.99, -1, TD_VERDICT_NOTE},
+		{1, -1, TD_VERDICT_BAD},  {0.1, 600, TD_VERDICT_OK},  {0.6, 599, TD_VERDICT_WARN},
+	};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(tuples); i++) {
+		now.f.tuple = (struct td_tuple_use){.known = true,
+						    .nat = true,
+						    .local = "10.0.0.1",
+						    .remote = "10.0.0.2",
+						    .port = 80,
+						    .usable = 100,
+						    .utilization = tuples[i].utilization,
+						    .seconds = tuples[i].seconds};
+		look(0);
+		assert_int_equal(row_of("port_tuple")->verdict, tuples[i].verdict);
+		assert_int_equal(report.wrong, tuples[i].verdict > TD_VERDICT_NOTE);
+		assert_null(strstr(row_of("port_tuple")->sentence, "connect()"));
+	}
+}
+
+static void test_nat(void **state)
+{
+	look(0);
+	for (size_t i = 0; i < report.n; i++)
+		assert_string_not_equal(report.rows[i].stage, "nat");
+	now.f.nat = (struct td_nat_use){.known = true, .connections = 79, .capacity = 100};
+	look(0);
+	assert_int_equal(row_of("nat_table")->verdict, TD_VERDICT_OK);
+	assert_int_equal(row_of("nat_answers")->verdict, TD_VERDICT_OK);
+	assert_int_equal(row_of("nat_sources")->verdict, TD_VERDICT_OK);
+	assert_false(report.wrong);
+	now.f.nat.connections = 81;
+	now.f.nat.silent = 2;
+	strcpy(now.f.nat.first_silent, "web/web1");
+	now.f.nat.missing = 1;
+	strcpy(now.f.nat.first_missing, "10.0.1.250");
+	look(0);
+	assert_int_equal(row_of("nat_table")->verdict, TD_VERDICT_WARN);
+	assert_int_equal(row_of("nat_answers")->verdict, TD_VERDICT_BAD);
+	assert_non_null(strstr(row_of("nat_answers")->sentence, "web/web1 and others"));
+	assert_int_equal(row_of("nat_sources")->verdict, TD_VERDICT_WARN);
+	assert_non_null(strstr(row_of("nat_sources")->setting, "10.0.1.250"));
+	assert_true(report.wrong);
+}
+
 static void test_capacity(void **state)
 {
 	const struct td_row *r;
@@ -569,6 +621,8 @@ int main(void)
 		cmocka_unit_test(test_driver_counters),
 		cmocka_unit_test_setup(test_overlap, healthy),
 		cmocka_unit_test_setup(test_tuple, healthy),
+		cmocka_unit_test_setup(test_tuple_of_nat, healthy),
+		cmocka_unit_test_setup(test_nat, healthy),
 		cmocka_unit_test_setup(test_capacity, healthy),
 		cmocka_unit_test_setup(test_unseen, healthy),
 		cmocka_unit_test_setup(test_bounds, healthy),

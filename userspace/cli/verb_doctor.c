@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Two looks at the host, a short time apart, and what they tell (doctor/). Text and JSON are
- * made of the same rows. A daemon is asked for the fullest tuple of source ports, and nothing
- * is said where none answers.
+ * made of the same rows. A daemon is asked for the fullest tuple of source ports and for
+ * translated connections, and nothing is said where none answers.
  */
 #include <time.h>
 
@@ -32,11 +32,13 @@ static void take_tuple(const json_t *row, struct td_tuple_use *ret)
 	const char *remote = json_string_value(json_object_get(row, "remote_ip"));
 	const json_t *utilization = json_object_get(row, "utilization");
 	const json_t *seconds = json_object_get(row, "seconds_to_exhaustion");
+	const char *source = json_string_value(json_object_get(row, "source"));
 
 	if (!local || !remote || !json_is_number(utilization))
 		return;
 	*ret = (struct td_tuple_use){
 		.known = true,
+		.nat = source && strcmp(source, "nat") == 0,
 		.port = json_integer_value(json_object_get(row, "remote_port")),
 		.used = json_integer_value(json_object_get(row, "used")),
 		.time_wait = json_integer_value(json_object_get(row, "time_wait")),
@@ -48,20 +50,55 @@ static void take_tuple(const json_t *row, struct td_tuple_use *ret)
 	snprintf(ret->remote, sizeof(ret->remote), "%s", remote);
 }
 
+static int64_t take_list(const json_t *list, char *first, size_t size)
+{
+	const char *text = json_string_value(json_array_get(list, 0));
+
+	snprintf(first, size, "%s", text ? text : "");
+	return text ? (int64_t)json_array_size(list) : 0;
+}
+
+static void take_nat(const json_t *o, struct td_nat_use *ret)
+{
+	const json_t *connections = json_object_get(o, "connections");
+
+	if (!json_is_integer(connections))
+		return;
+	ret->known = true;
+	ret->connections = json_integer_value(connections);
+	ret->capacity = json_integer_value(json_object_get(o, "capacity"));
+	ret->silent = take_list(json_object_get(o, "silent"), ret->first_silent,
+				sizeof(ret->first_silent));
+	ret->missing = take_list(json_object_get(o, "sources_missing"), ret->first_missing,
+				 sizeof(ret->first_missing));
+}
+
+static json_t *ask(const struct cli *c, struct cli_target *t)
+{
+	struct cli_answer a = {0};
+	json_t *answer;
+
+	if (cli_send_within(c->control, t, NULL, DAEMON_S, &a, NULL) < 0)
+		return NULL;
+	answer = a.status == 200 ? json_loadb(a.body, a.length, 0, NULL) : NULL;
+	cli_answer_done(&a);
+	return answer;
+}
+
 static void ask_daemon(const struct cli *c, struct td_facts *f)
 {
-	struct cli_target t = {0};
-	struct cli_answer a = {0};
-	json_t *rows;
+	struct cli_target ports = {0}, status = {0};
+	json_t *answer;
 
-	cli_target_word(&t, "ports");
-	cli_target_query(&t, "top", "1");
-	if (cli_send_within(c->control, &t, NULL, DAEMON_S, &a, NULL) < 0)
-		return;
-	rows = a.status == 200 ? json_loadb(a.body, a.length, 0, NULL) : NULL;
-	take_tuple(json_array_get(rows, 0), &f->tuple);
-	json_decref(rows);
-	cli_answer_done(&a);
+	cli_target_word(&ports, "ports");
+	cli_target_query(&ports, "top", "1");
+	cli_target_word(&status, "status");
+	answer = ask(c, &ports);
+	take_tuple(json_array_get(answer, 0), &f->tuple);
+	json_decref(answer);
+	answer = ask(c, &status);
+	take_nat(json_object_get(answer, "nat"), &f->nat);
+	json_decref(answer);
 }
 
 static void pause_for(unsigned long seconds)

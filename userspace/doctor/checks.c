@@ -28,6 +28,10 @@ static void (*const checks[])(struct td_look *l) = {
 	td_check_tcp_memory,
 	td_check_receive_buffers,
 	td_check_cgroup_memory,
+	/* through: translated connections */
+	td_check_nat_table,
+	td_check_nat_answers,
+	td_check_nat_sources,
 	/* out: source ports, TIME_WAIT, orphans */
 	td_check_port_range,
 	td_check_tuple,

@@ -75,6 +75,30 @@ void td_check_port_range(struct td_look *l)
 	td_row_set(row, "sysctl -w net.ipv4.ip_local_port_range=\"16384 65535\"");
 }
 
+/* Of translated connections none becomes dear, so half of it is only a sign. */
+static void say_nat(struct td_row *row, const struct td_tuple_use *t)
+{
+	if (t->utilization >= 0.999)
+		td_row_say(
+			row, TD_VERDICT_BAD,
+			"no NAT source port is left from %s to %s port %lld: new connections are "
+			"refused",
+			t->local, t->remote, (long long)t->port);
+	else if (t->seconds >= 0 && t->seconds < 600)
+		td_row_say(row, TD_VERDICT_WARN,
+			   "at the present rate the NAT source ports from %s to %s port %lld last "
+			   "%.0f s",
+			   t->local, t->remote, (long long)t->port, t->seconds);
+	else if (t->utilization >= 0.5)
+		td_row_say(row, TD_VERDICT_NOTE,
+			   "%.0f%% of the NAT source ports from %s to %s port %lld are taken",
+			   t->utilization * 100, t->local, t->remote, (long long)t->port);
+	else
+		return;
+	td_row_set(row, "a further source under services[].sources in tundish.yaml, or a further "
+			"address of the backend; `tundish port list` shows each tuple");
+}
+
 void td_check_tuple(struct td_look *l)
 {
 	const struct td_tuple_use *t = &l->now->tuple;
@@ -87,6 +111,10 @@ void td_check_tuple(struct td_look *l)
 	row->unit = "ports";
 	row->value = t->used;
 	row->limit = t->usable;
+	if (t->nat) {
+		say_nat(row, t);
+		return;
+	}
 	if (t->utilization >= 0.999) {
 		td_row_say(
 			row, TD_VERDICT_BAD,

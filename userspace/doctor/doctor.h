@@ -145,10 +145,18 @@ struct td_process {
 
 /* The fullest tuple, as the daemon tells it. */
 struct td_tuple_use {
-	bool known;
+	bool known, nat; /* of translated connections */
 	char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
 	int64_t port, used, time_wait, usable;
 	double utilization, seconds; /* to exhaustion, -1: not filling */
+};
+
+/* Translated connections, as the daemon tells them. */
+struct td_nat_use {
+	bool known;
+	int64_t connections, capacity;
+	int64_t silent, missing; /* backends that nobody hears; sources that are not here */
+	char first_silent[128], first_missing[TD_ADDRESS_TEXT];
 };
 
 struct td_facts {
@@ -163,7 +171,8 @@ struct td_facts {
 	struct td_listen *listeners;  /* ascending by (port, address) */
 	struct td_process *processes; /* those that listen, or have used over 80% of their files */
 	size_t n_cpus, n_nics, n_listeners, n_processes;
-	struct td_tuple_use tuple; /* left to the caller */
+	struct td_tuple_use tuple; /* left to the caller, as is `nat` */
+	struct td_nat_use nat;
 };
 
 /*
