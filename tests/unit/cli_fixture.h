@@ -56,7 +56,9 @@
 #define FLOW                                                                                       \
 	"{\"client\":\"198.51.100.7\",\"client_port\":40001,\"vip\":\"192.0.2.10\",\"port\":80,"   \
 	"\"protocol\":\"tcp\",\"service\":\"web\",\"backend\":\"web1\","                           \
-	"\"state\":\"established\",\"age_seconds\":200,\"idle_seconds\":1}"
+	"\"state\":\"established\",\"age_seconds\":200,\"idle_seconds\":1,"                        \
+	"\"translated\":{\"source\":\"10.0.1.250\",\"source_port\":1024,"                          \
+	"\"backend_address\":\"10.0.1.21\",\"backend_port\":8443}}"
 
 #define TUPLE                                                                                      \
 	"{\"client\":\"198.51.100.7\",\"vip\":\"192.0.2.10\",\"port\":80,\"protocol\":\"tcp\","    \
@@ -64,7 +66,8 @@
 
 #define PORT                                                                                       \
 	"{\"local_ip\":\"10.0.0.1\",\"remote_ip\":\"10.0.0.5\",\"remote_port\":80,"                \
-	"\"namespace\":null,\"protocol\":\"tcp\",\"used\":14116,\"time_wait\":14000,"              \
+	"\"source\":\"nat\",\"service\":\"web\",\"namespace\":null,"                               \
+	"\"protocol\":\"tcp\",\"used\":14116,\"time_wait\":14000,"                                 \
 	"\"usable\":28232,\"utilization\":0.5,\"seconds_to_exhaustion\":200,"                      \
 	"\"seconds_to_cliff\":0,\"opening_rate\":240,\"failed\":0}"
 

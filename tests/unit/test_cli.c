@@ -85,8 +85,10 @@ static void test_other_lists(void **state)
 	assert_json(f, "flow count --json", "{\"flows\":3,\"flows6\":4}");
 	assert_output(
 		f, "flow list",
-		"CLIENT         PORT  VIP         PORT  PROTO  SERVICE  BACKEND  STATE          AGE  IDLE\n"
-		"198.51.100.7  40001  192.0.2.10    80  tcp    web      web1     established  3m20s    1s\n");
+		"CLIENT         PORT  VIP         PORT  PROTO  SERVICE  BACKEND  STATE          AGE  IDLE  "
+		"AS          TO\n"
+		"198.51.100.7  40001  192.0.2.10    80  tcp    web      web1     established  3m20s    1s  "
+		"10.0.1.250  10.0.1.21\n");
 	assert_string_equal(f->requests, "GET flows\n");
 	assert_json(f, "flow list --json", "[" FLOW "]");
 }
@@ -97,10 +99,10 @@ static void test_source_ports(void **state)
 
 	assert_output(
 		f, "port list --scan --top 5",
-		"LOCAL     REMOTE    PORT  PROTO  NAMESPACE         USED  USE  TIME_WAIT  OPENS/S  "
-		"DEAR IN  FULL IN  REFUSED\n"
-		"10.0.0.1  10.0.0.5    80  tcp    -          14116/28232  50%      14000      240  "
-		"     0s    3m20s        0\n");
+		"LOCAL     REMOTE    PORT  PROTO  NAMESPACE  SOURCE  SERVICE         USED  USE  "
+		"TIME_WAIT  OPENS/S  DEAR IN  FULL IN  REFUSED\n"
+		"10.0.0.1  10.0.0.5    80  tcp    -          nat     web      14116/28232  50%  "
+		"    14000      240       0s    3m20s        0\n");
 	assert_string_equal(f->requests, "GET ports scan=1 top=5\n");
 	assert_json(f, "port list --json", "[" PORT "]");
 	assert_output(f, "port blocked",

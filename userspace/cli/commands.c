@@ -72,6 +72,8 @@ static const struct cli_column flow_columns[] = {
 	{"STATE", "state", CLI_TEXT, NULL},
 	{"AGE", "age_seconds", CLI_SECONDS, NULL},
 	{"IDLE", "idle_seconds", CLI_SECONDS, NULL},
+	{"AS", "translated.source", CLI_TEXT, NULL},
+	{"TO", "translated.backend_address", CLI_TEXT, NULL},
 	{0},
 };
 
@@ -93,6 +95,8 @@ static const struct cli_column port_columns[] = {
 	{"PORT", "remote_port", CLI_NUMBER, NULL},
 	{"PROTO", "protocol", CLI_TEXT, NULL},
 	{"NAMESPACE", "namespace", CLI_TEXT, NULL},
+	{"SOURCE", "source", CLI_TEXT, NULL},
+	{"SERVICE", "service", CLI_TEXT, NULL},
 	{"USED", "used", CLI_NUMBER, "usable"},
 	{"USE", "utilization", CLI_PERCENT, NULL},
 	{"TIME_WAIT", "time_wait", CLI_NUMBER, NULL},
@@ -212,7 +216,8 @@ static const struct cli_verb flow_verbs[] = {
 		     {"backend", "NAME", "only on this backend"},
 		     {"protocol", "PROTO", "only of this protocol: tcp or udp"},
 		     {"state", "STATE",
-		      "only in this state: syn, established, reopen, closing, udp-new, udp"},
+		      "only in this state: syn, established, reopen, closing, udp-new, udp; "
+		      "translated ones see tundish(8)"},
 		     {"limit", "N", "at most so many. Default is 1000"}},
 	 .help = "flows in the table; filters are --KEY VALUE or KEY=VALUE",
 	 .run = cli_run_list,
@@ -339,7 +344,7 @@ const struct cli_object cli_objects[] = {
 	OBJECT(exec, "a server with its group's sockets"),
 	OBJECT(flow, "connections in the flow table"),
 	OBJECT(tuple, "connections per (client, VIP, port)"),
-	OBJECT(port, "source ports of this host"),
+	OBJECT(port, "source ports of this host, and of translated connections"),
 	OBJECT(timewait, "sockets in TIME_WAIT"),
 	OBJECT(egress, "source addresses of outbound connections"),
 	OBJECT(trace, "the way of one packet"),

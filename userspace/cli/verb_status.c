@@ -77,6 +77,25 @@ static void print_drops(const json_t *drops)
 	puts(json_object_size(drops) ? "" : "none");
 }
 
+static void print_nat(const json_t *o)
+{
+	const json_t *fullest = json_object_get(o, "fullest");
+	const char *tuple = json_string_value(json_object_get(fullest, "tuple"));
+
+	if (!o)
+		return;
+	print_fill("translated", o, "connections", "capacity");
+	printf("%-12s %.0f of %.0f", "NAT lanes", json_number_value(json_object_get(o, "lanes")),
+	       json_number_value(json_object_get(o, "lanes_capacity")));
+	if (tuple) {
+		printf(", the fullest %.0f%% (",
+		       100 * json_number_value(json_object_get(fullest, "utilization")));
+		cli_put_escaped(stdout, tuple, CLI_KEEP_NONE);
+		putchar(')');
+	}
+	putchar('\n');
+}
+
 static void print_source_ports(const json_t *o)
 {
 	static const struct cli_column age = {"", "age_seconds", CLI_SECONDS, NULL};
@@ -138,6 +157,7 @@ static void print_status(const json_t *s)
 	print_fill("flows IPv4", json_object_get(s, "flows"), "active", "capacity");
 	print_fill("flows IPv6", json_object_get(s, "flows"), "active6", "capacity6");
 	print_fill("tuples", json_object_get(s, "tuples"), "active", "capacity");
+	print_nat(json_object_get(s, "nat"));
 	print_drops(json_object_get(s, "drops"));
 	print_source_ports(json_object_get(s, "source_ports"));
 }

@@ -380,7 +380,8 @@ static void one_lane(struct td_nat_sweep *s, const struct td_nat_tables *t, uint
 	uint64_t opened = load(&l->opened), freed = load(&l->freed);
 	const uint64_t *reserved = t->reserved ? t->reserved(t->context, index) : NULL;
 
-	if (!p || l->last < l->first || usable > range)
+	/* Whose the ports are that it does not have must be known. */
+	if (!p || l->last < l->first || usable > range || (usable < range && !reserved))
 		return;
 	for (uint32_t w = l->first / 64; w <= l->last / 64u; w++) {
 		uint64_t in_range = ~0ull, taken, odd;

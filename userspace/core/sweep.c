@@ -126,20 +126,18 @@ static uint32_t tuple_vip(union tundish_flow_value v)
 }
 
 static bool tuple_matches(const struct tundish_tuple *e, const struct tundish_addr *client,
-			  union tundish_flow_value v, __be16 port)
+			  uint32_t vip, __be16 port)
 {
-	return tundish_addr_equal(&e->client, client) && e->vip == tuple_vip(v) &&
-	       e->port_be == port;
+	return tundish_addr_equal(&e->client, client) && e->vip == vip && e->port_be == port;
 }
 
 /* As tuple_apply() of the data path, with active -1. */
-static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
-		      union tundish_flow_value v, __be16 port, uint32_t tick)
+void td_sweep_tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
+			uint32_t vip, __be16 port, uint32_t tick)
 {
-	uint64_t hash =
-		tundish_siphash(&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
-				(uint64_t)client->word[3] << 32 | client->word[2],
-				(uint32_t)port << 16 | tuple_vip(v));
+	uint64_t hash = tundish_siphash(
+		&t->secret, (uint64_t)client->word[1] << 32 | client->word[0],
+		(uint64_t)client->word[3] << 32 | client->word[2], (uint32_t)port << 16 | vip);
 	uint32_t index[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
 
 	for (int i = 0; i < 2; i++) {
@@ -151,7 +149,7 @@ static void tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr
 			union tundish_tuple_value old, new;
 
 			old.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
-			while (old.raw && ~old.raw && tuple_matches(e, client, v, port) &&
+			while (old.raw && ~old.raw && tuple_matches(e, client, vip, port) &&
 			       old.active) {
 				new = old;
 				new.active = old.active - 1;
@@ -178,7 +176,7 @@ static void take_back(const struct td_sweep_tables *t, const struct place *p,
 		__atomic_fetch_sub(&t->backends[v.live.backend].connections_active, 1,
 				   __ATOMIC_RELAXED);
 	if (v.live.counted)
-		tuple_sub(t, client, v, port, tick);
+		td_sweep_tuple_sub(t, client, tuple_vip(v), port, tick);
 }
 
 static bool swap(__u64 *word, __u64 old, __u64 new)

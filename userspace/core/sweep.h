@@ -59,6 +59,10 @@ bool td_sweep_slice(struct td_sweep *s, const struct td_sweep_tables *t, uint64_
  * began, and the pass met no flow of it. */
 bool td_sweep_gone(const struct td_sweep *s, const struct td_sweep_tables *t, uint32_t backend);
 
+/* A connection of this tuple is not active any more. @vip: as in tuples; tick: clock of flow.h */
+void td_sweep_tuple_sub(const struct td_sweep_tables *t, const struct tundish_addr *client,
+			uint32_t vip, __be16 port, uint32_t tick);
+
 /* Of the last complete pass; `passes` counts them. */
 const struct td_sweep_counts *td_sweep_counts(const struct td_sweep *s, uint64_t *ret_passes);
 

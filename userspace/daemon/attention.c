@@ -4,7 +4,7 @@
  * to do about it.
  */
 #include "core/address.h"
-#include "daemon/daemon.h"
+#include "daemon/nat.h"
 
 #define RECENT_NS (60 * TD_NS_PER_S)
 
@@ -263,6 +263,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	groups(d, s, list);
 	shared_numbers(s, list);
 	td_clients_attention(d, s, add, list);
+	td_nat_attention(d, s, add, list);
 	td_source_ports_attention(d, add, list);
 	td_egress_attention(d, add, list);
 	if (d->vips_trouble[0])

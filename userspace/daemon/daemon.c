@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "daemon/lanes.h"
+#include "daemon/nat.h"
 
 #define DEBOUNCE_USEC	50000ull
 #define UNRESOLVED_USEC 2000000ull
@@ -143,6 +144,7 @@ static int on_addresses(sd_event_source *source, uint64_t usec, void *userdata)
 	e.text[0] = '\0';
 	if (td_replan(d, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", e.text);
+	td_nat_sources_look(d);
 	return 0;
 }
 
@@ -271,7 +273,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	if (r < 0)
 		return r;
 	if (td_lanes_open(d) < 0 || td_nexthops_open(d) < 0 || td_health_open(d) < 0 ||
-	    td_sweeper_open(d) < 0 || td_source_ports_new(d) < 0)
+	    td_sweeper_open(d) < 0 || td_nat_new(d) < 0 || td_source_ports_new(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	return 0;
 }
@@ -281,6 +283,7 @@ static void close_parts(struct td_daemon *d)
 	d->control = td_control_close(d->control);
 	td_groups_close(d);
 	td_source_ports_close(d);
+	td_nat_free(d);
 	sd_event_source_unref(d->nexthop_timer);
 	sd_event_source_unref(d->address_timer);
 	sd_event_source_unref(d->route_timer);

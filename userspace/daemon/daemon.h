@@ -17,6 +17,7 @@
  *   lanes.h, and what it names: source ports of translated connections
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
  *   sweeper.c     the sweep of flows, in slices
+ *   nat.h, and what it names: translated connections
  *   clients.c     which clients are short of ports towards a VIP
  *   events.c      what the daemon did and why
  *   rates.c       per second
@@ -86,6 +87,13 @@ struct td_hop {
 	bool written;
 };
 
+/* The pace of a sweep: 0 at first. */
+struct td_pace {
+	uint32_t done, ticks; /* slices of this pass, and timer ticks */
+	uint32_t ticks_due;   /* that this pass shall take */
+	uint64_t cost_ns;     /* spent on this pass so far */
+};
+
 /* What the daemon knows of a pool of source addresses beside its entry. */
 struct td_pool_memory {
 	char cgroup[TD_CGROUP_PATH];
@@ -135,9 +143,8 @@ struct td_daemon {
 	bool health_stale;		      /* the plan has yet to follow */
 
 	struct td_sweep *sweep;
-	uint32_t sweep_done, sweep_ticks;	      /* slices of this pass, and timer ticks */
-	uint32_t sweep_pace;			      /* ticks that this pass shall take */
-	uint64_t sweep_cost_ns;			      /* spent on this pass so far */
+	struct td_pace sweep_pace;
+	struct td_nat *nat;			      /* nat.h */
 	struct tundish_tuple crowded[TD_CROWDED_MAX]; /* clients that were told of */
 	uint32_t n_crowded;
 
@@ -308,6 +315,11 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 /* ---- sweeper.c ------------------------------------------------------------------ */
 int td_sweeper_open(struct td_daemon *d);
 void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret);
+/* Each tick: as many slices of a pass as are due, of `slices` in all, within its budget of
+ * time. Returns true where a slice has ended the pass, which is what `slice` says. */
+#define TD_SWEEP_BUCKETS 256u /* of a slice */
+bool td_pace_run(struct td_pace *p, uint32_t slices,
+		 bool (*slice)(void *context, uint64_t now_ns, uint32_t buckets), void *context);
 
 /* ---- clients.c ------------------------------------------------------------------ */
 /* After each pass of the sweep: clients that came above one half, and those that went. */

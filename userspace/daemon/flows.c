@@ -2,26 +2,19 @@
 /*
  * Flows and tuples as JSON: read out of the mapped tables, filtered on the way.
  * Age is not kept for an established flow (it would cost the entry its size);
- * `idle_seconds` is what the sampled packets tell, so it is an upper bound; of UDP it is right.
+ * `idle_seconds` is what the sampled packets tell, so it is an upper bound; of UDP, and of
+ * translated ones, it is right.
  */
 #include <netinet/in.h>
 
 #include "core/address.h"
 #include "core/budget.h"
 #include "core/override.h"
-#include "daemon/daemon.h"
+#include "daemon/flows.h"
+#include "daemon/nat.h"
 
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX     1000000
-
-struct filter {
-	struct tundish_addr client, vip;
-	bool has_client, has_vip;
-	uint32_t client_port, port, state;
-	int udp; /* -1: both */
-	const char *service, *backend;
-	size_t limit;
-};
 
 static const char *const state_names[] = {
 	[TUNDISH_FLOW_SYN] = "syn",	    [TUNDISH_FLOW_ESTABLISHED] = "established",
@@ -77,13 +70,34 @@ int td_read_protocol(const struct td_request *q, struct td_reply *reply)
 	return -EINVAL;
 }
 
-static int read_filter(const struct td_request *q, struct filter *f, struct td_reply *reply)
+static bool is_state(const char *name)
+{
+	bool is = false;
+
+	for (uint32_t i = 1; !is && i < TD_ARRAY_SIZE(state_names); i++)
+		is = state_names[i] && !strcmp(name, state_names[i]);
+	for (uint32_t i = 1; !is && i < TUNDISH_NAT_STATE_MAX; i++)
+		is = !strcmp(name, td_nat_state_names[i]);
+	return is;
+}
+
+static void tell_states(const char *name, struct td_reply *reply)
+{
+	td_reply_error(reply, 400, 2,
+		       "state: \"%.40s\" is none of syn, established, reopen, closing, udp-new, "
+		       "udp, and of translated ones syn-received, fin-client, fin-server, resting, "
+		       "time-wait, reset-server, reset-client",
+		       name);
+}
+
+static int read_filter(const struct td_request *q, struct td_flow_filter *f, struct td_reply *reply)
 {
 	const char *state = q->query(q, "state");
 	uint32_t limit = LIMIT_DEFAULT;
 	int protocol = td_read_protocol(q, reply);
 
-	*f = (struct filter){.service = q->query(q, "service"), .backend = q->query(q, "backend")};
+	*f = (struct td_flow_filter){.service = q->query(q, "service"),
+				     .backend = q->query(q, "backend")};
 	if (protocol < 0)
 		return protocol;
 	f->udp = protocol ? protocol == IPPROTO_UDP : -1;
@@ -94,71 +108,78 @@ static int read_filter(const struct td_request *q, struct filter *f, struct td_r
 	    td_read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0)
 		return -EINVAL;
 	f->limit = limit;
-	for (uint32_t i = 1; state && i < TD_ARRAY_SIZE(state_names); i++)
-		if (!strcmp(state, state_names[i]))
-			f->state = i;
-	if (state && !f->state) {
-		td_reply_error(reply, 400, 2,
-			       "state: \"%.40s\" is none of syn, established, reopen, closing, "
-			       "udp-new, udp",
-			       state);
+	if (state && !is_state(state)) {
+		tell_states(state, reply);
 		return -EINVAL;
 	}
+	f->state = state;
 	return 0;
 }
 
-struct listing {
-	struct td_daemon *d;
-	const struct td_state *s;
-	const struct filter *f;
-	json_t *list;
-	uint32_t tick;
-	struct tundish_addr *vip_of; /* by id */
-};
-
-static void one(struct listing *l, const struct tundish_addr *client, __be16 client_port,
-		__be16 port, union tundish_flow_value v)
+static int seconds_of(uint32_t ticks)
 {
-	const struct filter *f = l->f;
-	const struct td_backend_state *b;
-	const struct tundish_addr *vip = &l->vip_of[v.live.vip];
-	char client_text[TD_ADDRESS_TEXT], vip_text[TD_PREFIX_TEXT];
-	bool half_open = tundish_flow_half_open(v), known = vip->word[2] || vip->word[0];
-	uint32_t idle = half_open ? tundish_age(l->tick, v.syn.seen, 7)
-				  : tundish_age(l->tick, v.live.seen, 16);
-	int idle_seconds = (int)((uint64_t)idle * (1ull << TUNDISH_TICK_SHIFT) / TD_NS_PER_S);
-	const char *service, *name;
+	return (int)((uint64_t)ticks * (1ull << TUNDISH_TICK_SHIFT) / TD_NS_PER_S);
+}
 
-	if (v.live.state >= TD_ARRAY_SIZE(state_names) || !state_names[v.live.state])
-		return;
-	if ((f->state && f->state != v.live.state) || (f->udp >= 0 && f->udp != v.live.udp) ||
-	    (f->has_client && !tundish_addr_equal(client, &f->client)) ||
-	    (f->has_vip && (!known || !tundish_addr_equal(vip, &f->vip))) ||
-	    (f->client_port && f->client_port != __builtin_bswap16(client_port)) ||
-	    (f->port && f->port != __builtin_bswap16(port)))
-		return;
-	b = td_state_backend_by_id(l->s, v.live.backend);
+json_t *td_flow_list(struct td_flow_listing *l, const struct td_flow_row *r)
+{
+	const struct td_flow_filter *f = l->f;
+	char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
+	const struct td_backend_state *b;
+	const char *service, *name;
+	json_t *row;
+
+	if ((f->state && strcmp(f->state, r->state)) || (f->udp >= 0 && f->udp != r->udp) ||
+	    (f->has_client && !tundish_addr_equal(r->client, &f->client)) ||
+	    (f->has_vip && (!r->vip || !tundish_addr_equal(r->vip, &f->vip))) ||
+	    (f->client_port && f->client_port != __builtin_bswap16(r->client_port)) ||
+	    (f->port && f->port != __builtin_bswap16(r->port)))
+		return NULL;
+	b = td_state_backend_by_id(l->s, r->backend);
 	service = b ? td_service_name(l->s, b->value.service) : "unknown";
 	name = b ? b->value.name : "unknown";
 	if ((f->service && strcmp(f->service, service)) || (f->backend && strcmp(f->backend, name)))
-		return;
-	json_array_append_new(
-		l->list,
-		json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i}", "client",
-			  td_address_print(client, client_text), "client_port",
-			  __builtin_bswap16(client_port), "vip",
-			  known ? td_address_print(vip, vip_text) : NULL, "port",
-			  __builtin_bswap16(port), "protocol",
-			  td_protocol_name(v.live.udp ? IPPROTO_UDP : IPPROTO_TCP), "service",
-			  service, "backend", name, "state", state_names[v.live.state],
-			  "age_seconds",
-			  v.live.state == TUNDISH_FLOW_SYN || v.live.state == TUNDISH_FLOW_UDP_NEW
-				  ? json_integer(idle_seconds)
-				  : json_null(),
-			  "idle_seconds", idle_seconds));
+		return NULL;
+	row = json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i}", "client",
+			td_address_print(r->client, client), "client_port",
+			__builtin_bswap16(r->client_port), "vip",
+			r->vip ? td_address_print(r->vip, vip) : NULL, "port",
+			__builtin_bswap16(r->port), "protocol",
+			td_protocol_name(r->udp ? IPPROTO_UDP : IPPROTO_TCP), "service", service,
+			"backend", name, "state", r->state, "age_seconds",
+			r->age < UINT32_MAX ? json_integer(seconds_of(r->age)) : json_null(),
+			"idle_seconds", seconds_of(r->idle));
+	json_array_append_new(l->list, row);
+	return row;
 }
 
-static void list_flows(struct listing *l, const struct td_sweep_tables *t)
+static void one(struct td_flow_listing *l, const struct tundish_addr *client, __be16 client_port,
+		__be16 port, union tundish_flow_value v)
+{
+	const struct tundish_addr *vip = &l->vip_of[v.live.vip];
+	bool half_open = tundish_flow_half_open(v), known = vip->word[2] || vip->word[0];
+	uint32_t idle = half_open ? tundish_age(l->tick, v.syn.seen, 7)
+				  : tundish_age(l->tick, v.live.seen, 16);
+	uint32_t state = v.live.state;
+
+	if (state >= TD_ARRAY_SIZE(state_names) || !state_names[state])
+		return;
+	td_flow_list(l, &(struct td_flow_row){
+				.client = client,
+				.vip = known ? vip : NULL,
+				.client_port = client_port,
+				.port = port,
+				.udp = v.live.udp,
+				.backend = v.live.backend,
+				.state = state_names[state],
+				.idle = idle,
+				.age = state == TUNDISH_FLOW_SYN || state == TUNDISH_FLOW_UDP_NEW
+					       ? idle
+					       : UINT32_MAX,
+			});
+}
+
+static void list_flows(struct td_flow_listing *l, const struct td_sweep_tables *t)
 {
 	for (uint32_t i = 0; i < t->flow_buckets; i++)
 		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
@@ -173,12 +194,12 @@ static void list_flows(struct listing *l, const struct td_sweep_tables *t)
 			copy = *e;
 			client = tundish_addr_v4(copy.client_be);
 			one(l, &client, copy.client_port_be, copy.port_be, v);
-			if (json_array_size(l->list) >= l->f->limit)
+			if (td_flow_list_is_full(l))
 				return;
 		}
 }
 
-static void list_flows6(struct listing *l, const struct td_sweep_tables *t)
+static void list_flows6(struct td_flow_listing *l, const struct td_sweep_tables *t)
 {
 	for (uint32_t i = 0; i < t->flow6_buckets; i++)
 		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
@@ -186,7 +207,7 @@ static void list_flows6(struct listing *l, const struct td_sweep_tables *t)
 			union tundish_flow_value v;
 			struct tundish_flow6 copy;
 
-			if (json_array_size(l->list) >= l->f->limit)
+			if (td_flow_list_is_full(l))
 				return;
 			v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
 			if (!v.raw || !~v.raw)
@@ -196,7 +217,8 @@ static void list_flows6(struct listing *l, const struct td_sweep_tables *t)
 		}
 }
 
-static void count_flows(const struct td_sweep_tables *t, struct td_reply *reply)
+static void count_flows(struct td_daemon *d, const struct td_sweep_tables *t,
+			struct td_reply *reply)
 {
 	json_int_t flows = 0, flows6 = 0;
 
@@ -206,7 +228,8 @@ static void count_flows(const struct td_sweep_tables *t, struct td_reply *reply)
 	for (uint32_t i = 0; i < t->flow6_buckets; i++)
 		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++)
 			flows6 += !!t->flows6[i].entry[k].value.raw;
-	reply->json = json_pack("{s:I s:I}", "flows", flows, "flows6", flows6);
+	reply->json = json_pack("{s:I s:I s:I}", "flows", flows, "flows6", flows6, "nat",
+				(json_int_t)td_nat_count_flows(d));
 }
 
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
@@ -214,15 +237,15 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 	_cleanup_(td_state_done) struct td_state s = {0};
 	_cleanup_free_ struct tundish_addr *vip_of = NULL;
 	struct td_sweep_tables t;
-	struct listing l = {.d = d, .s = &s, .tick = tundish_tick(td_now_ns())};
-	struct filter f;
+	struct td_flow_listing l = {.d = d, .s = &s, .tick = tundish_tick(td_now_ns())};
+	struct td_flow_filter f;
 
 	td_sweep_tables_of(d, &t);
 	if (q->n_words == 2) {
 		if (strcmp(q->word[1], "count"))
 			td_reply_error(reply, 404, 2, "there is no /v1/flows/%.40s", q->word[1]);
 		else
-			count_flows(&t, reply);
+			count_flows(d, &t, reply);
 		return;
 	}
 	if (read_filter(q, &f, reply) < 0)
@@ -247,6 +270,7 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 	if (f.limit && (!f.has_client || tundish_addr_is_v4(&f.client)))
 		list_flows(&l, &t);
 	list_flows6(&l, &t);
+	td_nat_list_flows(&l);
 	reply->json = l.list;
 }
 

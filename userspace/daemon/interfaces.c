@@ -10,7 +10,7 @@
  * NIC), and somebody may take the program off it. Both are events of the link;
  * what refuses to come back is tried again every two seconds, and told.
  */
-#include "daemon/daemon.h"
+#include "daemon/nat.h"
 
 static struct td_attachment *find(const struct td_daemon *d, const char *name)
 {
@@ -51,6 +51,7 @@ int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_erro
 	d->attachments = TD_TAKE_PTR(new);
 	d->n_attachments = c->n_interfaces;
 	d->attach_missing = false;
+	td_links_refresh(d, false);
 	return 0;
 }
 
@@ -80,4 +81,5 @@ void td_attach_check(struct td_daemon *d)
 		if (new.fresh || old->mode == TD_MODE_NONE)
 			*old = new;
 	}
+	td_links_refresh(d, true);
 }

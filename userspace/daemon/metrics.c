@@ -5,7 +5,7 @@
  */
 #include "core/address.h"
 #include "core/budget.h"
-#include "daemon/daemon.h"
+#include "daemon/nat.h"
 
 #define TOP_TUPLES 20
 
@@ -186,6 +186,7 @@ static void print_tables(FILE *out, struct td_daemon *d)
 		{"flows", n->flows, TUNDISH_CAPACITY_OF(set->flow_buckets)},
 		{"flows6", n->flows6, TUNDISH_CAPACITY_OF(set->flow6_buckets)},
 		{"tuples", n->tuples, TUNDISH_CAPACITY_OF(set->tuple_buckets)},
+		{"nat", td_nat_records(d), td_nat_capacity(d)},
 	};
 
 	td_metric_head(out, "tundish_table_entries", "gauge",
@@ -228,6 +229,7 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_tuples(out, d, &s);
 	print_tables(out, d);
 	td_print_worker_metrics(out, d, &s);
+	td_print_nat_metrics(out, d, &s);
 	td_print_port_metrics(out, d);
 	td_print_egress_metrics(out, d);
 	fputs("# EOF\n", out);

@@ -2,12 +2,13 @@
 /*
  * Source ports, TIME_WAIT and the scans in /metrics. The series are bounded: the fullest
  * thousand tuples, all that have used a tenth, and the rest as one, "other". A label
- * `namespace` tells apart what is not of the daemon's own, where it is left out.
+ * `namespace` tells apart what is not of the daemon's own, where it is left out; `source`
+ * what is of translated connections, where it is "nat".
  */
 #include <math.h>
 
 #include "core/address.h"
-#include "daemon/source_ports.h"
+#include "daemon/nat.h"
 
 static void namespace_label(FILE *out, const struct td_space *s, const char *before)
 {
@@ -28,12 +29,22 @@ static void labels(FILE *out, const struct td_daemon *d, const struct td_tuple *
 	}
 	fprintf(out, "local_ip=\"%s\",", td_address_print(&t->key.local, local));
 	if (td_port_has_remote(&t->key))
-		fprintf(out, "remote_ip=\"%s\",remote_port=\"%u\"",
-			td_address_print(&t->key.remote, remote),
-			__builtin_bswap16(t->key.remote_port_be));
+		fprintf(out, "remote_ip=\"%s\",remote_port=\"%.*u\"",
+			td_address_print(&t->key.remote, remote), t->key.remote_port_be ? 1 : 0,
+			__builtin_bswap16(t->key.remote_port_be)); /* 0: any, as "" */
 	else
 		fputs("remote_ip=\"\",remote_port=\"\"", out); /* UDP, bind: whatever it is */
 	namespace_label(out, &d->source_ports->spaces[t->key.space], ",");
+	if (t->key.space == TD_SPACE_NAT && t->key.protocol == IPPROTO_UDP)
+		fputs(",protocol=\"udp\"", out);
+}
+
+/* Where `source` is not among the labels that stand always. */
+static void labels_with_nat(FILE *out, const struct td_daemon *d, const struct td_tuple *t)
+{
+	labels(out, d, t);
+	if (t && t->key.space == TD_SPACE_NAT)
+		fputs(",source=\"nat\"", out);
 }
 
 static void print_used_of(FILE *out, const struct td_daemon *d, const struct td_tuple *t,
@@ -43,7 +54,8 @@ static void print_used_of(FILE *out, const struct td_daemon *d, const struct td_
 		/* The others are there as soon as there is one. */
 		if (!p->state[i] && i != TUNDISH_PORT_established && i != TUNDISH_PORT_time_wait)
 			continue;
-		fputs("tundish_source_ports_used{source=\"host\",", out);
+		fprintf(out, "tundish_source_ports_used{source=\"%s\",",
+			t && t->key.space == TD_SPACE_NAT ? "nat" : "host");
 		labels(out, d, t);
 		fprintf(out, ",state=\"%s\"} %u\n", td_port_state_names[i], p->state[i]);
 	}
@@ -68,7 +80,7 @@ static void print_gauges(FILE *out, const struct td_daemon *d, const struct td_s
 		       "ones.");
 	for (size_t i = 0; i < s->n; i++) {
 		fputs("tundish_source_ports_usable{", out);
-		labels(out, d, s->rows[i]);
+		labels_with_nat(out, d, s->rows[i]);
 		fprintf(out, "} %u\n", s->rows[i]->picture.usable);
 	}
 	td_metric_head(out, "tundish_source_port_utilization_ratio", "gauge",
@@ -77,7 +89,7 @@ static void print_gauges(FILE *out, const struct td_daemon *d, const struct td_s
 	for (size_t i = 0; i < s->n; i++) {
 		most = fmax(most, s->rows[i]->picture.utilization);
 		fputs("tundish_source_port_utilization_ratio{", out);
-		labels(out, d, s->rows[i]);
+		labels_with_nat(out, d, s->rows[i]);
 		fprintf(out, "} %.6g\n", s->rows[i]->picture.utilization);
 	}
 	td_metric_head(out, "tundish_source_port_utilization_max_ratio", "gauge",
@@ -89,7 +101,7 @@ static void print_gauges(FILE *out, const struct td_daemon *d, const struct td_s
 		if (isinf(s->rows[i]->picture.exhaustion_s))
 			continue;
 		fputs("tundish_source_port_exhaustion_seconds{", out);
-		labels(out, d, s->rows[i]);
+		labels_with_nat(out, d, s->rows[i]);
 		fprintf(out, "} %.6g\n", s->rows[i]->picture.exhaustion_s);
 	}
 }
@@ -103,13 +115,16 @@ static void print_failures(FILE *out, const struct td_daemon *d, const struct td
 		for (size_t k = 0; k < TUNDISH_PORT_FAILED_MAX; k++) {
 			const struct td_tuple *t = i < s->n ? s->rows[i] : NULL;
 			uint64_t n = t ? t->value.failed[k]
-				       : s->other_failed[k] + d->source_ports->gone_failed[k];
+				       : s->other_failed[k] + d->source_ports->gone_failed[k] +
+						     (k == TUNDISH_PORT_FAILED_EADDRNOTAVAIL
+							      ? d->nat->refused_before
+							      : 0);
 
 			/* A zero, so that the first failure is seen as an increase. */
 			if (t && !n && k != TUNDISH_PORT_FAILED_EADDRNOTAVAIL)
 				continue;
 			fputs("tundish_source_port_allocation_failures_total{", out);
-			labels(out, d, t);
+			labels_with_nat(out, d, t);
 			fprintf(out, ",errno=\"%s\"} %llu\n", td_port_failure_names[k],
 				(unsigned long long)n);
 		}
@@ -190,13 +205,17 @@ void td_print_port_metrics(FILE *out, struct td_daemon *d)
 {
 	_cleanup_(td_selection_done) struct td_selection s = {0};
 
-	if (!d->source_ports->on || !d->source_ports->rounds)
+	bool host = d->source_ports->on && d->source_ports->rounds;
+
+	if (!host && !td_nat_is_on(d))
 		return;
 	if (td_port_table_select(d, TD_TUPLES_BY_USE, TD_TUPLES_SHOWN, true, false, &s) < 0)
 		return;
 	print_used(out, d, &s);
 	print_gauges(out, d, &s);
 	print_failures(out, d, &s);
+	if (!host)
+		return;
 	print_search(out, d);
 	print_time_wait(out, d->source_ports);
 	print_scan(out, d->source_ports);

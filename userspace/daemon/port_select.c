@@ -3,7 +3,7 @@
  * The fullest tuples, of up to a million: in one pass, with those that are the first so
  * far in a heap whose top is the last of them.
  */
-#include "daemon/source_ports.h"
+#include "daemon/nat.h"
 
 static int by_key(const struct td_tuple *a, const struct td_tuple *b)
 {
@@ -106,26 +106,17 @@ static void take(struct td_selection *s, struct td_tuple *t, size_t most, enum t
 
 bool td_tuple_listed(const struct td_source_ports *p, const struct td_tuple *t)
 {
+	if (t->key.space == TD_SPACE_NAT)
+		return true;
 	return t->key.protocol && t->key.space < TUNDISH_SPACES_MAX &&
 	       p->spaces[t->key.space].present;
 }
 
-int td_port_table_select(struct td_daemon *d, enum td_tuple_order order, size_t top, bool and_above,
-			 bool idle, struct td_selection *ret)
+static void take_all(const struct td_source_ports *p, struct td_tuples *from, size_t most,
+		     enum td_tuple_order order, bool idle, struct td_selection *ret)
 {
-	struct td_source_ports *p = d->source_ports;
-	int r = td_port_table_read(d);
-	size_t most, n;
-
-	*ret = (struct td_selection){0};
-	if (r < 0)
-		return r;
-	most = and_above ? TD_MAX(top, (size_t)TD_TUPLES_MOST) : top;
-	ret->rows = calloc(TD_MIN(most, p->tuples.n) + 1, sizeof(struct td_tuple *));
-	if (!ret->rows)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->tuples.n; i++) {
-		struct td_tuple *t = &p->tuples.row[i];
+	for (size_t i = 0; i < from->n; i++) {
+		struct td_tuple *t = &from->row[i];
 
 		if (!idle && is_empty(t))
 			continue;
@@ -134,6 +125,29 @@ int td_port_table_select(struct td_daemon *d, enum td_tuple_order order, size_t 
 		else if (!t->key.protocol && p->spaces[t->key.space % TUNDISH_SPACES_MAX].present)
 			add_other(ret, t);
 	}
+}
+
+int td_port_table_select(struct td_daemon *d, enum td_tuple_order order, size_t top, bool and_above,
+			 bool idle, struct td_selection *ret)
+{
+	struct td_source_ports *p = d->source_ports;
+	bool lanes = order == TD_TUPLES_BY_USE;
+	int r = td_port_table_read(d);
+	size_t most, n;
+
+	*ret = (struct td_selection){0};
+	if (r == 0 && lanes)
+		r = td_lane_ports_read(d, false);
+	if (r < 0)
+		return r;
+	most = and_above ? TD_MAX(top, (size_t)TD_TUPLES_MOST) : top;
+	n = p->tuples.n + (lanes ? d->nat->rows.n : 0);
+	ret->rows = calloc(TD_MIN(most, n) + 1, sizeof(struct td_tuple *));
+	if (!ret->rows)
+		return -ENOMEM;
+	take_all(p, &p->tuples, most, order, idle, ret);
+	if (lanes)
+		take_all(p, &d->nat->rows, most, order, idle, ret);
 	n = ret->n;
 	if (n)
 		qsort(ret->rows, n, sizeof(struct td_tuple *),

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "core/address.h"
-#include "daemon/source_ports.h"
+#include "daemon/nat.h"
 
 #define ATTENTION_MOST 5
 #define ATTENTION_NS   (300 * TD_NS_PER_S)
@@ -59,19 +59,34 @@ static double tenths(double rate)
 	return round(rate * 10) / 10;
 }
 
-static json_t *tuple_json(const struct td_daemon *d, const struct td_tuple *t)
+/* When what it says was counted; 0: not yet. */
+static uint64_t counted_ns(const struct td_daemon *d, const struct td_tuple *t)
+{
+	return t->key.space == TD_SPACE_NAT ? d->nat->pass_ns
+	       : t->budget.scan		    ? t->budget.scan_ns
+					    : 0;
+}
+
+static json_t *tuple_json(const struct td_daemon *d, const struct td_state *state,
+			  const struct td_tuple *t)
 {
 	const struct td_space *s = &d->source_ports->spaces[t->key.space];
 	const struct td_picture *p = &t->picture;
 	bool tcp = t->key.protocol == IPPROTO_TCP, has_remote = td_port_has_remote(&t->key);
-	char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT];
-	uint64_t now = td_now_ns();
+	bool nat = t->key.space == TD_SPACE_NAT;
+	char local[TD_ADDRESS_TEXT], remote[TD_ADDRESS_TEXT], service[100];
+	uint64_t now = td_now_ns(), counted = counted_ns(d, t);
 
 	return json_pack(
-		"{s:s s:s? s:o s:s? s:s s:i s:i s:i s:f s:o s:o s:o s:i s:f s:f s:f s:o s:I s:o}",
+		"{s:s s:s? s:s s:s? s:o s:s? s:s s:i s:i s:i s:f s:o s:o s:o s:i s:f s:f s:f s:o s:I "
+		"s:o}",
+		"source", nat ? "nat" : "host", "service",
+		nat ? td_lane_service(d, state, t->lane, service, sizeof(service)) : NULL,
 		"local_ip", td_address_print(&t->key.local, local), "remote_ip",
 		has_remote ? td_address_print(&t->key.remote, remote) : NULL, "remote_port",
-		has_remote ? json_integer(__builtin_bswap16(t->key.remote_port_be)) : json_null(),
+		has_remote && t->key.remote_port_be
+			? json_integer(__builtin_bswap16(t->key.remote_port_be))
+			: json_null(),
 		"namespace", s->name[0] ? s->name : NULL, "protocol", tcp ? "tcp" : "udp", "used",
 		(int)p->used, "time_wait", (int)p->state[TUNDISH_PORT_time_wait], "usable",
 		(int)p->usable, "utilization", p->utilization, "seconds_to_exhaustion",
@@ -81,17 +96,17 @@ static json_t *tuple_json(const struct td_daemon *d, const struct td_tuple *t)
 		"time_wait_rate", tenths(p->time_wait_rate), "freed_rate", tenths(p->freed_rate),
 		"failures", failures_json(t->value.failed), "failed", sum(t->value.failed),
 		"scan_age_seconds",
-		t->budget.scan ? json_real(tenths((double)(now - t->budget.scan_ns) / TD_NS_PER_S))
-			       : json_null());
+		counted ? json_real(tenths((double)(now - counted) / TD_NS_PER_S)) : json_null());
 }
 
 static json_t *other_json(const struct td_selection *s)
 {
-	return json_pack("{s:s s:s s:n s:n s:s s:i s:i s:n s:n s:n s:n s:o s:i s:f s:o s:I s:I}",
-			 "local_ip", "other", "remote_ip", "other", "remote_port", "namespace",
-			 "protocol", "tcp", "used", (int)s->other.used, "time_wait",
-			 (int)s->other.state[TUNDISH_PORT_time_wait], "usable", "utilization",
-			 "seconds_to_exhaustion", "seconds_to_cliff", "states",
+	return json_pack("{s:n s:n s:s s:s s:n s:n s:s s:i s:i s:n s:n s:n s:n s:o s:i s:f s:o s:I "
+			 "s:I}",
+			 "source", "service", "local_ip", "other", "remote_ip", "other",
+			 "remote_port", "namespace", "protocol", "tcp", "used", (int)s->other.used,
+			 "time_wait", (int)s->other.state[TUNDISH_PORT_time_wait], "usable",
+			 "utilization", "seconds_to_exhaustion", "seconds_to_cliff", "states",
 			 states_json(&s->other), "reusable", (int)s->other.reusable, "opening_rate",
 			 tenths(s->other.opening_rate), "failures", failures_json(s->other_failed),
 			 "failed", sum(s->other_failed), "tuples", (json_int_t)s->n_other);
@@ -113,13 +128,20 @@ static bool is_watched(struct td_daemon *d, struct td_reply *reply)
 static void answer_list(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_selection_done) struct td_selection s = {0};
+	_cleanup_(td_state_done) struct td_state state = {0};
 	const char *scan = q->query(q, "scan");
 	uint32_t top = 0;
 	int r;
 
 	if (td_read_number(q, "top", TD_TUPLES_MOST, &top, reply) < 0)
 		return;
-	if (!td_scan_ready(d, q, scan && strcmp(scan, "0") ? TD_SCAN_FRESH : TD_SCAN_SOME, reply))
+	/* Lanes are known without a scan. */
+	if (!td_nat_is_on(d) && !is_watched(d, reply))
+		return;
+	if (d->source_ports->on &&
+	    !td_scan_ready(d, q, scan && strcmp(scan, "0") ? TD_SCAN_FRESH : TD_SCAN_SOME, reply))
+		return;
+	if (td_nat_is_on(d) && td_read_state(d, &state, reply) < 0)
 		return;
 	r = td_port_table_select(d, TD_TUPLES_BY_USE, q->query(q, "top") ? top : TD_TUPLES_SHOWN,
 				 !q->query(q, "top"), false, &s);
@@ -129,22 +151,22 @@ static void answer_list(struct td_daemon *d, const struct td_request *q, struct 
 	}
 	reply->json = json_array();
 	for (size_t i = 0; i < s.n; i++)
-		json_array_append_new(reply->json, tuple_json(d, s.rows[i]));
+		json_array_append_new(reply->json, tuple_json(d, &state, s.rows[i]));
 	if (s.n_other)
 		json_array_append_new(reply->json, other_json(&s));
 }
 
 void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
-	if (!is_watched(d, reply))
-		return;
-	if (q->n_words == 1)
+	if (q->n_words == 1) {
 		answer_list(d, q, reply);
-	else if (!strcmp(q->word[1], "blocked"))
-		td_answer_blocked(d, q, reply);
-	else
+	} else if (!strcmp(q->word[1], "blocked")) {
+		if (is_watched(d, reply))
+			td_answer_blocked(d, q, reply);
+	} else {
 		td_reply_error(reply, 404, 2, "there is no /v1/ports/%.40s; there is: blocked",
 			       q->word[1]);
+	}
 }
 
 /* ---- status --------------------------------------------------------------------------------- */
@@ -182,6 +204,31 @@ json_t *td_source_ports_json(struct td_daemon *d)
 		(double)p->cpu_ns / TD_NS_PER_S, "sockets", (json_int_t)sockets);
 }
 
+static void lanes_attention(struct td_daemon *d, td_attention_add add, json_t *list)
+{
+	uint64_t now = td_now_ns();
+	size_t shown = 0;
+
+	if (td_lane_ports_read(d, false) < 0)
+		return;
+	for (size_t i = 0; i < d->nat->rows.n && shown < ATTENTION_MOST; i++) {
+		const struct td_tuple *t = &d->nat->rows.row[i];
+		bool refused = t->failed_ns && now - t->failed_ns < ATTENTION_NS;
+		char what[TD_TUPLE_TEXT], why[300];
+
+		if (!refused && !t->budget.half && !t->budget.soon)
+			continue;
+		shown++;
+		snprintf(why, sizeof(why),
+			 "%u of %u NAT source ports are used, %u of them at rest%s%s",
+			 t->picture.used, t->picture.usable, t->picture.reusable,
+			 refused ? "; connections were refused within the last five minutes" : "",
+			 t->budget.soon ? "; at this rate there is none left within ten minutes"
+					: "");
+		add(list, td_tuple_text(&t->key, what), why, TD_LANE_REMEDY);
+	}
+}
+
 void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list)
 {
 	const struct td_source_ports *p = d->source_ports;
@@ -189,6 +236,7 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 	size_t shown = 0;
 	char why[300];
 
+	lanes_attention(d, add, list);
 	if (p->trouble[0])
 		add(list, "source ports", p->trouble,
 		    "`tundish port list` and `timewait` need it; all else works; reload when the "

@@ -8,6 +8,7 @@
  */
 #include "config/config.h"
 #include "daemon/lanes.h"
+#include "daemon/nat.h"
 
 /* A half-open flow's clock has seven bits, and the sweep must come by between
  * its timeout and the clock's wrap. */
@@ -128,6 +129,7 @@ static void detach_former(struct td_daemon *d, const struct td_config *c)
 			td_event(d, "detach", all[i].name, "not in the file any more");
 		td_step_done(d);
 	}
+	td_links_refresh(d, true);
 }
 
 static int run(struct td_daemon *d, const struct td_config *c, struct td_error *error)
@@ -200,6 +202,7 @@ static int run(struct td_daemon *d, const struct td_config *c, struct td_error *
 		if (td_vips_own(d, c, &installed, true, &e) < 0)
 			td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 		detach_former(d, c);
+		td_nat_sources_look(d);
 	}
 out:
 	if (r < 0)

@@ -58,6 +58,9 @@ struct td_tuple {
 	struct td_picture picture;
 	uint64_t failed[TUNDISH_PORT_FAILED_MAX]; /* as last seen */
 	uint64_t failed_ns;			  /* when they last rose; 0: never */
+	/* Of a lane (nat.h). There `failed` are those that were told. */
+	uint32_t lane, early;
+	uint64_t refused, told_ns; /* as last seen; when an event told of them */
 };
 
 /* In no order, each found by its key. */
@@ -80,9 +83,10 @@ enum td_scan_phase {
 
 struct td_source_ports {
 	bool on;
-	char trouble[256];			    /* why nothing is watched */
-	char bind_trouble[256];			    /* why binds that fail are not counted */
-	struct td_space spaces[TUNDISH_SPACES_MAX]; /* by index; 0 is none, 1 the daemon's own */
+	char trouble[256];	/* why nothing is watched */
+	char bind_trouble[256]; /* why binds that fail are not counted */
+	/* By index; 0 is none, 1 the daemon's own, the last stands for lanes and is empty. */
+	struct td_space spaces[TUNDISH_SPACES_MAX + 1];
 
 	struct td_tuples tuples;
 	uint64_t read_ns, read_cost_ns;		       /* when it was read; 0: not yet */
@@ -191,7 +195,8 @@ int td_tuple_compare(enum td_tuple_order order, const struct td_tuple *a, const 
 /* Whether it is listed at all: of a namespace that is there, and with a place of its own. */
 bool td_tuple_listed(const struct td_source_ports *p, const struct td_tuple *t);
 /* The first `top`, and where `and_above` all that have used a tenth; where `idle` those too that
- * use nothing now. Reads the table. */
+ * use nothing now. Reads the table. Lanes are among them by use: the TIME_WAITs of their
+ * connections are at the servers. */
 int td_port_table_select(struct td_daemon *d, enum td_tuple_order order, size_t top, bool and_above,
 			 bool idle, struct td_selection *ret);
 static inline void td_selection_done(struct td_selection *s)

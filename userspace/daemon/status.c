@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /v1/status: everything at a glance, and what needs attention. */
-#include "daemon/daemon.h"
+#include "daemon/nat.h"
 
 static const char *const counter_names[] = {
 #define TUNDISH_X(name, kind, help) #name,
@@ -53,7 +53,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
 	_cleanup_(td_state_done) struct td_state s = {0};
 	struct td_reply services = {0};
-	json_t *o;
+	json_t *o, *nat;
 
 	if (td_read_state(d, &s, reply) < 0)
 		return;
@@ -80,6 +80,9 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		      (json_int_t)n->tuples, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
 	add_counters(d, o);
+	nat = td_nat_json(d, &s);
+	if (nat)
+		json_object_set_new(o, "nat", nat);
 	json_object_set_new(o, "source_ports", td_source_ports_json(d));
 	json_object_set_new(o, "egress", td_egress_json(d));
 	json_object_set_new(o, "attention", td_attention_json(d, &s));

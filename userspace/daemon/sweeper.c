@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The sweep's pace: a timer each 50 ms, and a pass in four seconds or as many as
+ * The sweeps' pace: a timer each 50 ms, and a pass in four seconds or as many as
  * keep it below 0.4% of one core, measured on the pass before: far fewer than one
  * request in a hundred shall meet it on its CPU. And what follows from a complete
  * pass: backends and services that are gone and have no flow left are freed.
  */
-#include "daemon/daemon.h"
+#include "daemon/nat.h"
 
-#define TICK_USEC	  50000ull
-#define TICKS_PER_PASS	  80u /* at least */
-#define TICKS_MOST	  (60 * 1000000ull / TICK_USEC)
-#define COST_SHARE	  250u /* a pass lasts at least so many times what it costs */
-#define BUCKETS_PER_SLICE 256u
-#define BUDGET_NS	  (2 * TD_NS_PER_MS)
+#define TICK_USEC      50000ull
+#define TICKS_PER_PASS 80u /* at least */
+#define TICKS_MOST     (60 * 1000000ull / TICK_USEC)
+#define COST_SHARE     250u /* a pass lasts at least so many times what it costs */
+#define BUDGET_NS      (2 * TD_NS_PER_MS)
 
 static struct tundish_maglev *row_of(void *context, uint32_t service)
 {
@@ -50,7 +49,7 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 		struct tundish_backend empty = {0};
 		char object[100];
 
-		if (!td_sweep_gone(d->sweep, t, id))
+		if (!td_sweep_gone(d->sweep, t, id) || !td_nat_backend_may_go(d, id))
 			continue;
 		snprintf(object, sizeof(object), "backend %.63s", t->backends[id].name);
 		td_nexthop_forget(d, id);
@@ -92,38 +91,61 @@ static void free_services(struct td_daemon *d)
 	td_state_done(&s);
 }
 
+/* ---- pace ---------------------------------------------------------------------- */
+
+bool td_pace_run(struct td_pace *p, uint32_t slices,
+		 bool (*slice)(void *context, uint64_t now_ns, uint32_t buckets), void *context)
+{
+	uint64_t start = td_now_ns(), now = start, planned;
+
+	p->ticks_due = TD_MAX(p->ticks_due, TICKS_PER_PASS);
+	p->ticks++;
+	planned = (uint64_t)slices * p->ticks / p->ticks_due;
+	while (p->done < planned && now - start < BUDGET_NS) {
+		p->done++;
+		if (slice(context, now, TD_SWEEP_BUCKETS)) {
+			uint64_t cost = p->cost_ns + td_now_ns() - start;
+
+			*p = (struct td_pace){
+				.ticks_due =
+					TD_MIN(cost * COST_SHARE / (TICK_USEC * 1000), TICKS_MOST)};
+			return true;
+		}
+		now = td_now_ns();
+	}
+	p->cost_ns += now - start;
+	return false;
+}
+
+struct flow_sweep {
+	struct td_sweep *sweep;
+	struct td_sweep_tables tables;
+};
+
+static bool slice_of_flows(void *context, uint64_t now_ns, uint32_t buckets)
+{
+	struct flow_sweep *f = context;
+
+	return td_sweep_slice(f->sweep, &f->tables, now_ns, buckets);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct td_daemon *d = userdata;
-	struct td_sweep_tables t;
-	uint64_t start = td_now_ns(), now = start, planned;
+	struct flow_sweep f = {.sweep = d->sweep};
 
 	sd_event_source_set_time(source, usec + TICK_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	if (!d->kernel)
 		return 0;
-	td_sweep_tables_of(d, &t);
-	d->sweep_ticks++;
-	planned = (uint64_t)td_sweep_slices(&t, BUCKETS_PER_SLICE) * d->sweep_ticks / d->sweep_pace;
-	while (d->sweep_done < planned && now - start < BUDGET_NS) {
-		d->sweep_done++;
-		if (td_sweep_slice(d->sweep, &t, now, BUCKETS_PER_SLICE)) {
-			d->sweep_cost_ns += td_now_ns() - start;
-			d->sweep_pace =
-				TD_MAX(TICKS_PER_PASS,
-				       TD_MIN(d->sweep_cost_ns * COST_SHARE / (TICK_USEC * 1000),
-					      TICKS_MOST));
-			d->sweep_done = d->sweep_ticks = 0;
-			d->sweep_cost_ns = 0;
-			free_backends(d, &t);
-			free_services(d);
-			td_lanes_swept(d);
-			td_clients_check(d);
-			return 0;
-		}
-		now = td_now_ns();
+	td_sweep_tables_of(d, &f.tables);
+	if (td_pace_run(&d->sweep_pace, td_sweep_slices(&f.tables, TD_SWEEP_BUCKETS),
+			slice_of_flows, &f)) {
+		free_backends(d, &f.tables);
+		free_services(d);
+		td_clients_check(d);
 	}
-	d->sweep_cost_ns += now - start;
+	td_nat_tick(d);
 	return 0;
 }
 
@@ -131,7 +153,6 @@ int td_sweeper_open(struct td_daemon *d)
 {
 	uint64_t now;
 
-	d->sweep_pace = TICKS_PER_PASS;
 	d->sweep = td_sweep_new(d->settings.backends_max, d->settings.services_max);
 	if (!d->sweep)
 		return -ENOMEM;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Translated connections in `status`: how many there are, and what does not fit. Answers have
+ * to come back by this host, so a backend behind a NIC without our program, a source that is
+ * not one of this host's addresses, and a backend that nobody hears are each told.
+ */
+#include "core/address.h"
+#include "daemon/nat.h"
+
+/* What `doctor` asks for: backends that nobody hears, and sources that are not here. */
+static void add_troubles(struct td_daemon *d, const struct td_state *s, json_t *o)
+{
+	json_t *silent = json_array(), *missing = json_array();
+	char text[TD_ADDRESS_TEXT];
+
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (td_nat_is_silent(d, s->backends[i].id))
+			json_array_append_new(
+				silent,
+				json_sprintf("%.63s/%.63s",
+					     td_service_name(s, s->backends[i].value.service),
+					     s->backends[i].value.name));
+	for (size_t i = 0; i < d->nat->n_missing; i++)
+		json_array_append_new(missing,
+				      json_string(td_address_print(&d->nat->missing[i], text)));
+	json_object_set_new(o, "silent", silent);
+	json_object_set_new(o, "sources_missing", missing);
+}
+
+json_t *td_nat_json(struct td_daemon *d, const struct td_state *s)
+{
+	const struct td_tuple *fullest;
+	char text[TD_TUPLE_TEXT];
+	uint32_t lanes;
+	json_t *o;
+
+	if (!td_nat_is_on(d))
+		return NULL;
+	td_lanes_count(d, &lanes, &fullest);
+	o = json_pack("{s:I s:I s:I s:I}", "connections", (json_int_t)td_nat_records(d), "capacity",
+		      (json_int_t)td_nat_capacity(d), "lanes", (json_int_t)lanes, "lanes_capacity",
+		      (json_int_t)d->settings.lanes_max - 1);
+	if (fullest)
+		json_object_set_new(o, "fullest",
+				    json_pack("{s:s s:i s:i s:f}", "tuple",
+					      td_tuple_text(&fullest->key, text), "used",
+					      (int)fullest->picture.used, "usable",
+					      (int)fullest->picture.usable, "utilization",
+					      fullest->picture.utilization));
+	add_troubles(d, s, o);
+	return o;
+}
+
+/* ---- what does not fit ----------------------------------------------------------------- */
+
+static bool carries_program(const struct td_daemon *d, uint32_t ifindex)
+{
+	for (size_t i = 0; i < d->n_attachments; i++)
+		if (d->attachments[i].ifindex == ifindex && d->attachments[i].mode != TD_MODE_NONE)
+			return true;
+	return false;
+}
+
+/* The first lane of a backend whose next hop leaves by a NIC without the program. */
+static uint32_t missed_nic(struct td_daemon *d, uint32_t backend)
+{
+	const struct tundish_fan *f = &td_kernel_fans(d->kernel)[backend];
+	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
+
+	for (uint32_t i = 0; i < TUNDISH_FAN_LANES; i++) {
+		uint32_t lane = f->lane[i], hop;
+		const struct tundish_nexthop *n;
+
+		if (!lane || lane >= d->settings.lanes_max)
+			continue;
+		hop = __atomic_load_n(&lanes[lane].nexthop, __ATOMIC_RELAXED);
+		n = hop && hop < d->hops_max && d->hops[hop].written ? &d->hops[hop].value : NULL;
+		if (n && !(n->flags & TUNDISH_NEXTHOP_LOCAL) && n->ifindex &&
+		    !carries_program(d, n->ifindex))
+			return lane;
+	}
+	return 0;
+}
+
+static void one_backend(struct td_daemon *d, const struct td_state *s,
+			const struct td_backend_state *v, td_attention_add add, json_t *list)
+{
+	const struct tundish_backend *b = &v->value;
+	const struct td_answers *a = &d->nat->answers[v->id];
+	uint32_t lane = missed_nic(d, v->id);
+	char what[200], why[300], text[TD_ADDRESS_TEXT], name[IF_NAMESIZE];
+
+	snprintf(what, sizeof(what), "backend %.63s/%.63s", td_service_name(s, b->service),
+		 b->name);
+	if (lane) {
+		const struct tundish_lane *l = &td_kernel_lanes(d->kernel)[lane];
+		uint32_t ifindex = d->hops[l->nexthop % d->hops_max].value.ifindex;
+
+		snprintf(
+			why, sizeof(why),
+			"the way to %s goes by %s, which is not among interfaces: its answers would "
+			"come in there and reach nobody",
+			td_address_print(&l->host, text), if_indextoname(ifindex, name) ?: "a NIC");
+		add(list, what, why, "add that interface to the file");
+	}
+	if (td_nat_is_silent(d, v->id)) {
+		snprintf(why, sizeof(why),
+			 "nobody hears %.63s's answers: %u SYNs within half a minute and none "
+			 "answered",
+			 b->name, a->missed);
+		add(list, what, why, td_nat_answers_remedy(b));
+	}
+}
+
+static void lanes_full(struct td_daemon *d, td_attention_add add, json_t *list)
+{
+	if (td_nat_records(d) * 10 >= td_nat_capacity(d) * 9)
+		add(list, "table of translated connections",
+		    "nine tenths of it are used: a connection that finds no place is refused",
+		    "raise limits.nat, then `tundish unload` and start again");
+}
+
+void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
+		      json_t *list)
+{
+	if (!td_nat_is_on(d))
+		return;
+	td_links_attention(d, add, list);
+	td_nat_sources_attention(d, add, list);
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+
+		if ((b->delivery == TUNDISH_DELIVERY_NAT ||
+		     b->delivery == TUNDISH_DELIVERY_FULLNAT) &&
+		    td_backend_listed(b))
+			one_backend(d, s, &s->backends[i], add, list);
+	}
+	lanes_full(d, add, list);
+}
