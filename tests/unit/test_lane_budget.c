@@ -45,17 +45,19 @@ static struct td_lane plain(void)
 	};
 }
 
+static struct tundish_ports ports;
+
 static void pictured(struct td_budget *b, const struct td_lane *l, uint64_t pass, uint64_t at,
 		     struct td_picture *ret)
 {
-	struct tundish_ports p;
-
-	td_lane_ports(l, pass, &p);
+	if (!b->scan)
+		ports = (struct tundish_ports){0};
+	td_lane_ports(l, pass, &ports);
 	if (b->scan != pass) {
-		td_budget_scanned(b, &p, pass, at);
-		td_budget_look(b, &p, at);
+		td_budget_scanned(b, &ports, pass, at);
+		td_budget_look(b, &ports, at);
 	}
-	td_lane_picture(b, l, &p, at, ret);
+	td_lane_picture(b, l, &ports, at, ret);
 }
 
 static void test_states(void **state)
@@ -126,6 +128,43 @@ static void test_read(void **state)
 	assert_int_equal(r.tw[3], 7);
 	assert_int_equal(r.key.remote_port_be, TUNDISH_BE16(53));
 	assert_true(td_port_has_remote(&r.key)); /* of UDP too */
+}
+
+/* Half-open ones that a pass has met late are no new ones. */
+static void test_late_count(void **state)
+{
+	struct td_lane l = plain();
+	struct td_budget b = {0};
+	struct td_picture i;
+
+	l.counts.state[TUNDISH_NAT_SYN_SENT] = 0;
+	pictured(&b, &l, 1, START, &i);
+	l.counts.state[TUNDISH_NAT_SYN_SENT] = 20;
+	pictured(&b, &l, 2, START + 4 * S, &i);
+	assert_true(i.opening_rate == 0);
+	assert_true(isinf(i.exhaustion_s));
+	l.counts.state[TUNDISH_NAT_SYN_SENT] = 0;
+	pictured(&b, &l, 3, START + 8 * S, &i);
+	assert_true(isinf(i.exhaustion_s));
+}
+
+/* Of one that no backend has any more no port can be had; that is not full. */
+static void test_gone(void **state)
+{
+	struct tundish_lane l = {.flags = TUNDISH_LANE_GONE,
+				 .first = 1000,
+				 .last = 1999,
+				 .used = 10,
+				 .usable = 10,
+				 .opened = 10};
+	struct td_budget b = {0};
+	struct td_picture i;
+	struct td_lane r;
+
+	td_lane_read(&l, &r);
+	pictured(&b, &r, 1, START, &i);
+	assert_int_equal(i.used, 10);
+	assert_true(i.utilization < 0.02 && isinf(i.exhaustion_s));
 }
 
 /* ---- a lane, second by second ---------------------------------------------------------- */
@@ -335,7 +374,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_states),	    cmocka_unit_test(test_exact),
-		cmocka_unit_test(test_read),	    cmocka_unit_test(test_churn_at_rest),
+		cmocka_unit_test(test_read),	    cmocka_unit_test(test_late_count),
+		cmocka_unit_test(test_gone),	    cmocka_unit_test(test_churn_at_rest),
 		cmocka_unit_test(test_churn_early), cmocka_unit_test(test_churn_waits),
 		cmocka_unit_test(test_level),	    cmocka_unit_test(test_leak),
 	};

@@ -39,6 +39,9 @@ void td_lane_read(const struct tundish_lane *l, struct td_lane *ret)
 		.refused = load(&l->refused),
 		.entered = load(&l->entered),
 	};
+	/* One that nobody gets ports from any more has none to give, but it is not full. */
+	if (l->flags & TUNDISH_LANE_GONE)
+		ret->usable = TD_MAX(ret->usable, l->last + 1u - l->first);
 	/* Whoever looks for a port counts for a moment although there is none. */
 	ret->used = TD_MIN(load32(&l->used), ret->usable);
 	ret->yielding = TD_MIN(load32(&l->yielding), ret->used);
@@ -75,19 +78,24 @@ static void count_states(const struct td_nat_lane_counts *c, struct tundish_port
 		ret->leaving[i] = before += c->leaving[i];
 }
 
-void td_lane_ports(const struct td_lane *l, uint64_t pass, struct tundish_ports *ret)
+void td_lane_ports(const struct td_lane *l, uint64_t pass, struct tundish_ports *p)
 {
-	*ret = (struct tundish_ports){
-		.held = (int64_t)TD_MIN(l->used, l->used - l->yielding + half_open(&l->counts)),
+	uint32_t live = TD_MIN(l->used, l->used - l->yielding + half_open(&l->counts));
+	uint64_t freed = l->opened - l->entered - live;
+
+	/* What is half open was counted a moment ago, so `live` is not exact to one; but what has
+	 * ended has. */
+	freed = (int64_t)(freed - p->freed) > 0 ? freed : p->freed;
+	*p = (struct tundish_ports){
+		.held = (int64_t)(l->opened - l->entered - freed),
 		.opened = l->opened,
 		.entered = l->entered,
+		.freed = freed,
 		.failed[TUNDISH_PORT_FAILED_EADDRNOTAVAIL] = l->refused,
 	};
-	/* what makes opened less entered less freed the number of those that are held */
-	ret->freed = l->opened - l->entered - (uint64_t)ret->held;
-	memcpy(ret->tw, l->tw, sizeof(ret->tw));
-	ret->counted[pass % 2].scan = pass;
-	count_states(&l->counts, &ret->counted[pass % 2]);
+	memcpy(p->tw, l->tw, sizeof(p->tw));
+	p->counted[pass % 2].scan = pass;
+	count_states(&l->counts, &p->counted[pass % 2]);
 }
 
 /* ---- the picture ---------------------------------------------------------------------------- */

@@ -29,8 +29,8 @@ struct td_lane {
 void td_lane_read(const struct tundish_lane *l, struct td_lane *ret);
 
 /* As an entry of `ports`, for td_budget_scanned() and td_budget_look(): right after `pass`
- * has ended, what that pass counted. */
-void td_lane_ports(const struct td_lane *l, uint64_t pass, struct tundish_ports *ret);
+ * has ended, what that pass counted. @p: as it was before, all zero at first. */
+void td_lane_ports(const struct td_lane *l, uint64_t pass, struct tundish_ports *p);
 
 /* As td_budget_picture(), of the same lane. `reusable` are those at rest. */
 void td_lane_picture(const struct td_budget *b, const struct td_lane *l,

@@ -5,6 +5,7 @@
  * not one of this host's addresses, and a backend that nobody hears are each told.
  */
 #include "core/address.h"
+#include "daemon/lanes.h"
 #include "daemon/nat.h"
 
 /* What `doctor` asks for: backends that nobody hears, and sources that are not here. */
@@ -61,53 +62,75 @@ static bool carries_program(const struct td_daemon *d, uint32_t ifindex)
 	return false;
 }
 
-/* The first lane of a backend whose next hop leaves by a NIC without the program. */
-static uint32_t missed_nic(struct td_daemon *d, uint32_t backend)
+/* Whether answers of a lane's server come in by a NIC without the program. */
+static bool is_missed(const struct td_daemon *d, const struct tundish_lane *l)
+{
+	uint32_t hop = __atomic_load_n(&l->nexthop, __ATOMIC_RELAXED);
+	const struct tundish_nexthop *n =
+		hop && hop < d->hops_max && d->hops[hop].written ? &d->hops[hop].value : NULL;
+
+	return n && !(n->flags & TUNDISH_NEXTHOP_LOCAL) && n->ifindex &&
+	       !carries_program(d, n->ifindex);
+}
+
+/* An address of the backend to which there is no way; the first is told with the backend. */
+static bool is_out_of_reach(const struct td_daemon *d, const struct tundish_backend *b,
+			    const struct tundish_lane *l)
+{
+	return d->lanes->hosts[l->number % TUNDISH_NAT_HOSTS_MAX].memory.resolved < 0 &&
+	       !tundish_addr_equal(&l->host, &b->address);
+}
+
+/* The backend's first lane of that kind, or NULL. */
+static const struct tundish_lane *find_lane(struct td_daemon *d, uint32_t backend, bool missed)
 {
 	const struct tundish_fan *f = &td_kernel_fans(d->kernel)[backend];
-	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
+	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[backend];
 
 	for (uint32_t i = 0; i < TUNDISH_FAN_LANES; i++) {
-		uint32_t lane = f->lane[i], hop;
-		const struct tundish_nexthop *n;
+		const struct tundish_lane *l;
 
-		if (!lane || lane >= d->settings.lanes_max)
+		if (!f->lane[i] || f->lane[i] >= d->settings.lanes_max)
 			continue;
-		hop = __atomic_load_n(&lanes[lane].nexthop, __ATOMIC_RELAXED);
-		n = hop && hop < d->hops_max && d->hops[hop].written ? &d->hops[hop].value : NULL;
-		if (n && !(n->flags & TUNDISH_NEXTHOP_LOCAL) && n->ifindex &&
-		    !carries_program(d, n->ifindex))
-			return lane;
+		l = &td_kernel_lanes(d->kernel)[f->lane[i]];
+		if (l->number && (missed ? is_missed(d, l) : is_out_of_reach(d, b, l)))
+			return l;
 	}
-	return 0;
+	return NULL;
 }
 
 static void one_backend(struct td_daemon *d, const struct td_state *s,
 			const struct td_backend_state *v, td_attention_add add, json_t *list)
 {
 	const struct tundish_backend *b = &v->value;
-	const struct td_answers *a = &d->nat->answers[v->id];
-	uint32_t lane = missed_nic(d, v->id);
+	const struct tundish_lane *l = find_lane(d, v->id, true);
 	char what[200], why[300], text[TD_ADDRESS_TEXT], name[IF_NAMESIZE];
 
 	snprintf(what, sizeof(what), "backend %.63s/%.63s", td_service_name(s, b->service),
 		 b->name);
-	if (lane) {
-		const struct tundish_lane *l = &td_kernel_lanes(d->kernel)[lane];
-		uint32_t ifindex = d->hops[l->nexthop % d->hops_max].value.ifindex;
-
+	if (l) {
 		snprintf(
 			why, sizeof(why),
 			"the way to %s goes by %s, which is not among interfaces: its answers would "
 			"come in there and reach nobody",
-			td_address_print(&l->host, text), if_indextoname(ifindex, name) ?: "a NIC");
+			td_address_print(&l->host, text),
+			if_indextoname(d->hops[l->nexthop % d->hops_max].value.ifindex, name)
+				?: "a NIC");
 		add(list, what, why, "add that interface to the file");
+	}
+	l = find_lane(d, v->id, false);
+	if (l) {
+		snprintf(why, sizeof(why), "no next hop for %s: %s",
+			 td_address_print(&l->host, text),
+			 d->lanes->hosts[l->number % TUNDISH_NAT_HOSTS_MAX].memory.trouble);
+		add(list, what, why,
+		    "check that the host is up and that `ip route get` and `ip neighbour` show it");
 	}
 	if (td_nat_is_silent(d, v->id)) {
 		snprintf(why, sizeof(why),
 			 "nobody hears %.63s's answers: %u SYNs within half a minute and none "
 			 "answered",
-			 b->name, a->missed);
+			 b->name, d->nat->answers[v->id].missed);
 		add(list, what, why, td_nat_answers_remedy(b));
 	}
 }
@@ -125,6 +148,10 @@ void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attentio
 {
 	if (!td_nat_is_on(d))
 		return;
+	if (d->lanes->trouble[0])
+		add(list, "source ports of this host", d->lanes->trouble,
+		    "this host's own connections may take ports of translated ones, which then go "
+		    "round them; let tundishd write net.ipv4.ip_local_reserved_ports");
 	td_links_attention(d, add, list);
 	td_nat_sources_attention(d, add, list);
 	for (size_t i = 0; i < s->n_backends; i++) {
