@@ -27,6 +27,7 @@ static void put(struct td_daemon *d, const struct td_attachment *a, const struct
 {
 	struct tundish_link new = {0};
 	struct td_link_facts f;
+	int r;
 
 	if (td_net_link_facts(d->net, a->ifindex, &f) < 0)
 		return; /* it is going: an event will tell */
@@ -39,9 +40,10 @@ static void put(struct td_daemon *d, const struct td_attachment *a, const struct
 	new.mtu = (uint16_t)TD_MIN(f.mtu, UINT16_MAX);
 	if (old && !memcmp(old, &new, sizeof(new)))
 		return;
-	if (td_kernel_put_link(d->kernel, a->ifindex, &new) < 0)
+	r = td_kernel_put_link(d->kernel, a->ifindex, &new);
+	if (r < 0)
 		td_log(TD_LOG_WARNING, "%s: what it does to packets cannot be noted: %s", a->name,
-		       strerror(errno));
+		       strerror(-r));
 	td_step_done(d);
 }
 

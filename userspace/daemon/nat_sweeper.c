@@ -55,7 +55,7 @@ static void free_returns(struct td_daemon *d)
 	for (uint32_t i = 1; i < TUNDISH_NAT_HOPS; i++) {
 		struct tundish_return *r = &all[i];
 
-		if (!(__atomic_load_n(&r->flags, __ATOMIC_ACQUIRE) & TUNDISH_RETURN_VALID) ||
+		if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != TUNDISH_RETURN_VALID ||
 		    td_nat_sweep_hop(n->sweep, i)) {
 			n->unnamed[i] = 0;
 			continue;
@@ -65,7 +65,7 @@ static void free_returns(struct td_daemon *d)
 			continue;
 		}
 		n->unnamed[i] = 0;
-		__atomic_store_n(&r->flags, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&r->state, TUNDISH_RETURN_FREE, __ATOMIC_RELEASE);
 	}
 }
 

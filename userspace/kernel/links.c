@@ -4,15 +4,39 @@
 
 #include "kernel/private.h"
 
+static bool is_partial(struct td_kernel *k, uint32_t ifindex)
+{
+	struct tundish_link l;
+
+	return bpf_map_lookup_elem(k->map_fd[TD_MAP_links], &ifindex, &l) == 0 &&
+	       l.flags & TUNDISH_LINK_PARTIAL;
+}
+
 int td_kernel_put_link(struct td_kernel *k, uint32_t ifindex, const struct tundish_link *value)
 {
-	return bpf_map_update_elem(k->map_fd[TD_MAP_links], &ifindex, value, BPF_ANY) < 0 ? -errno
-											  : 0;
+	bool was = is_partial(k, ifindex), is = value->flags & TUNDISH_LINK_PARTIAL;
+	int r = 0;
+
+	/* Counted before it is so: a count that is too high costs a look in vain. */
+	if (is && !was)
+		r = td_nat_count_partial(k, 1);
+	if (r == 0 && bpf_map_update_elem(k->map_fd[TD_MAP_links], &ifindex, value, BPF_ANY) < 0) {
+		r = -errno;
+		if (is && !was)
+			td_nat_count_partial(k, -1);
+	}
+	if (r == 0 && was && !is)
+		r = td_nat_count_partial(k, -1);
+	return r;
 }
 
 int td_kernel_delete_link(struct td_kernel *k, uint32_t ifindex)
 {
-	return bpf_map_delete_elem(k->map_fd[TD_MAP_links], &ifindex) < 0 ? -errno : 0;
+	bool was = is_partial(k, ifindex);
+
+	if (bpf_map_delete_elem(k->map_fd[TD_MAP_links], &ifindex) < 0)
+		return -errno;
+	return was ? td_nat_count_partial(k, -1) : 0;
 }
 
 /* An entry deleted meanwhile makes the kernel begin anew: so deletions are the caller's, behind
@@ -34,6 +58,20 @@ int td_kernel_links(struct td_kernel *k, uint32_t ret_ifindex[TUNDISH_LINKS_MAX]
 	}
 	*ret_n = n;
 	return 0;
+}
+
+int td_links_partial(struct td_kernel *k, uint32_t *ret)
+{
+	struct tundish_link links[TUNDISH_LINKS_MAX];
+	uint32_t ifindex[TUNDISH_LINKS_MAX], partial = 0;
+	size_t n = 0;
+	int r = td_kernel_links(k, ifindex, links, &n);
+
+	for (size_t i = 0; i < n; i++)
+		partial += !!(links[i].flags & TUNDISH_LINK_PARTIAL);
+	if (r == 0)
+		*ret = partial;
+	return r;
 }
 
 int td_kernel_forget_return(struct td_kernel *k, const struct tundish_return_key *key,

@@ -41,7 +41,7 @@ int td_nat_settings_read(struct td_kernel *k, struct td_error *error)
 	_cleanup_free_ struct tundish_nat_host *values = NULL;
 	_cleanup_free_ struct tundish_addr *hosts = NULL;
 	struct tundish_nat_settings s;
-	uint32_t zero = 0;
+	uint32_t zero = 0, partial = 0;
 	size_t n = 0;
 	int r;
 
@@ -50,10 +50,12 @@ int td_nat_settings_read(struct td_kernel *k, struct td_error *error)
 			       strerror(errno));
 	k->nat_settings = s;
 	r = td_kernel_hosts(k, &hosts, &values, &n);
-	if (r == 0 && (s.n_hosts != n || s.buckets != k->settings.nat_buckets ||
+	r = r ?: td_links_partial(k, &partial);
+	if (r == 0 && (s.n_hosts != n || s.n_partial != partial || s.buckets != k->settings.nat_buckets ||
 		       s.lanes_max != k->settings.lanes_max)) {
-		/* A daemon died between a host and its count. */
+		/* A daemon died between a host, or a NIC, and its count. */
 		s.n_hosts = (uint32_t)n;
+		s.n_partial = partial;
 		s.buckets = k->settings.nat_buckets;
 		s.lanes_max = k->settings.lanes_max;
 		r = write_settings(k, &s);
@@ -71,6 +73,14 @@ int td_kernel_set_nat_timeouts(struct td_kernel *k, const struct tundish_nat_tim
 	struct tundish_nat_settings s = k->nat_settings;
 
 	s.timeouts = *t;
+	return write_settings(k, &s);
+}
+
+int td_nat_count_partial(struct td_kernel *k, int by)
+{
+	struct tundish_nat_settings s = k->nat_settings;
+
+	s.n_partial += (uint32_t)by;
 	return write_settings(k, &s);
 }
 

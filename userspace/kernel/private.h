@@ -349,6 +349,13 @@ void td_maps_unmap(struct td_kernel *k);
 
 int td_nat_settings_make(struct td_kernel *k, struct td_error *error); /* for new maps */
 int td_nat_settings_read(struct td_kernel *k, struct td_error *error);
+/* The data path asks what is known of a NIC only where checksums may be partial on one. */
+int td_nat_count_partial(struct td_kernel *k, int by);
+
+/* ---- links.c --------------------------------------------------------------- */
+
+/* How many NICs there are with partial checksums. */
+int td_links_partial(struct td_kernel *k, uint32_t *ret);
 
 /* Id and load time of a program. */
 int td_program_info(int fd, uint32_t *ret_id, uint64_t *ret_load_time_ns);
