@@ -69,6 +69,19 @@ is 'service show tells sources and ports' "$(t --json service show full | jq -c 
 is 'backend list tells addresses and port' "$(t --json backend list nat | jq -c '.[0] | [.addresses, .port]')" \
 	'[["10.0.1.11","10.0.1.12"],8080]'
 
+# Another range for this host's sockets is noticed.
+in_ns edge sh -c 'echo 30768 60999 >/proc/sys/net/ipv4/ip_local_port_range'
+_left() { [ "$(lanes '.flags == 7' | jq '.[6]' | sort -u)" = $((64512 - 30232)) ]; }
+check 'the lanes follow' eventually 20 _left
+in_ns edge sh -c 'echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range'
+
+# Without a route of its own to a server this host has no source for hairpins.
+ip -n edge route add 10.0.1.11/32 via 10.0.0.100 src 10.0.0.1
+_from() { [ "$(lanes '.flags == 7 or .flags == 15' | jq -c '[.[0, 3]]' | sort | tr -d '\n')" = "$1" ]; }
+check 'a hairpin comes from where the route says' eventually 10 _from '[16777226,7][16842762,15][16842762,7]'
+ip -n edge route del 10.0.1.11/32
+check 'and back' eventually 30 _from '[16842762,7][16842762,7]'
+
 # A reload keeps the lanes that there are.
 ids() { dump lanes | jq -c "[.[] | select(.value.number != 0 and .value$alive) | .key]"; }
 before=$(ids)
