@@ -179,7 +179,7 @@ struct tundish_nat_host {
 
 /*
  * nat_near: LPM trie, struct tundish_prefix -> __u32 (not looked at). Clients in these
- * networks are on a link with a backend of `nat`, which would answer them directly, past
+ * networks are in one with a backend of `nat`, which would answer them directly, past
  * this host; so their connections get a source of this host (hairpin).
  */
 #define TUNDISH_NAT_NEAR_MAX 256u

@@ -50,3 +50,62 @@ translated() {
 		limits: {flows: 1024, flows6: 1024, tuples: 1024, nat: ${LIMIT_NAT:-16384}, lanes: 64}
 	YAML
 }
+
+# no_way_to_clients: the servers have no route but to their own network.
+no_way_to_clients() {
+	local b
+	for b in $BACKENDS; do
+		ip -n "$b" route del default
+		ip -n "$b" -6 route del default
+	done
+}
+
+# seen_as DELIVERY FAMILY VIP: who the servers say their client is.
+seen_as() {
+	case $1,$2 in
+	nat,4) echo $FAR ;;
+	nat,6) echo $FAR6 ;;
+	fullnat,4) echo 10.0."$NET".250 ;;
+	fullnat,6) short fd00:"$NET"::250 ;;
+	esac
+}
+short() { echo "${1/:0::/::}"; } # as programs print it
+
+# served NAME DELIVERY FAMILY VIP: small and large, both ways, spread over all servers.
+served() {
+	local name=$1 lines b server
+	_here() { [ "$(get "$1" 6 | grep -c '^b')" = 6 ]; }
+	eventually 10 _here "$4" || fatal "$name: no service on $4 within 10 s"
+	lines=$(get "$4" 60)
+	for b in ${MEMBERS:-$BACKENDS}; do
+		server=10.0.$NET.1${b#b}
+		[ "$3" = 6 ] && server=$(short fd00:"$NET"::1"${b#b}")
+		between "$name: $b has its share, and sees its own address and port" \
+			"$(echo "$lines" | grep -cx "$b $(seen_as "$2" "$3") $server 8080")" 6 50
+	done
+	is "$name: all are served" "$(echo "$lines" | grep -c '^b')" 60
+	is "$name: 4 MiB come whole" "$(in_ns client curl -gsm 20 "http://$(bracket "$4")/big" | sha1sum)" "$(sha1sum <"$T/big")"
+	is "$name: 1 MiB goes whole" "$(in_ns client "$PYTHON" "$TOP/tests/net/client.py" post "$4" 80 1048576 | cut -d' ' -f2)" 1048576
+	check "$name: the VIP answers ping" in_ns client ping -c 1 -W 2 "$4"
+}
+bracket() { case $1 in *:*) echo "[$1]" ;; *) echo "$1" ;; esac; }
+
+# both_families DELIVERY: each VIP before servers of its family; connections outlive the daemon.
+both_families() {
+	local vip family
+	for family in 4 6; do
+		vip=$VIP
+		[ $family = 4 ] || vip=$VIP6
+		VIPS="\"$vip\"" translated "$1" $family
+		if [ $family = 4 ]; then start edge; else reload; fi || fatal 'no configuration'
+		served "IPv$family" "$1" $family $vip
+		is "IPv$family: the reset of a closed port is the server's" "$(in_ns client curl -gsm 3 -o /dev/null -w '%{http_code}' "http://$(bracket $vip):81/")" 000
+	done
+	hold $VIP6 10
+	stop edge KILL
+	steady "$1: ten connections outlive the daemon"
+	is "$1: new ones come without it" "$(get $VIP6 20 | grep -c '^b')" 20
+	start edge
+	steady "$1: and its next start"
+	is "$1: nothing was dropped" "$(t --json status | jq -c '[.drops | to_entries[] | select(.value > 0)]')" '[]'
+}

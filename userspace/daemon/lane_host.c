@@ -204,6 +204,18 @@ static int add_near(struct td_prefix **list, size_t *n, const struct td_net_addr
 	return 0;
 }
 
+/* A server answers directly who is in its own network. Other networks on its link it leaves to
+ * its router, which is this host. */
+static bool is_network_of(const struct td_net_address *n, const struct tundish_addr *a)
+{
+	struct tundish_addr own = td_address_mask(&n->address, n->prefix);
+	struct tundish_addr its = td_address_mask(a, n->prefix);
+
+	return n->prefix < TD_PREFIX_ALL && !is_link_local(&n->address) &&
+	       tundish_addr_is_v4(&n->address) == tundish_addr_is_v4(a) &&
+	       tundish_addr_equal(&own, &its);
+}
+
 static int near_of(struct td_daemon *d, const struct td_service_conf *s,
 		   const struct td_net_address *all, size_t n_all, struct td_prefix **list,
 		   size_t *n)
@@ -216,10 +228,7 @@ static int near_of(struct td_daemon *d, const struct td_service_conf *s,
 			const struct td_net_way *way = way_to(d->lanes, a);
 
 			for (size_t i = 0; way && way->on_link && i < n_all && !r; i++)
-				if (all[i].ifindex == way->ifindex &&
-				    all[i].prefix < TD_PREFIX_ALL &&
-				    !is_link_local(&all[i].address) &&
-				    tundish_addr_is_v4(&all[i].address) == tundish_addr_is_v4(a))
+				if (all[i].ifindex == way->ifindex && is_network_of(&all[i], a))
 					r = add_near(list, n, &all[i]);
 		}
 	return r;
