@@ -4,13 +4,16 @@
  * if that one's SYN fits (tundish_nat_yields()). So a port is given early only
  * where all others are in use, and only to whom the server will hear.
  *
- * All ports of a lane that may be worth it are marked; they are gone through from
- * where the last search ended, so that none is asked twice before all were.
+ * All ports of a lane that may be worth it are marked; they are gone through in the order
+ * in which ports are given, so those come first that have rested longest, and none is
+ * asked twice before all were.
  */
 #ifndef TUNDISH_LANE_RECLAIM_BPF_H
 #define TUNDISH_LANE_RECLAIM_BPF_H
 
 #include "nat_step.bpf.h"
+
+#define LANE_HERE 16u /* tries where the turn is; then anywhere: ports of a word are of an age */
 
 /* Whether the record that `met` has found may go, and its end. Returns 1 where the port
  * is the caller's. */
@@ -42,7 +45,7 @@ CHECKED_ALONE int lane_take_back(struct nat_query *q, struct nat_query *met)
 
 static long lane_try(__u32 i, struct lane_round *r)
 {
-	__u32 index = NAT_QUERY_MET, lane, ports, port;
+	__u32 index = NAT_QUERY_MET, lane, ports, port, ticket;
 	struct tundish_lane_ports *p;
 	struct nat_query *q = r->q, *met;
 	struct tundish_lane *l;
@@ -55,21 +58,23 @@ static long lane_try(__u32 i, struct lane_round *r)
 	h = &q->hand;
 	lane = q->lane;
 	ports = h->ports;
-	port = h->port;
 	met = bpf_map_lookup_elem(&nat_queries, &index);
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	p = bpf_map_lookup_elem(&lane_ports, &ports);
 	if (!p || !l || !met || h->tries >= LANE_TRIES)
 		return 1;
-	if (port < l->first || port > l->last)
-		port = l->first;
+	ticket = h->ticket;
+	port = tundish_lane_word(ticket, l->stride, l->first, l->last) << 6 | (h->bit & 63);
 	bits = READ_ONCE(p->yielding[LANE_WORD(port)]) >> (port & 63);
-	if (!bits) { /* on with the next word */
-		h->port = (port | 63) + 1;
+	if (!bits || h->bit > 63) { /* on with the next word, unless another CPU has done so */
+		if (h->tries < LANE_HERE)
+			__sync_val_compare_and_swap(&l->next, ticket, ticket + 1);
+		h->ticket = ticket + 1;
+		h->bit = 0;
 		return 0;
 	}
 	port += lane_lowest(bits);
-	h->port = port + 1;
+	h->bit = (port & 63) + 1;
 	h->tries++;
 	met->far = l->source;
 	met->far_port = bpf_htons((__u16)port);
@@ -78,11 +83,16 @@ static long lane_try(__u32 i, struct lane_round *r)
 	met->side = TUNDISH_NAT_SERVER;
 	met->udp = q->udp;
 	met->now = q->now;
-	if (!nat_find(met))
+	back = nat_find(met) ? lane_take_back(q, met) : 0;
+	if (!back) {
+		/* too young here, although it has its turn: ports that time gave back were
+		 * taken in between */
+		if (h->tries >= LANE_HERE) {
+			h->ticket = bpf_get_prandom_u32();
+			h->bit = 0;
+		}
 		return 0;
-	back = lane_take_back(q, met);
-	if (!back)
-		return 0;
+	}
 	h->found = port;
 	h->early = back > 1;
 	return 1;
@@ -104,10 +114,13 @@ CHECKED_ALONE int lane_reclaim(struct nat_query *q)
 	if (!l || !l->ports || !READ_ONCE(l->yielding))
 		return 0;
 	h->ports = l->ports;
-	h->port = READ_ONCE(l->hand);
+	h->ticket = READ_ONCE(l->next);
+	h->bit = READ_ONCE(l->hand);
+	h->bit = h->bit >> 8 == (h->ticket & 0xffffff) ? h->bit & 0x7f : 0;
 	h->tries = h->found = h->early = 0;
 	bpf_loop(LANE_TRIES + TUNDISH_LANE_WORDS, lane_try, &r, 0);
-	WRITE_ONCE(l->hand, h->port);
+	if (h->tries < LANE_HERE)
+		WRITE_ONCE(l->hand, h->ticket << 8 | h->bit);
 	if (!h->found)
 		return 0;
 	__sync_fetch_and_add(&l->opened, 1);

@@ -5,8 +5,8 @@
  * Maglev's backend first, if one of its lanes has a port, or one that may be taken
  * back. Then the others of the service's row, from the slot on, each once: so what a
  * service can hold is the sum over its backends, although Maglev does not spread it
- * evenly. Where nothing is left the service is full until the clock's next tick, so that
- * a flood against a full service costs little.
+ * evenly. Where nothing is left, or some searches were in vain, the service is full until the
+ * clock's next tick, so that a flood against a full service costs little.
  */
 #ifndef TUNDISH_NAT_CHOOSE_BPF_H
 #define TUNDISH_NAT_CHOOSE_BPF_H
@@ -16,6 +16,7 @@
 
 #define NAT_WALK       8192u /* slots; one of a thousand backends is missed in 3 of 10,000 */
 #define NAT_SHARED     8u    /* ports that are tried on an address that the host uses too */
+#define NAT_SEARCHES   8u    /* in vain, in one tick of the clock, where a port might yield */
 #define NAT_COLLISIONS 3u
 
 /* ---- the host's own sockets ------------------------------------------------------------ */
@@ -154,8 +155,12 @@ static __always_inline int nat_is_full(struct nat_packet *p)
 {
 	struct tundish_deliver *d = nat_delivery(p);
 
-	if (d)
-		WRITE_ONCE(d->full_ns, p->now);
+	if (!d)
+		return NAT_NEXT_NO_PORT;
+	if (READ_ONCE(d->full_ns) != p->now)
+		WRITE_ONCE(d->searches, 0);
+	WRITE_ONCE(d->searches, p->yields ? READ_ONCE(d->searches) + 1 : NAT_SEARCHES);
+	WRITE_ONCE(d->full_ns, p->now);
 	return NAT_NEXT_NO_PORT;
 }
 
@@ -234,7 +239,7 @@ CHECKED_ALONE int nat_choose(struct xdp_md *ctx, struct nat_packet *p, struct na
 	if (!d)
 		return NAT_NEXT_BROKEN;
 	p->now = bpf_ktime_get_coarse_ns();
-	if (READ_ONCE(d->full_ns) == p->now)
+	if (READ_ONCE(d->full_ns) == p->now && READ_ONCE(d->searches) >= NAT_SEARCHES)
 		return NAT_NEXT_NO_PORT;
 	q->backend = nat_owner(p);
 	if (!q->backend)

@@ -30,7 +30,7 @@ struct lane_walk {
 
 struct lane_hand {
 	__u32 ports;
-	__u32 port; /* looked at next */
+	__u32 ticket, bit; /* the word, and the port in it, that is looked at next */
 	__u32 tries;
 	__u32 found, early;
 };

@@ -57,7 +57,8 @@ struct tundish_lane {
 	__u32 usable;	  /* ports that are not reserved, or UNBOUNDED; the daemon's */
 	__u32 yielding;	  /* bits set in tundish_lane_ports.yielding */
 	__u32 next;	  /* ticket: words are taken up in turn */
-	__u32 hand;	  /* port after the last one that was looked at for taking back */
+	__u32 hand;	  /* where the last search for one to take back ended: low bits of the
+			   * ticket:24, bit in its word:8 */
 	__u32 answered;	  /* SYNs that the server answered */
 	__u32 unanswered; /* that it never did */
 	__u32 early;	  /* ports given again before their rest was over, where that is safe */

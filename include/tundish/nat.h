@@ -191,10 +191,10 @@ enum tundish_delivery_flag {
 };
 
 struct tundish_deliver {
-	__u32 flags; /* enum tundish_delivery_flag */
-	__u16 mss;   /* the most that a SYN may offer; 0: any */
-	__u16 reserved;
-	__u64 full_ns; /* the data path's: bpf_ktime_get_coarse_ns() when no port was left */
+	__u32 flags;	/* enum tundish_delivery_flag */
+	__u16 mss;	/* the most that a SYN may offer; 0: any */
+	__u16 searches; /* the data path's: in vain at full_ns */
+	__u64 full_ns;	/* bpf_ktime_get_coarse_ns() when no port was found */
 };
 
 /* ---- returns: mmapable array, index -> the way back to clients ---------------------------- */

@@ -325,6 +325,9 @@ TUNDISH_INLINE struct tundish_nat_step tundish_nat_next(union tundish_nat_word o
 #define TUNDISH_NAT_YIELD_SENT	   TUNDISH_NAT_TICKS(3)
 #define TUNDISH_NAT_YIELD_RECEIVED TUNDISH_NAT_TICKS(10)
 #define TUNDISH_NAT_YIELD_REST	   TUNDISH_NAT_TICKS(1)
+/* A server whose last ACK was seen is in TIME_WAIT for certain, and takes what fits at once;
+ * where it is the server that waits for the last ACK, that may be lost: the second above. */
+#define TUNDISH_NAT_YIELD_WAIT 1
 
 /* A tick that is ahead of `now` by a little, as another CPU's may be, is now. */
 TUNDISH_INLINE __u32 tundish_nat_age(__u32 now, __u32 tick)
@@ -405,7 +408,7 @@ TUNDISH_INLINE int tundish_nat_yields(union tundish_nat_word w, __u32 idle, __u3
 	case TUNDISH_NAT_RESET_SERVER:
 	case TUNDISH_NAT_RESET_CLIENT: return idle >= TUNDISH_NAT_YIELD_REST;
 	case TUNDISH_NAT_TIME_WAIT:
-		return early && idle >= TUNDISH_NAT_YIELD_REST &&
+		return early && idle >= TUNDISH_NAT_YIELD_WAIT &&
 		       tundish_nat_fits(w, client_seq, server_seq, syn);
 	default: return 0;
 	}

@@ -334,7 +334,7 @@ static void test_reclaim(void **state)
 	static const struct {
 		uint32_t state, yields, expires;
 	} rows[] = {{TUNDISH_NAT_SYN_SENT, 4, 57},     {TUNDISH_NAT_SYN_RECEIVED, 11, 57},
-		    {TUNDISH_NAT_RESTING, 2, 11},      {TUNDISH_NAT_TIME_WAIT, 2, 57},
+		    {TUNDISH_NAT_RESTING, 2, 11},      {TUNDISH_NAT_TIME_WAIT, 1, 57},
 		    {TUNDISH_NAT_RESET_SERVER, 2, 11}, {TUNDISH_NAT_RESET_CLIENT, 2, 57},
 		    {TUNDISH_NAT_ESTABLISHED, 0, 0},   {TUNDISH_NAT_FIN_SERVER, 0, 0},
 		    {TUNDISH_NAT_CLOSING, 0, 0}};

@@ -540,7 +540,7 @@ static void test_timeouts(void **state)
 		uint32_t timeout, yield; /* 0: never */
 	} rows[] = {{"s:", 57, 4},    {"r:a", 57, 11},	 {"E:ao", 6931, 0}, {"E:aod", 225, 0},
 		    {"c:ao", 225, 0}, {"v:aof", 225, 0}, {"x:w", 58, 0},    {"z:km", 11, 2},
-		    {"t:w", 60, 2},   {"V:ao", 12, 2},	 {"C:ao", 59, 2},   {"n:", 29, 0},
+		    {"t:w", 60, 1},   {"V:ao", 12, 2},	 {"C:ao", 59, 2},   {"n:", 29, 0},
 		    {"l:o", 169, 0}};
 	const struct tundish_nat_syn fits = {.isn = C_SEQ + 1}, not = {.isn = C_SEQ};
 

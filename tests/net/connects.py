@@ -5,7 +5,7 @@
 # addresses it had.
 #
 #   connects.py ADDRESS PORT COUNT [--stop] [--udp] [--hold] [--bind ADDRESS | --source ADDRESS]
-#               [--until FILE] [--timeout SECONDS]
+#               [--until FILE] [--timeout SECONDS] [--rate PER-SECOND]
 #
 # --stop ends at the first connect(2) that is refused; --bind binds that address as many programs
 # do, which takes a port for all destinations; --source with IP_BIND_ADDRESS_NO_PORT; --hold keeps all
@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 IP_BIND_ADDRESS_NO_PORT = 24
 
@@ -26,6 +27,7 @@ p.add_argument("address")
 p.add_argument("port", type=int)
 p.add_argument("count", type=int)
 p.add_argument("--stop", action="store_true")
+p.add_argument("--rate", type=int)
 p.add_argument("--udp", action="store_true")
 p.add_argument("--hold", action="store_true")
 p.add_argument("--bind")
@@ -36,7 +38,10 @@ a = p.parse_args()
 family = socket.AF_INET6 if ":" in a.address else socket.AF_INET
 by, errors, held = collections.Counter(), collections.Counter(), []
 opened = failed = 0
+begun = time.monotonic()
 for i in range(a.count):
+    if a.rate:
+        time.sleep(max(0, begun + i / a.rate - time.monotonic()))
     if a.until and os.path.exists(a.until):
         break
     s = socket.socket(family, socket.SOCK_DGRAM if a.udp else socket.SOCK_STREAM)
