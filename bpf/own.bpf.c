@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connections that this host's own programs open to its VIPs.
+ * Connections that this host's own programs open to its VIPs, and the datagrams that
+ * they send there.
  *
  *   connect(2) ──► cgroup/connect4, 6 ──► VIP? ──► a slot of the service's row, drawn
  *                                                        │
@@ -8,11 +9,17 @@
  *   established ──► sockops ──► counted        getpeername(2) ──► the VIP
  *   close(2) ──► cgroup/sock_release ──► not active any more
  *
- * The slot is drawn and not computed: the port, and so the connection's hash, is only
- * chosen afterwards. Services of this host's own listeners, and backends that are this
- * host, are left to the stack, which finds them by itself.
+ *   sendto(2) ──► cgroup/sendmsg4, 6 ──► VIP? ──► the socket's slot ──► own_peers
+ *   recvfrom(2) ──► cgroup/recvmsg4, 6 ──► from a backend? ──► the VIP
+ *
+ * The slot of a connection is drawn and not computed: the port, and so the connection's
+ * hash, is only chosen afterwards. That of a datagram follows from the socket, so that
+ * what one socket sends goes to one backend.
+ *
+ * Services of this host's own listeners, and backends that are this host, are left to
+ * the stack, which finds them by itself.
  */
-#include "maps.bpf.h"
+#include "nat_maps.bpf.h"
 
 #include "service.h"
 #include "verdict.h"
@@ -21,11 +28,163 @@
 #define AF_INET	 2
 #define AF_INET6 10
 #endif
+#ifndef ECONNREFUSED
+#define ECONNREFUSED 111
+#endif
 
 /* The network namespace that the VIPs are served in. */
 const volatile __u64 netns_cookie = 0;
 
-/* An earlier connection of the socket is over. */
+/* Not pinned: as long as the programs are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct tundish_own_peer_key);
+	__type(value, struct tundish_own_peer);
+} own_peers SEC(".maps");
+
+/* ---- which backend -------------------------------------------------------------------- */
+
+/* Families that a socket can go to. */
+enum {
+	LEAD_V4 = 1 << 0,
+	LEAD_V6 = 1 << 1,
+};
+
+#define LEAD_DRAWS 16u /* of a service whose backends are not all of one family */
+
+/* A lead: what is asked for, and what was found. */
+struct lead {
+	struct tundish_addr address; /* found: of the backend */
+	__u32 service;
+	__u32 families;
+	__u32 hash;   /* chooses */
+	__u32 ticket; /* chooses among the addresses of a backend, in turn; 0: as `hash` */
+	__u32 backend;
+	__be16 port_be; /* of the service, then of the backend */
+	__u16 refused;	/* there are backends, and of other families alone */
+};
+
+static __always_inline int fits(const struct tundish_addr *a, __u32 families)
+{
+	return !!(families & (tundish_addr_is_v4(a) ? LEAD_V4 : LEAD_V6));
+}
+
+/* How far from each other the lanes of two addresses lie. */
+static __always_inline __u32 fan_stride(const struct tundish_fan *fan)
+{
+	return fan->flags & TUNDISH_FAN_DIRECT ? 1 : fan->n_sources;
+}
+
+/* Where the addresses of a service's port begin in the fan; TUNDISH_FAN_LANES: nowhere. */
+static __always_inline __u32 fan_base(const struct tundish_fan *fan, __be16 port_be)
+{
+	__u32 i, port = 0;
+
+	if (fan->n_ports) {
+		port = TUNDISH_FAN_PORTS;
+		for (i = 0; i < TUNDISH_FAN_PORTS; i++)
+			if (i < fan->n_ports && fan->port_be[i] == port_be)
+				port = i;
+	}
+	return port < TUNDISH_FAN_PORTS ? port * fan->n_addresses * fan_stride(fan)
+					: TUNDISH_FAN_LANES;
+}
+
+/* One of the addresses of a backend that may have several, and the port there. Where it has
+ * no fan, its one address. */
+CHECKED_ALONE int address_of(struct lead *l)
+{
+	struct tundish_backend *b;
+	struct tundish_fan *fan;
+	struct tundish_lane *lane;
+	__u32 backend, base, at, i, index;
+
+	if (!l)
+		return 0;
+	backend = l->backend;
+	b = bpf_map_lookup_elem(&backends, &backend);
+	if (!b)
+		return 0;
+	fan = b->delivery >= TUNDISH_DELIVERY_NAT ? bpf_map_lookup_elem(&fans, &backend) : NULL;
+	if (!fan || !fan->n_addresses) {
+		l->address = b->address;
+		return fits(&l->address, l->families);
+	}
+	base = fan_base(fan, l->port_be);
+	at = l->ticket ? (__u32)__sync_fetch_and_add(&b->own_next, 1) : l->hash;
+	for (i = 0; i < TUNDISH_FAN_ADDRESSES; i++) {
+		if (i >= fan->n_addresses)
+			break;
+		index = base + (at + i) % fan->n_addresses * fan_stride(fan);
+		if (index >= TUNDISH_FAN_LANES)
+			break;
+		index = fan->lane[index];
+		lane = bpf_map_lookup_elem(&lanes, &index);
+		if (!lane || !index || !fits(&lane->host, l->families))
+			continue;
+		l->address = lane->host;
+		if (lane->port_be)
+			l->port_be = lane->port_be;
+		return 1;
+	}
+	return 0;
+}
+
+/* What a draw gave. */
+enum {
+	DRAWN_NONE, /* no backend, or it is this host: the stack's affair */
+	DRAWN,
+	DRAWN_OTHER_FAMILY,
+};
+
+CHECKED_ALONE int draw(struct lead *l)
+{
+	struct tundish_nexthop *hop;
+	struct tundish_maglev *row;
+	struct tundish_backend *b;
+	__u32 service, index, slot;
+
+	if (!l)
+		return DRAWN_NONE;
+	service = l->service;
+	row = bpf_map_lookup_elem(&maglev, &service);
+	slot = tundish_choice_slot(l->hash);
+	if (!row || slot >= TUNDISH_MAGLEV_SLOTS)
+		return DRAWN_NONE;
+	index = READ_ONCE(row->slot[slot]) & TUNDISH_SLOT_BACKEND;
+	b = bpf_map_lookup_elem(&backends, &index);
+	if (!index || !b || b->state == TUNDISH_BACKEND_FREE)
+		return DRAWN_NONE;
+	slot = READ_ONCE(b->nexthop);
+	hop = bpf_map_lookup_elem(&nexthops, &slot);
+	if (hop && hop->flags & TUNDISH_NEXTHOP_LOCAL)
+		return DRAWN_NONE;
+	l->backend = index;
+	return address_of(l) ? DRAWN : DRAWN_OTHER_FAMILY;
+}
+
+static long draw_again(__u32 i, struct lead *l)
+{
+	int r = draw(l);
+
+	l->refused = r == DRAWN_OTHER_FAMILY;
+	if (r == DRAWN_OTHER_FAMILY)
+		l->hash = (__u32)(tundish_mix64(l->hash + TUNDISH_CHOICE_SEED) >> 32);
+	else if (r == DRAWN_NONE)
+		l->backend = 0;
+	return r != DRAWN_OTHER_FAMILY;
+}
+
+/* ---- a call that names an address ------------------------------------------------------- */
+
+enum led {
+	LEFT_ALONE,
+	LED,
+	REFUSED, /* the call ends with ECONNREFUSED */
+};
+
+/* What a socket was led to before is over. */
 static __always_inline void uncount(struct tundish_own *o)
 {
 	struct tundish_backend *b;
@@ -33,103 +192,236 @@ static __always_inline void uncount(struct tundish_own *o)
 
 	if (!(o->flags & TUNDISH_OWN_COUNTED))
 		return;
-	o->flags = 0;
+	o->flags &= ~TUNDISH_OWN_COUNTED;
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (b)
 		__sync_fetch_and_add(&b->connections_active, (__u64)-1);
 }
 
-/* The backend that a connection to a VIP gets, and its address in *ret; 0: none, or it is
- * this host. */
-CHECKED_ALONE __u32 backend_for(__u32 service, struct tundish_addr *ret)
+static __always_inline void count(struct tundish_own *o)
 {
-	struct tundish_nexthop *hop;
-	struct tundish_maglev *row;
 	struct tundish_backend *b;
-	__u32 index, slot;
+	__u32 index = o->backend;
 
-	if (!ret)
-		return 0;
-	row = bpf_map_lookup_elem(&maglev, &service);
-	slot = tundish_choice_slot(bpf_get_prandom_u32());
-	if (!row || slot >= TUNDISH_MAGLEV_SLOTS)
-		return 0;
-	index = READ_ONCE(row->slot[slot]) & TUNDISH_SLOT_BACKEND;
 	b = bpf_map_lookup_elem(&backends, &index);
-	if (!index || !b || b->state == TUNDISH_BACKEND_FREE)
-		return 0;
-	*ret = b->address;
-	slot = READ_ONCE(b->nexthop);
-	hop = bpf_map_lookup_elem(&nexthops, &slot);
-	return hop && hop->flags & TUNDISH_NEXTHOP_LOCAL ? 0 : index;
+	if (!b || b->state == TUNDISH_BACKEND_FREE)
+		return;
+	o->flags |= TUNDISH_OWN_COUNTED;
+	__sync_fetch_and_add(&b->connections_total, 1);
+	__sync_fetch_and_add(&b->connections_active, 1);
 }
 
-/* Whether the socket is to go to *ret instead of to `to`. */
-static __always_inline int leads(struct bpf_sock_addr *ctx, const struct tundish_addr *to,
-				 struct tundish_addr *ret)
+/* The service of other hosts that claims the address and port; 0: none. */
+static __always_inline __u32 claimed(struct bpf_sock_addr *ctx, const struct tundish_addr *to)
+{
+	__u64 claim = claim_find(
+		to, CLAIM_PORT(ctx->protocol, bpf_ntohs((__be16)READ_ONCE(ctx->user_port))));
+
+	return CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS ? 0 : CLAIM_SERVICE(claim);
+}
+
+static __always_inline enum led find(struct lead *l)
+{
+	bpf_loop(LEAD_DRAWS, draw_again, l, 0);
+	if (l->refused) {
+		COUNT(0, own_no_family);
+		bpf_set_retval(-ECONNREFUSED);
+		return REFUSED;
+	}
+	return l->backend ? LED : LEFT_ALONE;
+}
+
+/* connect(2): whether the socket is to go to l->address instead of to `to`. */
+static __always_inline enum led leads(struct bpf_sock_addr *ctx, const struct tundish_addr *to,
+				      struct lead *l)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct tundish_own *o;
-	__u32 backend, service;
-	__u64 claim;
+	enum led r;
 
-	if (!sk || ctx->protocol != IPPROTO_TCP || bpf_get_netns_cookie(ctx) != netns_cookie)
-		return 0;
+	if (!sk || (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP) ||
+	    bpf_get_netns_cookie(ctx) != netns_cookie)
+		return LEFT_ALONE;
 	o = bpf_sk_storage_get(&own, sk, NULL, 0);
 	if (o) {
 		uncount(o);
 		bpf_sk_storage_delete(&own, sk);
 	}
-	claim = claim_find(to, CLAIM_PORT(IPPROTO_TCP, bpf_ntohs((__be16)ctx->user_port)));
-	service = CLAIM_SERVICE(claim);
-	if (!service || CLAIM_DELIVERY(claim) == TUNDISH_DELIVERY_WORKERS)
-		return 0;
-	backend = backend_for(service, ret);
-	if (!backend)
-		return 0;
-	/* A socket for IPv4 cannot go to an IPv6 address. */
-	if (ctx->family == AF_INET && !tundish_addr_is_v4(ret)) {
-		COUNT(0, own_no_family);
-		return 0;
-	}
+	l->service = claimed(ctx, to);
+	if (!l->service)
+		return LEFT_ALONE;
+	l->port_be = (__be16)READ_ONCE(ctx->user_port);
+	l->hash = bpf_get_prandom_u32();
+	l->ticket = 1;
+	r = find(l);
+	if (r != LED)
+		return r;
 	o = bpf_sk_storage_get(&own, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!o)
-		return 0;
+		return LEFT_ALONE;
 	o->vip = *to;
-	o->backend_address = *ret;
-	o->backend = backend;
-	o->port_be = (__be16)ctx->user_port;
-	o->flags = 0;
+	o->backend_address = l->address;
+	o->backend = l->backend;
+	o->flags = TUNDISH_OWN_CONNECTED;
+	o->port_be = (__be16)READ_ONCE(ctx->user_port);
+	o->backend_port_be = l->port_be;
+	/* Nothing tells later that it is established: of UDP, this is all there is. */
+	if (ctx->protocol == IPPROTO_UDP)
+		count(o);
 	COUNT(0, own_connect);
-	return 1;
+	return LED;
+}
+
+static __always_inline void peer_key(struct tundish_own_peer_key *key, __u64 cookie,
+				     const struct tundish_addr *address, __be16 port_be)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->cookie = cookie;
+	key->address = *address;
+	key->port_be = port_be;
+}
+
+/* Notes for the answers who was asked. */
+CHECKED_ALONE int peer_note(__u64 cookie, const struct lead *l, const struct tundish_addr *vip,
+			    __u32 port_be)
+{
+	struct tundish_own_peer_key key;
+	struct tundish_own_peer value = {}, *p;
+
+	if (!l || !vip)
+		return 0;
+	peer_key(&key, cookie, &l->address, l->port_be);
+	p = bpf_map_lookup_elem(&own_peers, &key);
+	if (p && p->port_be == (__be16)port_be && tundish_addr_equal(&p->vip, vip))
+		return 1;
+	value.vip = *vip;
+	value.port_be = (__be16)port_be;
+	return !bpf_map_update_elem(&own_peers, &key, &value, BPF_ANY);
+}
+
+/* A program that turns to the backend itself is told so. */
+CHECKED_ALONE int peer_forget(__u64 cookie, const struct tundish_addr *address, __u32 port_be)
+{
+	struct tundish_own_peer_key key;
+
+	if (!address)
+		return 0;
+	peer_key(&key, cookie, address, (__be16)port_be);
+	return !bpf_map_delete_elem(&own_peers, &key);
+}
+
+/* sendmsg(2) with an address: the same for one datagram. */
+static __always_inline enum led sends(struct bpf_sock_addr *ctx, const struct tundish_addr *to,
+				      struct lead *l)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tundish_own *o;
+	__u32 port;
+	enum led r;
+
+	/* UDP-Lite comes by here too. */
+	if (!sk || ctx->protocol != IPPROTO_UDP || bpf_get_netns_cookie(ctx) != netns_cookie)
+		return LEFT_ALONE;
+	port = READ_ONCE(ctx->user_port);
+	l->service = claimed(ctx, to);
+	if (!l->service) {
+		o = bpf_sk_storage_get(&own, sk, NULL, 0);
+		if (o && o->flags & TUNDISH_OWN_PEERS)
+			peer_forget(bpf_get_socket_cookie(ctx), to, port);
+		return LEFT_ALONE;
+	}
+	l->port_be = (__be16)port;
+	l->hash = (__u32)(tundish_mix64(bpf_get_socket_cookie(ctx) ^ TUNDISH_CHOICE_SEED) >> 32);
+	r = find(l);
+	if (r != LED)
+		return r;
+	o = bpf_sk_storage_get(&own, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!o || !peer_note(bpf_get_socket_cookie(ctx), l, to, port))
+		return LEFT_ALONE;
+	if (!(o->flags & TUNDISH_OWN_PEERS)) {
+		o->flags |= TUNDISH_OWN_PEERS;
+		COUNT(0, own_connect);
+	}
+	return LED;
+}
+
+/* The context takes constant places and whole words only. */
+static __always_inline void load6(struct bpf_sock_addr *ctx, struct tundish_addr *ret)
+{
+	ret->word[0] = ctx->user_ip6[0];
+	ret->word[1] = ctx->user_ip6[1];
+	ret->word[2] = ctx->user_ip6[2];
+	ret->word[3] = ctx->user_ip6[3];
+}
+
+static __always_inline void store6(struct bpf_sock_addr *ctx, const struct tundish_addr *a)
+{
+	ctx->user_ip6[0] = a->word[0];
+	ctx->user_ip6[1] = a->word[1];
+	ctx->user_ip6[2] = a->word[2];
+	ctx->user_ip6[3] = a->word[3];
 }
 
 SEC("cgroup/connect4")
 int own_connect4(struct bpf_sock_addr *ctx)
 {
-	struct tundish_addr to = tundish_addr_v4(ctx->user_ip4), backend;
+	struct tundish_addr to = tundish_addr_v4(ctx->user_ip4);
+	struct lead l = {.families = LEAD_V4};
+	enum led r = leads(ctx, &to, &l);
 
-	if (leads(ctx, &to, &backend))
-		ctx->user_ip4 = backend.word[3];
-	return 1;
+	if (r == LED) {
+		ctx->user_ip4 = l.address.word[3];
+		ctx->user_port = l.port_be;
+	}
+	return r != REFUSED;
 }
 
 SEC("cgroup/connect6")
 int own_connect6(struct bpf_sock_addr *ctx)
 {
-	struct tundish_addr to, backend;
+	struct lead l = {.families = LEAD_V4 | LEAD_V6};
+	struct tundish_addr to;
+	enum led r;
 
-	to.word[0] = ctx->user_ip6[0];
-	to.word[1] = ctx->user_ip6[1];
-	to.word[2] = ctx->user_ip6[2];
-	to.word[3] = ctx->user_ip6[3];
-	if (leads(ctx, &to, &backend)) {
-		ctx->user_ip6[0] = backend.word[0];
-		ctx->user_ip6[1] = backend.word[1];
-		ctx->user_ip6[2] = backend.word[2];
-		ctx->user_ip6[3] = backend.word[3];
+	load6(ctx, &to);
+	r = leads(ctx, &to, &l);
+	if (r == LED) {
+		store6(ctx, &l.address);
+		ctx->user_port = l.port_be;
 	}
-	return 1;
+	return r != REFUSED;
+}
+
+SEC("cgroup/sendmsg4")
+int own_send4(struct bpf_sock_addr *ctx)
+{
+	struct tundish_addr to = tundish_addr_v4(ctx->user_ip4);
+	struct lead l = {.families = LEAD_V4};
+	enum led r = sends(ctx, &to, &l);
+
+	if (r == LED) {
+		ctx->user_ip4 = l.address.word[3];
+		ctx->user_port = l.port_be;
+	}
+	return r != REFUSED;
+}
+
+/* Not to a backend with IPv4: the kernel sends no datagram that is turned from one
+ * family to the other here. */
+SEC("cgroup/sendmsg6")
+int own_send6(struct bpf_sock_addr *ctx)
+{
+	struct lead l = {.families = LEAD_V6};
+	struct tundish_addr to;
+	enum led r;
+
+	load6(ctx, &to);
+	r = sends(ctx, &to, &l);
+	if (r == LED) {
+		store6(ctx, &l.address);
+		ctx->user_port = l.port_be;
+	}
+	return r != REFUSED;
 }
 
 /* ---- what the program is told ------------------------------------------------------- */
@@ -144,7 +436,7 @@ int own_name4(struct bpf_sock_addr *ctx)
 {
 	struct tundish_own *o = own_of(ctx);
 
-	if (!o)
+	if (!o || !(o->flags & TUNDISH_OWN_CONNECTED))
 		return 1;
 	ctx->user_ip4 = o->vip.word[3];
 	ctx->user_port = o->port_be;
@@ -156,13 +448,77 @@ int own_name6(struct bpf_sock_addr *ctx)
 {
 	struct tundish_own *o = own_of(ctx);
 
+	if (!o || !(o->flags & TUNDISH_OWN_CONNECTED))
+		return 1;
+	store6(ctx, &o->vip);
+	ctx->user_port = o->port_be;
+	return 1;
+}
+
+/* Who was meant by what came from `from`, into *ret. */
+CHECKED_ALONE int peer_find(__u64 cookie, const struct tundish_addr *from, __u32 port_be,
+			    struct tundish_own_peer *ret)
+{
+	struct tundish_own_peer_key key;
+	struct tundish_own_peer *p;
+
+	if (!from || !ret)
+		return 0;
+	peer_key(&key, cookie, from, (__be16)port_be);
+	p = bpf_map_lookup_elem(&own_peers, &key);
+	if (!p)
+		return 0;
+	ret->vip = p->vip;
+	ret->port_be = p->port_be;
+	return 1;
+}
+
+static __always_inline int hears(struct bpf_sock_addr *ctx, struct tundish_own *o,
+				 const struct tundish_addr *from, struct tundish_own_peer *ret)
+{
+	__u32 port = READ_ONCE(ctx->user_port);
+
+	if (o->flags & TUNDISH_OWN_CONNECTED && o->backend_port_be == (__be16)port &&
+	    tundish_addr_equal(from, &o->backend_address)) {
+		ret->vip = o->vip;
+		ret->port_be = o->port_be;
+		return 1;
+	}
+	return o->flags & TUNDISH_OWN_PEERS &&
+	       peer_find(bpf_get_socket_cookie(ctx), from, port, ret);
+}
+
+SEC("cgroup/recvmsg4")
+int own_recv4(struct bpf_sock_addr *ctx)
+{
+	struct tundish_own *o = own_of(ctx);
+	struct tundish_own_peer asked = {};
+	struct tundish_addr from;
+
 	if (!o)
 		return 1;
-	ctx->user_ip6[0] = o->vip.word[0];
-	ctx->user_ip6[1] = o->vip.word[1];
-	ctx->user_ip6[2] = o->vip.word[2];
-	ctx->user_ip6[3] = o->vip.word[3];
-	ctx->user_port = o->port_be;
+	from = tundish_addr_v4(ctx->user_ip4);
+	if (hears(ctx, o, &from, &asked)) {
+		ctx->user_ip4 = asked.vip.word[3];
+		ctx->user_port = asked.port_be;
+	}
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int own_recv6(struct bpf_sock_addr *ctx)
+{
+	struct tundish_own *o = own_of(ctx);
+	struct tundish_own_peer asked = {};
+	struct tundish_addr from;
+
+	if (!o)
+		return 1;
+	load6(ctx, &from);
+	if (hears(ctx, o, &from, &asked)) {
+		store6(ctx, &asked.vip);
+		ctx->user_port = asked.port_be;
+	}
 	return 1;
 }
 
@@ -171,23 +527,13 @@ int own_name6(struct bpf_sock_addr *ctx)
 SEC("sockops")
 int own_established(struct bpf_sock_ops *ctx)
 {
-	struct tundish_backend *b;
 	struct tundish_own *o;
-	__u32 index;
 
 	if (ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || !ctx->sk)
 		return 1;
 	o = bpf_sk_storage_get(&own, ctx->sk, NULL, 0);
-	if (!o || o->flags & TUNDISH_OWN_COUNTED)
-		return 1;
-	index = o->backend;
-	b = bpf_map_lookup_elem(&backends, &index);
-	if (!b || b->state == TUNDISH_BACKEND_FREE ||
-	    !tundish_addr_equal(&b->address, &o->backend_address))
-		return 1; /* the number is another's by now */
-	o->flags |= TUNDISH_OWN_COUNTED;
-	__sync_fetch_and_add(&b->connections_total, 1);
-	__sync_fetch_and_add(&b->connections_active, 1);
+	if (o && !(o->flags & TUNDISH_OWN_COUNTED))
+		count(o);
 	return 1;
 }
 

@@ -53,7 +53,7 @@
 	X(drop_no_worker, DROP, "SYNs to a worker group that is empty, within restart_grace")      \
 	X(own_connect, EVENT, "connections of this host's programs to a VIP, led to a backend")    \
 	X(own_no_family, EVENT,                                                                    \
-	  "connections of IPv4 sockets of this host to a VIP whose backend has IPv6, left alone")  \
+	  "connections of this host to a VIP, refused: its backends have another family")          \
 	X(sent_gue, SEND, "packets sent in a GUE tunnel")                                          \
 	X(pass_gue, PASS,                                                                          \
 	  "GUE packets to this host with control messages, options or broken lengths")             \

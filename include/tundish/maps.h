@@ -137,7 +137,8 @@ struct tundish_backend {
 	__u64 connections_total;
 	__u64 packets_before; /* traffic of former users of this entry; the daemon's */
 	__u64 bytes_before;
-	__u64 reserved_counts[4];
+	__u64 own_next; /* ticket: which of its addresses the next own connection goes to */
+	__u64 reserved_counts[3];
 
 	/* Third: for people. */
 	char name[TUNDISH_NAME_LEN];

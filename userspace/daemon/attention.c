@@ -6,8 +6,6 @@
 #include "core/address.h"
 #include "daemon/nat.h"
 
-#define RECENT_NS (60 * TD_NS_PER_S)
-
 static void add(json_t *list, const char *what, const char *why, const char *remedy)
 {
 	json_array_append_new(list,
@@ -206,7 +204,7 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 	if (d->shadowed[0])
 		add(list, "worker groups", d->shadowed,
 		    "let it listen on workers.listen, or take its port out of the service");
-	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * RECENT_NS)
+	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * TD_RECENT_NS)
 		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
 }
 
@@ -269,11 +267,11 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	if (d->vips_trouble[0])
 		add(list, "virtual IPs", d->vips_trouble,
 		    "see `ip address`; set own: false where another owns them");
-	if (d->full_flows_ns && now - d->full_flows_ns < RECENT_NS)
+	if (d->full_flows_ns && now - d->full_flows_ns < TD_RECENT_NS)
 		add(list, "flow table",
 		    "full within the last minute: new flows are served by Maglev alone",
 		    "raise limits.flows and limits.flows6, then `tundish unload` and start again");
-	if (d->full_tuples_ns && now - d->full_tuples_ns < RECENT_NS)
+	if (d->full_tuples_ns && now - d->full_tuples_ns < TD_RECENT_NS)
 		add(list, "tuple table",
 		    "full within the last minute: connections are not counted there",
 		    "raise limits.tuples, then `tundish unload` and start again");

@@ -45,6 +45,7 @@
 #define TD_EVENTS_MAX 1024
 #define TD_NS_PER_MS  1000000ull
 #define TD_NS_PER_S   1000000000ull
+#define TD_RECENT_NS  (60 * TD_NS_PER_S) /* what `status` still speaks of */
 
 struct td_options {
 	const char *config, *control, *pin;
@@ -151,7 +152,8 @@ struct td_daemon {
 	struct td_sample *samples; /* [backends_max] */
 	uint64_t sampled_ns;
 	struct tundish_counters counters, former_counters;
-	uint64_t full_flows_ns, full_tuples_ns; /* when such a counter last rose; 0: never */
+	/* when such a counter last rose; 0: never */
+	uint64_t full_flows_ns, full_tuples_ns, own_refused_ns;
 
 	struct td_source_ports *source_ports;
 	struct td_pool_memory *pools; /* [TUNDISH_EGRESS_MAX]; NULL: none was ever needed */

@@ -64,6 +64,8 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 			d->full_flows_ns = now;
 		if (d->counters.tuple_full > d->former_counters.tuple_full)
 			d->full_tuples_ns = now;
+		if (d->counters.own_no_family > d->former_counters.own_no_family)
+			d->own_refused_ns = now;
 	}
 	d->sampled_ns = now;
 	return 0;

@@ -263,8 +263,9 @@ int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *sourc
 /* ---- own connections ---------------------------------------------------------- */
 
 /* Leads connections of this host's programs to its VIPs to backends, or adopts what does
- * (cgroup hooks on the root; without a daemon they go on). */
-int td_kernel_own_open(struct td_kernel *k, struct td_error *error);
+ * (cgroup hooks on the root; without a daemon they go on). @udp: datagrams of sockets that
+ * are not connected too, which each such call on the host pays for. */
+int td_kernel_own_open(struct td_kernel *k, bool udp, struct td_error *error);
 /* New ones are led no more; those that were go on and are given back at their end. */
 void td_kernel_own_close(struct td_kernel *k);
 

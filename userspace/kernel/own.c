@@ -19,33 +19,47 @@ void td_own_forget(struct td_kernel *k)
 {
 	td_hooks_forget(k, TD_HOOKS_own);
 	td_hooks_forget(k, TD_HOOKS_led);
+	td_hooks_forget(k, TD_HOOKS_own_udp);
+	td_hooks_forget(k, TD_HOOKS_led_udp);
 }
 
-static int put_all(struct td_kernel *k, struct own *o, struct td_error *error)
+/* Of the programs for datagrams those that lead them, and those that tell of answers. */
+struct datagrams {
+	bool sent, heard;
+};
+
+static int put_all(struct td_kernel *k, struct own *o, struct datagrams udp, struct td_error *error)
 {
 	const struct {
 		enum td_hook hook;
 		struct bpf_program *program;
 		enum bpf_attach_type type;
+		bool wanted;
 	} hooks[] = {
 		/* What gives back first, what takes last. */
-		{TD_HOOK_link_own_end, o->progs.own_release, BPF_CGROUP_INET_SOCK_RELEASE},
-		{TD_HOOK_link_own_name4, o->progs.own_name4, BPF_CGROUP_INET4_GETPEERNAME},
-		{TD_HOOK_link_own_name6, o->progs.own_name6, BPF_CGROUP_INET6_GETPEERNAME},
-		{TD_HOOK_link_own_up, o->progs.own_established, BPF_CGROUP_SOCK_OPS},
-		{TD_HOOK_link_own4, o->progs.own_connect4, BPF_CGROUP_INET4_CONNECT},
-		{TD_HOOK_link_own6, o->progs.own_connect6, BPF_CGROUP_INET6_CONNECT},
+		{TD_HOOK_link_own_end, o->progs.own_release, BPF_CGROUP_INET_SOCK_RELEASE, true},
+		{TD_HOOK_link_own_name4, o->progs.own_name4, BPF_CGROUP_INET4_GETPEERNAME, true},
+		{TD_HOOK_link_own_name6, o->progs.own_name6, BPF_CGROUP_INET6_GETPEERNAME, true},
+		{TD_HOOK_link_own_up, o->progs.own_established, BPF_CGROUP_SOCK_OPS, true},
+		{TD_HOOK_link_own_recv4, o->progs.own_recv4, BPF_CGROUP_UDP4_RECVMSG, udp.heard},
+		{TD_HOOK_link_own_recv6, o->progs.own_recv6, BPF_CGROUP_UDP6_RECVMSG, udp.heard},
+		{TD_HOOK_link_own4, o->progs.own_connect4, BPF_CGROUP_INET4_CONNECT, true},
+		{TD_HOOK_link_own6, o->progs.own_connect6, BPF_CGROUP_INET6_CONNECT, true},
+		{TD_HOOK_link_own_send4, o->progs.own_send4, BPF_CGROUP_UDP4_SENDMSG, udp.sent},
+		{TD_HOOK_link_own_send6, o->progs.own_send6, BPF_CGROUP_UDP6_SENDMSG, udp.sent},
 	};
 	_cleanup_close_ int cgroup = td_cgroup_root(error);
 	int r = cgroup < 0 ? cgroup : 0;
 
 	for (size_t i = 0; r == 0 && i < TD_ARRAY_SIZE(hooks); i++)
-		r = td_hook_attach(k, hooks[i].hook, bpf_program__fd(hooks[i].program), cgroup,
-				   hooks[i].type, "this host's own connections", error);
+		if (hooks[i].wanted)
+			r = td_hook_attach(k, hooks[i].hook, bpf_program__fd(hooks[i].program),
+					   cgroup, hooks[i].type, "this host's own connections",
+					   error);
 	return r;
 }
 
-static int load_and_put(struct td_kernel *k, struct td_error *error)
+static int load_and_put(struct td_kernel *k, struct datagrams udp, struct td_error *error)
 {
 	struct own *o = own__open();
 	uint64_t cookie;
@@ -61,24 +75,40 @@ static int load_and_put(struct td_kernel *k, struct td_error *error)
 		return td_fail(error, -r, "cannot tell this network namespace: %s", strerror(-r));
 	}
 	o->rodata->netns_cookie = cookie;
+	if (udp.heard)
+		bpf_map__set_max_entries(o->maps.own_peers, TUNDISH_OWN_PEERS_MAX);
 	r = td_hooks_load(k, o->obj, error);
 	if (r == 0)
-		r = put_all(k, o, error);
+		r = put_all(k, o, udp, error);
 	own__destroy(o);
 	return r;
 }
 
-int td_kernel_own_open(struct td_kernel *k, struct td_error *error)
+static void drop(struct td_kernel *k, enum td_hook_object object)
+{
+	td_hooks_adopt(k, object);
+	td_hooks_drop(k, object);
+	td_hooks_forget(k, object);
+}
+
+int td_kernel_own_open(struct td_kernel *k, bool udp, struct td_error *error)
 {
 	bool led = td_hooks_adopt(k, TD_HOOKS_led), own = td_hooks_adopt(k, TD_HOOKS_own);
+	bool heard = td_hooks_adopt(k, TD_HOOKS_led_udp),
+	     sent = td_hooks_adopt(k, TD_HOOKS_own_udp);
+	/* Who sent something before goes on to be told the VIP. */
+	struct datagrams wanted = {udp, udp || k->hook_fd[TD_HOOK_link_own_recv4] >= 0};
 
 	td_kernel_prints();
-	return led && own ? 0 : load_and_put(k, error);
+	if (!udp)
+		drop(k, TD_HOOKS_own_udp);
+	return led && own && sent >= wanted.sent && heard >= wanted.heard
+		       ? 0
+		       : load_and_put(k, wanted, error);
 }
 
 void td_kernel_own_close(struct td_kernel *k)
 {
-	td_hooks_adopt(k, TD_HOOKS_own);
-	td_hooks_drop(k, TD_HOOKS_own);
-	td_hooks_forget(k, TD_HOOKS_own);
+	drop(k, TD_HOOKS_own);
+	drop(k, TD_HOOKS_own_udp);
 }

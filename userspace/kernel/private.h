@@ -66,7 +66,11 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(led, link_own_up, "bpf-link") /* of own: for connections that were led */                \
 	X(led, link_own_name4, "bpf-link")                                                         \
 	X(led, link_own_name6, "bpf-link")                                                         \
-	X(led, link_own_end, "bpf-link")
+	X(led, link_own_end, "bpf-link")                                                           \
+	X(own_udp, link_own_send4, "bpf-link") /* of own, while a service is UDP */                \
+	X(own_udp, link_own_send6, "bpf-link")                                                     \
+	X(led_udp, link_own_recv4, "bpf-link")                                                     \
+	X(led_udp, link_own_recv6, "bpf-link")
 
 enum td_hook {
 #define TUNDISH_X(object, name, kind) TD_HOOK_##name,
@@ -82,7 +86,9 @@ enum td_hook_object {
 	TD_HOOKS_binds,
 	TD_HOOKS_egress,
 	TD_HOOKS_own,
-	TD_HOOKS_led
+	TD_HOOKS_led,
+	TD_HOOKS_own_udp,
+	TD_HOOKS_led_udp
 };
 
 struct td_hook_info {
