@@ -16,9 +16,10 @@ static __always_inline void count_refusal(struct tundish_steering *s, __u32 reas
 
 /* Which service of this host's listeners a local address and port belong to; 0: none.
  * Of another delivery it is one that has a group: for the backend that is this host. */
-static __always_inline __u32 steered_service(const struct tundish_addr *address, __u16 port)
+static __always_inline __u32 steered_service(const struct tundish_addr *address, __u32 protocol,
+					     __u16 port)
 {
-	__u64 claim = claim_find(address, CLAIM_PORT(IPPROTO_TCP, port));
+	__u64 claim = claim_find(address, CLAIM_PORT(protocol, port));
 	__u32 service = CLAIM_SERVICE(claim);
 	struct tundish_steering *s;
 
@@ -232,7 +233,7 @@ static __always_inline void worker_take(struct tundish_worker *w, __u32 index, _
 /* Which steered service a listener on that very address hears nothing of; 0: none. */
 static __always_inline __u32 shadowed_by(const struct tundish_listen *at)
 {
-	__u32 service = steered_service(&at->address, at->port);
+	__u32 service = steered_service(&at->address, IPPROTO_TCP, at->port);
 	struct tundish_steering *s = service ? bpf_map_lookup_elem(&steering, &service) : NULL;
 
 	return s && s->group ? service : 0;

@@ -97,8 +97,15 @@ typedef struct {
 	unsigned int val;
 } kuid_t;
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
 	struct socket *sk_socket;
 	kuid_t sk_uid;
 	__u32 sk_ack_backlog;
@@ -112,10 +119,6 @@ struct inet_sock {
 	struct sock sk;
 	__be16 inet_sport;
 } AS_THE_KERNEL_HAS_IT;
-
-typedef struct {
-	int counter;
-} atomic_t;
 
 struct request_sock_queue {
 	atomic_t qlen;

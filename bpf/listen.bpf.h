@@ -2,7 +2,8 @@
 /*
  * How listeners come into their group: inside listen(2), by a sockops program on
  * the root cgroup, whatever program it is and with no daemon about; those that
- * were there before, by an iterator over all TCP sockets of the namespace.
+ * were there before, by an iterator over all TCP sockets of the namespace. UDP sockets
+ * are found by an iterator alone.
  *
  * The same sockops program counts a connection when it comes into a worker's
  * queue, and sees a listener's end.
@@ -39,10 +40,11 @@ static __always_inline struct tundish_addr sockops_address(struct bpf_sock_ops *
 
 /* Into its group, or told why not. Within listen(2) `ctx` is the hook's; the scan has none, and
  * knows nothing of who listens. The kernel lets each of them into a SOCKMAP by a helper of its
- * own, so `scanned` is a constant wherever this is inlined. Returns whether it came in now. */
-static __always_inline int join(struct bpf_sock_ops *ctx, const int scanned, struct tcp_sock *tp,
-				__u64 cookie, const struct tundish_listen *key, __u32 group,
-				__u32 service)
+ * own, so `scanned` is a constant wherever this is inlined. @socket is the same as @sk, of the
+ * protocol's own type. Returns whether it came in now. */
+static __always_inline int join(struct bpf_sock_ops *ctx, const int scanned, void *socket,
+				struct sock *sk, __u64 cookie, const struct tundish_listen *key,
+				__u32 group, __u32 service)
 {
 	struct tundish_group *g = bpf_map_lookup_elem(&groups, &group);
 	__u32 *member = bpf_map_lookup_elem(&members, &cookie);
@@ -58,9 +60,13 @@ static __always_inline int join(struct bpf_sock_ops *ctx, const int scanned, str
 		if (w && w->cookie == cookie)
 			return 0; /* listen(2) again, for another limit, or another scan */
 	}
-	describe_socket(&about, &tp->inet_conn.icsk_inet.sk);
+	describe_socket(&about, sk);
 	if (!scanned)
 		describe_caller(&about);
+	if (key->udp) {
+		about.flags |= TUNDISH_WORKER_UDP;
+		about.limit = 0;
+	}
 	if (!g || !group) {
 		tell(TUNDISH_WORKER_SHADOWED, 0, 0, 0, cookie, &about, key, service);
 		return 0;
@@ -71,13 +77,13 @@ static __always_inline int join(struct bpf_sock_ops *ctx, const int scanned, str
 		w = bpf_map_lookup_elem(&workers, &index);
 		if (index == NO_INDEX || !w)
 			break;
-		r = scanned ? bpf_map_update_elem(&listeners, &index, tp, BPF_NOEXIST)
+		r = scanned ? bpf_map_update_elem(&listeners, &index, socket, BPF_NOEXIST)
 			    : bpf_sock_map_update(ctx, &listeners, &index, BPF_NOEXIST);
 		if (r == -17 /* EEXIST */)
 			continue;
 		if (r)
 			break;
-		o = bpf_sk_storage_get(&origin, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		o = bpf_sk_storage_get(&origin, socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 		if (o) {
 			o->cookie = cookie;
 			o->worker = index;
@@ -108,7 +114,8 @@ static __always_inline int listens_now(struct bpf_sock_ops *ctx)
 	if (!group && !service)
 		return 1;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp && join(ctx, 0, tp, bpf_get_socket_cookie(ctx), &key, group, service))
+	if (tp && join(ctx, 0, tp, &tp->inet_conn.icsk_inet.sk, bpf_get_socket_cookie(ctx), &key,
+		       group, service))
 		bpf_sock_ops_cb_flags_set(ctx,
 					  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return 1;
@@ -140,7 +147,7 @@ static __always_inline int connection_waits(struct bpf_sock_ops *ctx)
 		return 1;
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_STATE_CB_FLAG);
 	address = sockops_address(ctx);
-	service = steered_service(&address, ctx->local_port);
+	service = steered_service(&address, IPPROTO_TCP, ctx->local_port);
 	if (service)
 		s = bpf_map_lookup_elem(&steering, &service);
 	if (s)
@@ -202,7 +209,81 @@ int tundish_scan(struct bpf_iter__tcp *ctx)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(common);
 	if (tp)
-		join(NULL, 1, tp, bpf_get_socket_cookie(tp), &key, group, service);
+		join(NULL, 1, tp, &tp->inet_conn.icsk_inet.sk, bpf_get_socket_cookie(tp), &key,
+		     group, service);
+	return 0;
+}
+
+/* ---- UDP -------------------------------------------------------------------------- */
+
+/* No call makes a UDP socket a server's: it is one from bind(2) on, where no program may put
+ * it into a group. So the daemon is told, and has the scan below do that; and it has it done
+ * each second, for those whose bind it did not hear of. */
+static __always_inline int bound(struct bpf_sock *sk, struct tundish_listen *key)
+{
+	struct tundish_worker about = {};
+	__u32 group;
+
+	if (sk->protocol != IPPROTO_UDP || bpf_get_netns_cookie(sk) != netns_cookie)
+		return 1;
+	key->port = (__u16)sk->src_port;
+	key->udp = 1;
+	group = group_of(key);
+	if (!group)
+		return 1;
+	describe_caller(&about);
+	tell(TUNDISH_WORKER_BOUND, group, 0, 0, bpf_get_socket_cookie(sk), &about, key, 0);
+	return 1;
+}
+
+SEC("cgroup/post_bind4")
+int tundish_bound4(struct bpf_sock *sk)
+{
+	struct tundish_listen key = {};
+
+	key.address = tundish_addr_v4(sk->src_ip4);
+	return bound(sk, &key);
+}
+
+SEC("cgroup/post_bind6")
+int tundish_bound6(struct bpf_sock *sk)
+{
+	struct tundish_listen key = {};
+
+	key.address.word[0] = sk->src_ip6[0];
+	key.address.word[1] = sk->src_ip6[1];
+	key.address.word[2] = sk->src_ip6[2];
+	key.address.word[3] = sk->src_ip6[3];
+	return bound(sk, &key);
+}
+
+/* One that is connected has a client of its own. */
+SEC("iter/udp")
+int tundish_scan_udp(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *udp = ctx->udp_sk;
+	struct tundish_listen key = {};
+	struct sock_common *common;
+	__u32 group;
+
+	if (!udp)
+		return 0;
+	common = &udp->inet.sk.__sk_common;
+	if (common->skc_state == TCP_ESTABLISHED_STATE)
+		return 0;
+	if (common->skc_family == AF_INET) {
+		key.address = tundish_addr_v4(common->skc_rcv_saddr);
+	} else {
+		key.address.word[0] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		key.address.word[1] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		key.address.word[2] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		key.address.word[3] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	}
+	key.port = common->skc_num;
+	key.udp = 1;
+	group = group_of(&key);
+	if (group)
+		join(NULL, 1, udp, &udp->inet.sk, bpf_get_socket_cookie(udp), &key, group, 0);
 	return 0;
 }
 
@@ -222,6 +303,10 @@ int tundish_depths(struct bpf_iter__sockmap *ctx)
 	w = bpf_map_lookup_elem(&workers, &index);
 	if (!w || !w->cookie)
 		return 0;
+	if (w->flags & TUNDISH_WORKER_UDP) {
+		WRITE_ONCE(w->half_open, (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter));
+		return 0;
+	}
 	queue = BPF_CORE_READ(sk, sk_ack_backlog);
 	/* A listener is a TCP socket here: nothing else is taken into the group. */
 	WRITE_ONCE(w->half_open, (__u32)BPF_CORE_READ((struct inet_connection_sock *)sk,

@@ -163,10 +163,10 @@ struct {
 	__type(value, __u64);
 } listeners SEC(".maps");
 
-/* One listener of the daemon's that drops whatever it gets. */
+/* A listener and a UDP socket of the daemon's that drop whatever they get. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } sinks SEC(".maps");

@@ -2,7 +2,8 @@
 /*
  * Worker groups: listeners of this host behind the VIPs of `workers` services.
  *
- * A worker is a listening TCP socket. A group is all of them on the addresses
+ * A worker is a listening TCP socket, or a UDP socket that is not connected. A group is
+ * all of them, of one protocol, on the addresses
  * and ports that `workers.listen` names; several services may stand in front
  * of one group. Group g has `size` indices from `first` on in `workers`,
  * `listeners`, `queues` and `worker_waits`; an index belongs to one socket from
@@ -23,7 +24,7 @@
 struct tundish_listen {
 	struct tundish_addr address; /* ::ffff:0.0.0.0 for "0.0.0.0", all zero for "[::]" */
 	__u16 port;		     /* host byte order */
-	__u16 reserved;
+	__u16 udp;		     /* 1: sockets of UDP; 0: of TCP */
 };
 
 /* ---- groups: mmapable array, id 1.. ----------------------------------------- */
@@ -32,6 +33,8 @@ enum tundish_group_flag {
 	TUNDISH_GROUP_ACTIVE = 1 << 0,
 	TUNDISH_GROUP_ACCOUNT = 1 << 1, /* keep in `queues` whose connections wait: some service
 					 * has a share, or several stand in front */
+	TUNDISH_GROUP_UDP = 1 << 2,	/* its workers are UDP sockets; of entry 0: so are those
+					 * of some group */
 };
 
 struct tundish_group {
@@ -107,6 +110,8 @@ enum tundish_worker_flag {
 	TUNDISH_WORKER_DRAIN = 1 << 2,	 /* by command: gets none new */
 	TUNDISH_WORKER_MIGRATE = 1 << 3, /* its group hands its connections on when it closes */
 	TUNDISH_WORKER_PID = 1 << 4,	 /* `pid` was seen to accept */
+	TUNDISH_WORKER_UDP = 1 << 5,	 /* no queue, no connections; SYNs are datagrams, and what
+					  * is half-open are bytes that wait */
 };
 
 struct tundish_worker {
@@ -174,7 +179,8 @@ enum tundish_worker_event_kind {
 	TUNDISH_WORKER_NO_PLACE = 3, /* the group has no index left */
 	TUNDISH_WORKER_REFUSED = 4,  /* the kernel takes no such socket: MPTCP */
 	TUNDISH_WORKER_SHADOWED =
-		5, /* a listener on a VIP itself, whose connections a group gets */
+		5,		  /* a listener on a VIP itself, whose connections a group gets */
+	TUNDISH_WORKER_BOUND = 6, /* a UDP socket is where a group's are; not yet in it */
 };
 
 struct tundish_worker_event {

@@ -28,4 +28,8 @@ steady 'a flow stays at its socket'
 is 'trace: UDP' "$(t --json trace --protocol udp 10.0.0.100 $VIP:53 | jq -r '"\(.service) \(.target) \(.verdict)"')" 'dns local pass'
 is 'trace: the one protocol that has the address and port' "$(t --json trace fd00::100 "[$VIP6]:53" | jq -r .service)" dns
 sed 's/protocol: udp, ports: \[53\], delivery: workers/&, workers: {listen: "[::]:53"}/' "$T/edge.yaml" >"$T/group.yaml"
-refused 'a group of UDP listeners' 1 'not in this version' t config check "$T/group.yaml"
+check 'a group of UDP sockets' t config check "$T/group.yaml"
+sed -i 's/"\[::\]:53"/&, steering: least-queue/' "$T/group.yaml"
+refused 'by queues that there are none of' 1 'needs protocol tcp' t config check "$T/group.yaml"
+sed -i 's/, steering: least-queue//; s/"\[::\]:53"/"[::]:5353"/' "$T/group.yaml"
+refused 'at a port that nobody would answer from' 1 'not the service.s port' t config check "$T/group.yaml"

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """UDP for the scenarios: servers that say who asks, clients that keep their ports, floods.
 
-udp.py serve NAME PORT ADDRESS...     answers "NAME CLIENT ADDRESS PORT" from each address
-       [--workers N]                  N sockets each (SO_REUSEPORT), called NAME0, NAME1, ...
+udp.py serve NAME PORT ADDRESS...     answers "NAME CLIENT ADDRESS PORT" from each address; on "::"
+       [--workers N]                  from the one that was asked; N sockets each (SO_REUSEPORT),
+       [--inherited]                  called NAME0, NAME1, ...; those of LISTEN_FDS
 udp.py hold ADDRESS PORT N            N sockets; "ask" on stdin asks on each and prints a line for
        [--source ADDRESS]             each and a dot, "close" closes them
 udp.py get ADDRESS PORT N             N questions, each from a port of its own
+udp.py stream ADDRESS PORT FILE       one after another until FILE is there; "ASKED LOST"
 udp.py flood ADDRESS PORT N           N packets from as many addresses that are nobody's
 """
 import argparse
@@ -25,24 +27,52 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def answer_where_asked(s, name):
+    """What a server on a wildcard address has to do, or its answers come from elsewhere."""
+    _, control, _, client = s.recvmsg(65535, 256)
+    for level, kind, data in control:
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            here = socket.inet_ntop(socket.AF_INET6, data[:16]).replace("::ffff:", "")
+            text = "%s %s %s %d" % (name, client[0].replace("::ffff:", ""), here, s.getsockname()[1])
+            s.sendmsg([text.encode()], [(level, kind, data[:16] + bytes(4))], 0, client)
+
+
+def answer(s, name):
+    if s.getsockname()[0] == "::":
+        return answer_where_asked(s, name)
+    _, client = s.recvfrom(65535)
+    here = s.getsockname()
+    s.sendto(("%s %s %s %d" % (name, client[0], here[0], here[1])).encode(), client)
+
+
+def make(o, address):
+    s = socket.socket(family(address), socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if o.workers:
+        s.setsockopt(socket.SOL_SOCKET, REUSEPORT, 1)
+    if address == "::":
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind((address, o.port))
+    return s
+
+
 def serve(o):
     selector = selectors.DefaultSelector()
-    for address in o.address:
-        for i in range(o.workers or 1):
-            s = socket.socket(family(address), socket.SOCK_DGRAM)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if o.workers:
-                s.setsockopt(socket.SOL_SOCKET, REUSEPORT, 1)
-            s.bind((address, o.port))
-            selector.register(s, selectors.EVENT_READ, o.name + (str(i) if o.workers else ""))
+    if o.inherited:
+        sockets = [socket.socket(fileno=3 + i) for i in range(int(os.environ["LISTEN_FDS"]))]
+        o.workers = len(sockets)
+    else:
+        sockets = [make(o, address) for address in o.address for _ in range(o.workers or 1)]
+    for i, s in enumerate(sockets):
+        if s.getsockname()[0] == "::":
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        name = o.name + (str(i % o.workers) if o.workers else "")
+        selector.register(s, selectors.EVENT_READ, name)
     print("ready", flush=True)
     while True:
         for key, _ in selector.select():
-            s = key.fileobj
             try:
-                _, client = s.recvfrom(65535)
-                here = s.getsockname()
-                s.sendto(("%s %s %s %d" % (key.data, client[0], here[0], here[1])).encode(), client)
+                answer(key.fileobj, key.data)
             except OSError:
                 pass  # a spoofed client, to which there is no way
 
@@ -89,6 +119,15 @@ def get(o):
             print(exchange(s), flush=True)
 
 
+def stream(o):
+    asked = lost = 0
+    while not os.path.exists(o.file):
+        with client(o) as s:
+            lost += exchange(s).startswith("lost")
+            asked += 1
+    print(asked, lost)
+
+
 def flood(o):
     v6 = family(o.address) == socket.AF_INET6
     s = socket.socket(family(o.address), socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -115,8 +154,9 @@ sub = p.add_subparsers(required=True)
 q = sub.add_parser("serve")
 q.add_argument("name")
 q.add_argument("port", type=int)
-q.add_argument("address", nargs="+")
+q.add_argument("address", nargs="*")
 q.add_argument("--workers", type=int, default=0)
+q.add_argument("--inherited", action="store_true")
 q.set_defaults(run=serve)
 for name, run in (("hold", hold), ("get", get), ("flood", flood)):
     q = sub.add_parser(name)
@@ -125,6 +165,12 @@ for name, run in (("hold", hold), ("get", get), ("flood", flood)):
     q.add_argument("number", type=int)
     q.add_argument("--source")
     q.set_defaults(run=run)
+q = sub.add_parser("stream")
+q.add_argument("address")
+q.add_argument("port", type=int)
+q.add_argument("file")
+q.add_argument("--source")
+q.set_defaults(run=stream)
 o = p.parse_args()
 try:
     o.run(o)

@@ -98,6 +98,21 @@ static void test_made(void **state)
 	groups = NULL;
 	td_config_free(c);
 
+	/* At one address, but of UDP: nothing in common. */
+	c = config(SERVICE("a", "53", "listen: '[::]:53'") "- {name: b, vips: 192.0.2.2, ports: 53,"
+							   " protocol: udp, delivery: workers,"
+							   " workers: {listen: '[::]:53'}}\n");
+	assert_int_equal(c->services[1].workers.steering, TUNDISH_STEERING_HASH);
+	assert_int_equal(td_groups_make(c, &groups, &n, &e), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(groups[0].name, "[::]:53");
+	assert_string_equal(groups[1].name, "[::]:53/udp");
+	assert_true(groups[1].udp && !groups[0].udp);
+	assert_int_equal(td_group_of(groups, n, &c->services[1]), 1);
+	free(groups);
+	groups = NULL;
+	td_config_free(c);
+
 	c = config("- {name: b, vips: 192.0.2.1, ports: 2, delivery: workers}\n");
 	assert_int_equal(td_groups_make(c, &groups, &n, &e), 0);
 	assert_null(groups);

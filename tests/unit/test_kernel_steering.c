@@ -194,20 +194,28 @@ static void chosen_by_queue(void **state)
 	assert_int_equal(td_kernel_put_vip(k, &(struct td_prefix){vip, TD_PREFIX_ALL}, &value), 0);
 
 	/* Not steered: for nobody. */
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, UINT32_MAX);
 	assert_int_equal(refusal, TUNDISH_REFUSAL_MAX);
 	td_kernel_steering(k)[2] = (struct tundish_steering){
 		.group = 1, .share = 100, .stall = 50000000, .grace = 3000000000ull};
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, UINT32_MAX);
 	assert_int_equal(refusal, TUNDISH_REFUSAL_empty);
 
 	fd[0] = listener(PORT, 0);
 	fd[1] = listener(PORT, 0);
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &first, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &first, &refusal),
+		0);
 	assert_in_range(first, 8, 9);
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4712, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4712, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, first);
 
 	/* One place in each queue: the other worker, then nobody, then the longer queue. */
@@ -216,26 +224,38 @@ static void chosen_by_queue(void **state)
 	assert_int_equal(connect(waits, (struct sockaddr *)&to, sizeof(to)), 0);
 	full = queue_of(fd[1]);
 	assert_int_equal(queue_of(fd[0]) + full, 1);
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, 9 - full);
 	td_kernel_workers(k)[worker].flags |= TUNDISH_WORKER_DRAIN;
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, UINT32_MAX);
 	assert_int_equal(refusal, TUNDISH_REFUSAL_full);
 	assert_int_equal(listen(fd[full], 1), 0);
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, 8 + full);
 	td_kernel_workers(k)[9 - full].flags &= ~TUNDISH_WORKER_DRAIN;
 	close(accept(fd[full], NULL, NULL));
 	close(waits);
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, first);
 
 	td_kernel_workers(k)[first].flags |= TUNDISH_WORKER_DRAIN;
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, 17 - first);
 	td_kernel_workers(k)[worker].flags = TUNDISH_WORKER_V6; /* not for this client */
-	assert_int_equal(td_kernel_trace_worker(k, &client, 4711, &vip, 80, &worker, &refusal), 0);
+	assert_int_equal(
+		td_kernel_trace_worker(k, IPPROTO_TCP, &client, 4711, &vip, 80, &worker, &refusal),
+		0);
 	assert_int_equal(worker, UINT32_MAX);
 	assert_int_equal(td_kernel_groups(k)[1].next, 0); /* asking took nobody's turn */
 	close(fd[0]);

@@ -56,7 +56,7 @@ static int tell(int code, const char *listen, struct td_error *e)
 	case EADDRINUSE:
 		return td_fail(e, code,
 			       "cannot listen on %s: a program has it without SO_REUSEPORT, or as "
-			       "another user; `ss -ltnpe` shows which",
+			       "another user; `ss -ltunpe` shows which",
 			       listen);
 	case EADDRNOTAVAIL:
 		return td_fail(e, code,
@@ -77,9 +77,11 @@ static int tell(int code, const char *listen, struct td_error *e)
 	}
 }
 
+/* @backlog: 0 for UDP */
 static int open_one(const struct sockaddr_storage *name, socklen_t length, int backlog)
 {
-	_cleanup_close_ int fd = socket(name->ss_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	_cleanup_close_ int fd =
+		socket(name->ss_family, (backlog ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	static const int on = 1, off = 0;
 
 	if (fd < 0)
@@ -90,7 +92,7 @@ static int open_one(const struct sockaddr_storage *name, socklen_t length, int b
 	if (name->ss_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
 		return -errno;
-	if (bind(fd, (const void *)name, length) < 0 || listen(fd, backlog) < 0)
+	if (bind(fd, (const void *)name, length) < 0 || (backlog && listen(fd, backlog) < 0))
 		return -errno;
 	return TD_TAKE_FD(fd);
 }
@@ -112,7 +114,7 @@ int cli_sockets_add(struct cli_sockets *s, const char *listen, size_t workers,
 			       "%zu more listeners on %s are more than %d in all; give fewer "
 			       "--workers",
 			       workers, listen, CLI_SOCKETS_MAX);
-	if (!s->backlog)
+	if (!s->backlog && !s->udp)
 		s->backlog = cli_somaxconn();
 	length = to_sockaddr(&address, port, &name);
 	for (size_t i = 0; i < workers; i++) {
@@ -173,9 +175,11 @@ static int open_sockets(const struct cli *c, const json_t *service, struct cli_s
 	const json_t *workers = json_object_get(service, "workers");
 	const json_t *listen = json_object_get(workers, "listen"), *one;
 	struct td_error error = {0};
+	const char *protocol = json_string_value(json_object_get(service, "protocol"));
 	size_t i, n = 0;
 	int r;
 
+	s->udp = protocol && strcmp(protocol, "udp") == 0;
 	if (json_array_size(listen) == 0)
 		return cli_fail(CLI_FAILED,
 				"service \"%s\" has no workers.listen, so there is no address to "

@@ -13,6 +13,7 @@ struct cli_sockets {
 	int fd[CLI_SOCKETS_MAX]; /* listening, close-on-exec */
 	size_t n;
 	int backlog;
+	bool udp; /* then they are bound, and that is all */
 };
 
 void cli_sockets_done(struct cli_sockets *s);

@@ -117,7 +117,7 @@ fail:
 /* A program may have shut a listener down, or made its queue shorter. */
 static void listen_again(const struct cli_sockets *sockets)
 {
-	for (size_t i = 0; i < sockets->n; i++)
+	for (size_t i = 0; !sockets->udp && i < sockets->n; i++)
 		listen(sockets->fd[i], sockets->backlog);
 }
 

@@ -172,12 +172,6 @@ static int check_delivery(struct td_document *d, const struct td_service_conf *s
 					"out with delivery %s",
 					name);
 
-	if (s->protocol == IPPROTO_UDP && s->workers.n_listen)
-		return td_document_fail(
-			d, td_node_value(d, workers, "listen"),
-			"workers: \"listen\" with protocol udp is not in this "
-			"version; leave \"workers\" out, and let the server listen on "
-			"the VIP's own port");
 	if (s->protocol != IPPROTO_UDP && !s->flows)
 		return td_document_fail(
 			d, td_node_value(d, node, "flows"),

@@ -65,6 +65,41 @@ static int check_families(struct td_document *d, const struct td_service_conf *s
 	return 0;
 }
 
+/* A datagram is answered from the port that the program's socket has, so there it has to
+ * have come to; and there is no queue to be looked at. */
+static int check_udp(struct td_document *d, const struct td_service_conf *s,
+		     const yaml_node_t *node)
+{
+	static const char *const of_queues[] = {"share", "stall", "accept_times"};
+	const struct td_workers_conf *w = &s->workers;
+	char text[TD_LISTEN_TEXT];
+
+	if (w->steering != TUNDISH_STEERING_HASH)
+		return td_document_fail(d, td_node_value(d, node, "steering"),
+					"workers: steering \"least-queue\" needs protocol tcp, for "
+					"datagrams wait in no accept queue; valid: hash");
+	for (size_t i = 0; i < TD_ARRAY_SIZE(of_queues); i++) {
+		const yaml_node_t *key = td_node_value(d, node, of_queues[i]);
+
+		if (key)
+			return td_document_fail(d, key,
+						"workers: \"%s\" speaks of accept queues, which "
+						"protocol udp has none of; leave it out",
+						of_queues[i]);
+	}
+	for (size_t i = 0; i < w->n_listen; i++)
+		for (size_t p = 0; p < s->n_ports; p++)
+			if (s->ports[p].first != w->listen[i].port ||
+			    s->ports[p].last != w->listen[i].port)
+				return td_document_fail_at(
+					d, w->listen[i].at,
+					"workers: listen %s is not the service's port, from which "
+					"a server that uses UDP has to answer; let it listen on that "
+					"port, the only one of the service",
+					td_listen_print(&w->listen[i], text));
+	return 0;
+}
+
 int td_check_workers(struct td_document *d, const struct td_service_conf *s,
 		     const yaml_node_t *node)
 {
@@ -82,13 +117,14 @@ int td_check_workers(struct td_document *d, const struct td_service_conf *s,
 						   "%u",
 						   td_listen_print(l, text), before->at.line);
 	}
-	return check_families(d, s);
+	return (s->protocol == IPPROTO_UDP ? check_udp(d, s, node) : 0) ?: check_families(d, s);
 }
 
 /* ---- all services ---------------------------------------------------------------- */
 
 struct use {
 	const struct td_listen_conf *listen;
+	uint8_t protocol;
 	size_t service;
 };
 
@@ -104,6 +140,7 @@ static int by_listen_then_service(const void *a, const void *b)
 	const struct use *x = a, *y = b;
 	int r = compare_listens(x->listen, y->listen);
 
+	r = r ?: (x->protocol > y->protocol) - (x->protocol < y->protocol);
 	return r ? r : (x->service > y->service) - (x->service < y->service);
 }
 
@@ -159,10 +196,12 @@ static int check_apart(struct td_document *d, const struct td_config *c)
 	n = 0;
 	for (size_t i = 0; i < c->n_services; i++)
 		for (size_t j = 0; j < c->services[i].workers.n_listen; j++)
-			uses[n++] = (struct use){&c->services[i].workers.listen[j], i};
+			uses[n++] = (struct use){&c->services[i].workers.listen[j],
+						 c->services[i].protocol, i};
 	qsort(uses, n, sizeof(*uses), by_listen_then_service);
 	for (size_t i = 1; i < n && !r; i++)
-		if (!compare_listens(uses[i - 1].listen, uses[i].listen))
+		if (!compare_listens(uses[i - 1].listen, uses[i].listen) &&
+		    uses[i - 1].protocol == uses[i].protocol)
 			r = check_pair(d, c, &uses[i - 1], &uses[i]);
 	return r;
 }

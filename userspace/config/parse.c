@@ -7,6 +7,9 @@
  * good, is something missing. What concerns several objects is left to check.c.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
+
+#include <tundish/workers.h>
 
 #include "config/check.h"
 #include "config/config.h"
@@ -317,6 +320,22 @@ static int parse_mapping(struct td_document *d, const yaml_node_t *node, enum td
 	return r;
 }
 
+/* What is said of queues says nothing of datagrams, so there the default is another. */
+static void default_steering(struct td_document *d, struct td_config *c)
+{
+	const yaml_node_t *services = td_node_value(d, td_document_root(d), "services");
+
+	for (size_t i = 0; i < c->n_services; i++) {
+		struct td_service_conf *s = &c->services[i];
+		const yaml_node_t *node = td_node_item(d, services, i);
+		const yaml_node_t *workers = td_node_value(d, node, "workers");
+
+		if (s->protocol == IPPROTO_UDP && s->workers.n_listen &&
+		    !td_node_value(d, workers, "steering"))
+			s->workers.steering = TUNDISH_STEERING_HASH;
+	}
+}
+
 int td_config_parse(const char *name, const char *text, size_t length, struct td_config **ret,
 		    struct td_error *error)
 {
@@ -335,8 +354,10 @@ int td_config_parse(const char *name, const char *text, size_t length, struct td
 		td_schema_defaults(TD_SCOPE_TOP, c);
 		r = parse_mapping(&d, td_document_root(&d), TD_SCOPE_TOP, c);
 	}
-	if (r == 0)
+	if (r == 0) {
+		default_steering(&d, c);
 		r = td_check(&d, c);
+	}
 	td_document_done(&d);
 	if (r == 0)
 		*ret = TD_TAKE_PTR(c);

@@ -7,6 +7,8 @@
  * of it, and its workers do not notice. Sets of different groups have nothing in
  * common, since a listener can be a worker of one group only.
  */
+#include <netinet/in.h>
+
 #include "core/groups.h"
 
 #include "core/address.h"
@@ -18,9 +20,16 @@ static bool listen_equal(const struct td_listen_conf *a, const struct td_listen_
 	return a->port == b->port && tundish_addr_equal(&a->address, &b->address);
 }
 
-static bool same_lists(const struct td_group_want *g, const struct td_workers_conf *w)
+static bool is_udp(const struct td_service_conf *s)
 {
-	if (g->n_listen != w->n_listen)
+	return s->protocol == IPPROTO_UDP;
+}
+
+static bool same_lists(const struct td_group_want *g, const struct td_service_conf *s)
+{
+	const struct td_workers_conf *w = &s->workers;
+
+	if (g->udp != is_udp(s) || g->n_listen != w->n_listen)
 		return false;
 	for (size_t i = 0; i < g->n_listen; i++)
 		if (!listen_equal(&g->listen[i], &w->listen[i]))
@@ -28,9 +37,11 @@ static bool same_lists(const struct td_group_want *g, const struct td_workers_co
 	return true;
 }
 
-static bool overlap(const struct td_group_want *g, const struct td_workers_conf *w)
+static bool overlap(const struct td_group_want *g, const struct td_service_conf *s)
 {
-	for (size_t i = 0; i < g->n_listen; i++)
+	const struct td_workers_conf *w = &s->workers;
+
+	for (size_t i = 0; g->udp == is_udp(s) && i < g->n_listen; i++)
 		for (size_t j = 0; j < w->n_listen; j++)
 			if (listen_equal(&g->listen[i], &w->listen[j]))
 				return true;
@@ -46,7 +57,7 @@ uint32_t td_group_of(const struct td_group_want *groups, size_t n,
 		     const struct td_service_conf *service)
 {
 	for (size_t i = 0; has_group(service) && i < n; i++)
-		if (same_lists(&groups[i], &service->workers))
+		if (same_lists(&groups[i], service))
 			return (uint32_t)i;
 	return TD_GROUP_NONE;
 }
@@ -58,10 +69,10 @@ static void make_name(struct td_group_want *g)
 	for (size_t i = 0; i < g->n_listen && used < sizeof(g->name) - 1; i++) {
 		bool v4 = tundish_addr_is_v4(&g->listen[i].address);
 		char address[TD_ADDRESS_TEXT];
-		int n = snprintf(g->name + used, sizeof(g->name) - used, "%s%s%s%s:%u",
+		int n = snprintf(g->name + used, sizeof(g->name) - used, "%s%s%s%s:%u%s",
 				 i ? "," : "", v4 ? "" : "[",
 				 td_address_print(&g->listen[i].address, address), v4 ? "" : "]",
-				 g->listen[i].port);
+				 g->listen[i].port, g->udp ? "/udp" : "");
 
 		used = TD_MIN(used + (size_t)TD_MAX(n, 0), sizeof(g->name) - 1);
 	}
@@ -82,7 +93,7 @@ int td_groups_make(const struct td_config *config, struct td_group_want **ret, s
 			continue;
 		if (at == TD_GROUP_NONE) {
 			for (size_t j = 0; j < n; j++)
-				if (overlap(&groups[j], &s->workers))
+				if (overlap(&groups[j], s))
 					return td_fail(error, EINVAL,
 						       "workers.listen of service \"%s\" has a "
 						       "part of group %s; give all of it, or none",
@@ -91,7 +102,8 @@ int td_groups_make(const struct td_config *config, struct td_group_want **ret, s
 				return td_fail(error, ENOMEM, "out of memory");
 			at = (uint32_t)n++;
 			groups[at] = (struct td_group_want){.n_listen = s->workers.n_listen,
-							    .size = s->workers.size};
+							    .size = s->workers.size,
+							    .udp = is_udp(s)};
 			memcpy(groups[at].listen, s->workers.listen,
 			       s->workers.n_listen * sizeof(*s->workers.listen));
 			make_name(&groups[at]);
@@ -99,7 +111,7 @@ int td_groups_make(const struct td_config *config, struct td_group_want **ret, s
 		g = &groups[at];
 		g->size = TD_MAX(g->size, s->workers.size); /* one size, by the checks */
 		g->services++;
-		g->account |= g->services > 1 || s->workers.share < 100;
+		g->account |= !g->udp && (g->services > 1 || s->workers.share < 100);
 	}
 	*ret = TD_TAKE_PTR(groups);
 	*ret_n = n;
@@ -141,7 +153,7 @@ static bool stands(const struct td_groups_installed *in, uint32_t id)
 static bool has_listen(const struct td_group_want *g, const struct tundish_listen *l)
 {
 	for (size_t i = 0; i < g->n_listen; i++)
-		if (g->listen[i].port == l->port &&
+		if (g->listen[i].port == l->port && g->udp == !!l->udp &&
 		    tundish_addr_equal(&g->listen[i].address, &l->address))
 			return true;
 	return false;

@@ -17,10 +17,12 @@
 struct td_group_want {
 	struct td_listen_conf listen[TUNDISH_GROUP_LISTENS]; /* ascending by (address, port) */
 	size_t n_listen;
-	char name[TUNDISH_NAME_LEN]; /* "[::]:8080,0.0.0.0:8081", cut where it is longer */
+	char name[TUNDISH_NAME_LEN]; /* "[::]:8080,0.0.0.0:8081", "[::]:53/udp"; cut where it is
+				      * longer */
 	uint32_t size;
 	uint32_t services; /* how many stand in front */
 	bool account;	   /* one of them has a share, or there are several */
+	bool udp;	   /* its workers are UDP sockets */
 
 	/* Of td_groups_place; 0 before. */
 	uint32_t id;	/* index in `groups`, 1.. */

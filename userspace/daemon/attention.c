@@ -177,7 +177,9 @@ static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
 					 : "to this host wait, and after restart_grace go to the "
 					   "other backends");
 			add(list, what, why,
-			    "start its server there, or see `ss -ltnp` for where it listens");
+			    g->flags & TUNDISH_GROUP_UDP
+				    ? "start its server there, or see `ss -lunp` for where it is"
+				    : "start its server there, or see `ss -ltnp` for where it listens");
 		}
 		if (full) {
 			snprintf(why, sizeof(why), "the accept queue of %u of %u workers is full",

@@ -118,8 +118,10 @@ struct td_daemon {
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
-	int sink_fd;	/* a listener that takes nothing; -1: none */
-	bool groups_on; /* there are worker groups, and the programs for them */
+	int sink_fd[2];	 /* a listener and a UDP socket that take nothing; -1: none */
+	bool udp_groups; /* some group's workers are UDP sockets */
+	bool udp_bound;	 /* and one came just now */
+	bool groups_on;	 /* there are worker groups, and the programs for them */
 	bool workers_changed;
 	char groups_trouble[256], accepts_trouble[256], workers_refused[256];
 	uint64_t workers_refused_ns;
@@ -356,6 +358,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply);
 void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply);
 void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply);
 void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply);
+uint64_t td_worker_total(const struct tundish_worker *w);
 bool td_worker_stalled(const struct tundish_worker *w, const struct tundish_steering *s);
 const char *td_refusal_name(size_t refusal); /* below TUNDISH_REFUSAL_MAX */
 void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,

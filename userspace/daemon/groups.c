@@ -23,24 +23,23 @@
 /* ---- the sink ------------------------------------------------------------------- */
 
 /* A listener of both families whose filter takes nothing: a SYN that is given to it
- * is dropped, and its client tries again. */
-static int open_sink(struct td_error *error)
+ * is dropped, and its client tries again; and the same for datagrams. */
+static int open_sink(bool udp, struct td_error *error)
 {
 	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog filter = {.len = 1, .filter = &nothing};
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6};
-	_cleanup_close_ int fd =
-		socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+	_cleanup_close_ int fd = socket(
+		AF_INET6, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int off = 0;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ||
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0 ||
-	    bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
-		return td_fail(
-			error, errno,
-			"cannot make the listener that drops SYNs in silence: %s; clients of "
-			"an empty group hear a reset at once",
-			strerror(errno));
+	    bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || (!udp && listen(fd, 1) < 0))
+		return td_fail(error, errno,
+			       "cannot make the socket that drops %s in silence: %s; clients of "
+			       "an empty group are refused at once",
+			       udp ? "datagrams" : "SYNs", strerror(errno));
 	return TD_TAKE_FD(fd);
 }
 
@@ -118,7 +117,8 @@ static void end_group(struct td_daemon *d, uint32_t id, const struct installed *
 static void put_group(struct td_daemon *d, const struct td_group_want *want)
 {
 	struct tundish_group *g = &td_kernel_groups(d->kernel)[want->id];
-	uint32_t flags = TUNDISH_GROUP_ACTIVE | (want->account ? TUNDISH_GROUP_ACCOUNT : 0);
+	uint32_t flags = TUNDISH_GROUP_ACTIVE | (want->account ? TUNDISH_GROUP_ACCOUNT : 0) |
+			 (want->udp ? TUNDISH_GROUP_UDP : 0);
 	char object[100];
 
 	if (!want->installed) {
@@ -142,6 +142,7 @@ static void put_group(struct td_daemon *d, const struct td_group_want *want)
 		struct tundish_listen l = {
 			.address = want->listen[i].address,
 			.port = want->listen[i].port,
+			.udp = want->udp,
 		};
 
 		td_kernel_put_listen(d->kernel, &l, want->id);
@@ -224,6 +225,17 @@ static void put_accept_times(struct td_daemon *d, const struct td_config *c)
 	td_log(TD_LOG_WARNING, "%s", d->accepts_trouble);
 }
 
+static void put_sink(struct td_daemon *d, bool udp)
+{
+	struct td_error e = {0};
+
+	if (d->sink_fd[udp] >= 0)
+		return;
+	d->sink_fd[udp] = open_sink(udp, &e);
+	if (d->sink_fd[udp] < 0 || td_kernel_set_sink(d->kernel, udp, d->sink_fd[udp]) < 0)
+		td_log(TD_LOG_WARNING, "%s", e.text);
+}
+
 int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct td_groups *g,
 		  const struct td_state *target, struct td_error *error)
 {
@@ -235,13 +247,12 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 		r = td_kernel_steering_open(d->kernel, error);
 		if (r < 0)
 			return r;
-		if (d->sink_fd < 0) {
-			struct td_error e = {0};
-
-			d->sink_fd = open_sink(&e);
-			if (d->sink_fd < 0 || td_kernel_set_sink(d->kernel, d->sink_fd) < 0)
-				td_log(TD_LOG_WARNING, "%s", e.text);
-		}
+		d->udp_groups = false;
+		for (size_t i = 0; i < g->n; i++)
+			d->udp_groups |= g->want[i].udp;
+		put_sink(d, false);
+		if (d->udp_groups)
+			put_sink(d, true);
 		put_accept_times(d, c);
 	}
 	r = read_installed(d, &in);
@@ -274,7 +285,10 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 		if (at != TD_GROUP_NONE)
 			put_steering(d, v->id, conf, g->want[at].id);
 	}
+	td_kernel_groups(d->kernel)[TUNDISH_NONE].flags =
+		g->n && d->udp_groups ? TUNDISH_GROUP_UDP : 0;
 	if (!g->n) {
+		d->udp_groups = false;
 		if (d->groups_on)
 			td_kernel_steering_close(d->kernel);
 		d->groups_on = false;
@@ -283,7 +297,7 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 	}
 	d->groups_on = true;
 	r = td_kernel_scan_listeners(d->kernel, error);
-	return r;
+	return r < 0 || !d->udp_groups ? r : td_kernel_scan_udp(d->kernel, error);
 }
 
 /* ---- when workers come and go ------------------------------------------------------------ */
@@ -309,6 +323,12 @@ static void attach_migrate(struct td_daemon *d, struct tundish_worker *w, pid_t 
 		d->groups_trouble[0] = '\0';
 }
 
+/* What waits in a UDP socket ends with it. */
+static bool migrates(const struct tundish_worker *w)
+{
+	return w->flags & (TUNDISH_WORKER_MIGRATE | TUNDISH_WORKER_UDP);
+}
+
 /* Who accepts on each worker that was not seen to, and the migration program. */
 static void look_at_processes(struct td_daemon *d)
 {
@@ -323,8 +343,7 @@ static void look_at_processes(struct td_daemon *d)
 		return;
 	for (uint32_t i = 0; i < n; i++)
 		if (all[i].cookie && all[i].inode &&
-		    (!(all[i].flags & TUNDISH_WORKER_PID) ||
-		     !(all[i].flags & TUNDISH_WORKER_MIGRATE)))
+		    (!(all[i].flags & TUNDISH_WORKER_PID) || !migrates(&all[i])))
 			inodes[n_inodes++] = all[i].inode;
 	if (!n_inodes || td_host_scan(inodes, n_inodes, &holders, &n_holders) < 0)
 		return;
@@ -339,7 +358,7 @@ static void look_at_processes(struct td_daemon *d)
 		h = td_host_find(holders, n_holders, w->inode, &n_h);
 		if (!h || !n_h)
 			continue;
-		if (!(w->flags & TUNDISH_WORKER_MIGRATE))
+		if (!migrates(w))
 			attach_migrate(d, w, h[0].pid);
 		if (w->flags & TUNDISH_WORKER_PID)
 			continue;
@@ -385,6 +404,11 @@ static void tell_shadowed(struct td_daemon *d, const struct tundish_worker_event
 	td_event(d, "shadowed", address, "%s", text);
 }
 
+static const char *closed(const struct tundish_group *g)
+{
+	return g->flags & TUNDISH_GROUP_UDP ? "its socket closed" : "its listener closed";
+}
+
 static void on_worker(const struct tundish_worker_event *e, void *context)
 {
 	struct td_daemon *d = context;
@@ -404,10 +428,17 @@ static void on_worker(const struct tundish_worker_event *e, void *context)
 			td_event(d, "worker-join", object, "process %u (%s) listens", e->pid,
 				 command);
 		else
-			td_event(d, "worker-join", object, "it was listening already");
+			td_event(d, "worker-join", object, "%s",
+				 td_kernel_groups(d->kernel)[e->group].flags & TUNDISH_GROUP_UDP
+					 ? "a UDP socket was found there"
+					 : "it was listening already");
 		d->workers_changed = true;
 		break;
-	case TUNDISH_WORKER_LEFT: td_event(d, "worker-leave", object, "its listener closed"); break;
+	case TUNDISH_WORKER_BOUND: d->udp_bound = true; break;
+	case TUNDISH_WORKER_LEFT:
+		td_event(d, "worker-leave", object, "%s",
+			 closed(&td_kernel_groups(d->kernel)[e->group]));
+		break;
 	case TUNDISH_WORKER_NO_PLACE:
 		snprintf(object, sizeof(object), "%.63s",
 			 td_kernel_groups(d->kernel)[e->group].name);
@@ -444,6 +475,11 @@ static int on_worker_events(sd_event_source *source, int fd, uint32_t revents, v
 	if (!d->kernel)
 		return 0;
 	td_kernel_read_worker_events(d->kernel, on_worker, d);
+	if (d->udp_bound) {
+		d->udp_bound = false;
+		td_kernel_scan_udp(d->kernel, NULL);
+		td_kernel_read_worker_events(d->kernel, on_worker, d);
+	}
 	if (d->workers_changed && td_timer_arm(d->processes_timer, SETTLE_USEC))
 		d->workers_changed = false;
 	return 0;
@@ -471,7 +507,7 @@ static void bury(struct td_daemon *d)
 			}
 			object_of(d, id, g->first + i, object, sizeof(object));
 			__atomic_store_n(&w->cookie, 0, __ATOMIC_RELAXED);
-			td_event(d, "worker-leave", object, "its listener closed");
+			td_event(d, "worker-leave", object, "%s", closed(g));
 		}
 		if (g->flags && !any && !g->empty_since)
 			__atomic_store_n(&g->empty_since, td_now_ns(), __ATOMIC_RELAXED);
@@ -489,6 +525,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		return 0;
 	if (d->groups_on)
 		bury(d);
+	if (d->udp_groups)
+		td_kernel_scan_udp(d->kernel, NULL);
 	td_health_look(d);
 	if (!d->groups_on)
 		return 0;
@@ -519,6 +557,7 @@ void td_groups_close(struct td_daemon *d)
 {
 	sd_event_source_unref(d->worker_events);
 	sd_event_source_unref(d->processes_timer);
-	if (d->sink_fd >= 0)
-		close(d->sink_fd);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(d->sink_fd); i++)
+		if (d->sink_fd[i] >= 0)
+			close(d->sink_fd[i]);
 }

@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 		{0},
 	};
 	struct td_daemon d = {
-		.sink_fd = -1,
+		.sink_fd = {-1, -1},
 		.options =
 			{
 				.config = "/etc/tundish/tundish.yaml",

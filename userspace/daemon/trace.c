@@ -183,7 +183,7 @@ static void explain(const struct td_state *s, const struct tundish_trace *t, con
 }
 
 /* For a steered service: which worker, asked of the steering program itself. */
-static const char *worker_of(struct td_daemon *d, const struct endpoint *from,
+static const char *worker_of(struct td_daemon *d, bool udp, const struct endpoint *from,
 			     const struct endpoint *to, char *name, size_t size, char *reason,
 			     size_t reason_size)
 {
@@ -195,12 +195,17 @@ static const char *worker_of(struct td_daemon *d, const struct endpoint *from,
 	const struct tundish_worker *w;
 	uint32_t index, refusal;
 
-	if (td_kernel_trace_worker(d->kernel, &from->address, from->port, &to->address, to->port,
-				   &index, &refusal) < 0)
+	if (td_kernel_trace_worker(d->kernel, udp ? IPPROTO_UDP : IPPROTO_TCP, &from->address,
+				   from->port, &to->address, to->port, &index, &refusal) < 0)
 		return NULL;
 	if (index < td_kernel_settings(d->kernel)->workers_max) {
 		w = &td_kernel_workers(d->kernel)[index];
 		td_worker_name(d, index, name, size);
+		if (udp) {
+			snprintf(reason, reason_size, "worker %s (process %u, %.16s)", name, w->pid,
+				 w->command);
+			return name;
+		}
 		snprintf(
 			reason, reason_size,
 			"worker %s (process %u, %.16s) has the shortest accept queue, %u of %u, and "
@@ -237,10 +242,11 @@ static void answer(struct td_daemon *d, const struct td_state *s, const struct t
 	if (b && t->action == XDP_PASS &&
 	    (t->counter == TUNDISH_COUNTER_pass_workers ||
 	     t->counter == TUNDISH_COUNTER_pass_local)) {
-		struct tundish_steering *st = &td_kernel_steering(d->kernel)[t->service];
-		const char *worker =
-			st->group ? worker_of(d, from, to, name, sizeof(name), line, sizeof(line))
-				  : NULL;
+		const struct tundish_steering *st = &td_kernel_steering(d->kernel)[t->service];
+		const struct tundish_group *g = td_group_of_service(d, t->service);
+		const char *worker = g ? worker_of(d, g->flags & TUNDISH_GROUP_UDP, from, to, name,
+						   sizeof(name), line, sizeof(line))
+				       : NULL;
 
 		if (worker) {
 			target = *worker ? worker : NULL;

@@ -20,14 +20,14 @@ static void each_worker(FILE *out, struct td_daemon *d, const struct td_state *s
 		for (uint32_t k = 0; g && k < g->used; k++) {
 			const struct tundish_worker *w = &all[g->first + k];
 
-			if (!w->cookie)
+			if (!w->cookie || (what != TOTAL && w->flags & TUNDISH_WORKER_UDP))
 				continue;
 			fprintf(out, "%s{service=\"", name);
 			td_metric_label(out, s->services[i].value.name);
 			fprintf(out, "\",worker=\"w%u\"} %llu\n", k,
 				(unsigned long long)(what == DEPTH   ? w->queue
 						     : what == LIMIT ? w->limit + 1
-								     : w->enqueued));
+								     : td_worker_total(w)));
 		}
 	}
 }
@@ -71,11 +71,12 @@ void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_sta
 	td_metric_head(out, "tundish_worker_queue_limit", "gauge",
 		       "Connections that can wait to be accepted.");
 	each_worker(out, d, s, LIMIT, "tundish_worker_queue_limit");
-	td_metric_head(out, "tundish_worker_connections_total", "counter",
-		       "Connections that came into the worker's queue, by whichever service.");
+	td_metric_head(
+		out, "tundish_worker_connections_total", "counter",
+		"Connections that came into the worker's queue, or datagrams, by whichever service.");
 	each_worker(out, d, s, TOTAL, "tundish_worker_connections_total");
 	td_metric_head(out, "tundish_worker_refusals_total", "counter",
-		       "SYNs that got no worker, by reason.");
+		       "SYNs or datagrams that got no worker, by reason.");
 	for (size_t i = 0; i < s->n_services; i++) {
 		const struct tundish_steering *t =
 			&td_kernel_steering(d->kernel)[s->services[i].id];

@@ -61,12 +61,25 @@ static const char *state_of(const struct tundish_worker *w, const struct tundish
 	return td_worker_stalled(w, s) ? "stalled" : "up";
 }
 
+/* Connections that came into its queue; of UDP the datagrams that it was given. */
+uint64_t td_worker_total(const struct tundish_worker *w)
+{
+	return w->flags & TUNDISH_WORKER_UDP ? w->assigned : w->enqueued;
+}
+
+static json_t *of_queue(bool udp, uint64_t n)
+{
+	return udp ? json_null() : json_integer((json_int_t)n);
+}
+
 static json_t *worker_json(struct td_daemon *d, const char *service,
 			   const struct tundish_steering *s, uint32_t index, uint64_t of_all)
 {
 	const struct tundish_worker *w = &td_kernel_workers(d->kernel)[index];
 	const struct tundish_group *g = &td_kernel_groups(d->kernel)[w->group];
 	const struct tundish_waits *t = &td_kernel_worker_waits(d->kernel)[index];
+	bool udp = w->flags & TUNDISH_WORKER_UDP;
+	uint64_t total = td_worker_total(w);
 	char name[16], command[sizeof(w->command) + 1];
 
 	td_worker_name(d, index, name, sizeof(name));
@@ -74,12 +87,12 @@ static json_t *worker_json(struct td_daemon *d, const char *service,
 	for (char *c = command; *c; c++)
 		if (!isprint((unsigned char)*c))
 			*c = '?';
-	return json_pack("{s:s s:s s:i s:s s:s s:I s:I s:I s:f s:b s:s s:i s:i s:{s:o s:o}}",
+	return json_pack("{s:s s:s s:i s:s s:s s:o s:o s:I s:f s:b s:s s:i s:i s:{s:o s:o}}",
 			 "service", service, "worker", name, "pid", (int)w->pid, "command", command,
-			 "state", state_of(w, s), "queue_depth", (json_int_t)w->queue,
-			 "queue_limit", (json_int_t)w->limit + 1, "connections_total",
-			 (json_int_t)w->enqueued, "connections_share",
-			 of_all ? (double)w->enqueued / (double)of_all : 0.0, "stalled",
+			 "state", state_of(w, s), "queue_depth", of_queue(udp, w->queue),
+			 "queue_limit", of_queue(udp, w->limit + 1), "connections_total",
+			 (json_int_t)total, "connections_share",
+			 of_all ? (double)total / (double)of_all : 0.0, "stalled",
 			 (int)td_worker_stalled(w, s), "listen", g->name, "services",
 			 (int)g->services, "uid", (int)w->uid, "accept_wait_seconds", "p50",
 			 quantile(t, 0.5), "p99", quantile(t, 0.99));
@@ -101,7 +114,7 @@ static void list_workers(struct td_daemon *d, const struct td_service_state *v, 
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; g && i < g->used; i++)
-		sum += all[g->first + i].cookie ? all[g->first + i].enqueued : 0;
+		sum += all[g->first + i].cookie ? td_worker_total(&all[g->first + i]) : 0;
 	for (uint32_t i = 0; g && i < g->used; i++)
 		if (all[g->first + i].cookie)
 			json_array_append_new(list,
@@ -133,7 +146,8 @@ json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service)
 	_cleanup_free_ struct tundish_listen *list = NULL;
 	_cleanup_free_ uint32_t *groups = NULL;
 	json_t *listen = json_array(), *refused = json_object();
-	uint64_t depth = 0, limit = 0;
+	uint64_t depth = 0, limit = 0, total = s->connections;
+	bool udp = g && g->flags & TUNDISH_GROUP_UDP;
 	size_t n = 0;
 	int up = 0;
 
@@ -159,16 +173,17 @@ json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service)
 		up += w->cookie && !(w->flags & TUNDISH_WORKER_DRAIN);
 		depth += w->cookie ? w->queue : 0;
 		limit += w->cookie ? w->limit + 1 : 0;
+		total += w->cookie && udp ? w->assigned : 0;
 	}
 	for (size_t i = 0; i < TUNDISH_REFUSAL_MAX; i++)
 		json_object_set_new(refused, td_refusal_name(i),
 				    json_integer((json_int_t)s->refused[i]));
-	return json_pack("{s:o s:i s:i s:I s:I s:s s:i s:I s:o s:{s:o s:o}}", "listen", listen,
-			 "size", (int)g->size, "up", up, "queue_depth", (json_int_t)depth,
-			 "queue_limit", (json_int_t)limit, "steering",
+	return json_pack("{s:o s:i s:i s:o s:o s:s s:i s:I s:o s:{s:o s:o}}", "listen", listen,
+			 "size", (int)g->size, "up", up, "queue_depth", of_queue(udp, depth),
+			 "queue_limit", of_queue(udp, limit), "steering",
 			 s->method == TUNDISH_STEERING_HASH ? "hash" : "least-queue", "share",
-			 (int)s->share, "connections_total", (json_int_t)s->connections, "refused",
-			 refused, "accept_wait_seconds", "p50",
+			 (int)s->share, "connections_total", (json_int_t)total, "refused", refused,
+			 "accept_wait_seconds", "p50",
 			 quantile(&td_kernel_service_waits(d->kernel)[service], 0.5), "p99",
 			 quantile(&td_kernel_service_waits(d->kernel)[service], 0.99));
 }
@@ -204,7 +219,7 @@ static bool belongs(struct td_daemon *d, uint32_t group, const struct td_host_li
 	if (td_kernel_listens(d->kernel, &list, &groups, &n) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (groups[i] == group && list[i].port == l->port &&
+		if (groups[i] == group && !list[i].udp && list[i].port == l->port &&
 		    tundish_addr_equal(&list[i].address, &l->address))
 			return true;
 	return false;
@@ -273,6 +288,14 @@ static void adopt(struct td_daemon *d, const struct td_service_state *v, const s
 	r = td_host_listeners((pid_t)pid, &all, &n, &e);
 	if (r < 0) {
 		td_reply_error(reply, r == -ESRCH ? 404 : 422, r == -ESRCH ? 4 : 1, "%s", e.text);
+		return;
+	}
+	if (td_kernel_groups(d->kernel)[s->group].flags & TUNDISH_GROUP_UDP) {
+		td_reply_error(
+			reply, 422, 1,
+			"the workers of %.63s are UDP sockets, and each that is bound there is "
+			"found by itself; `tundish worker list` shows them",
+			td_kernel_groups(d->kernel)[s->group].name);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)

@@ -66,6 +66,13 @@ int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error)
 		     : 0;
 }
 
+int td_kernel_scan_udp(struct td_kernel *k, struct td_error *error)
+{
+	int r = td_hook_iterate_all(k, TD_HOOK_prog_scan_udp, -1);
+
+	return r < 0 ? td_fail(error, -r, "cannot look for UDP sockets: %s", strerror(-r)) : 0;
+}
+
 int td_kernel_measure_queues(struct td_kernel *k)
 {
 	return td_hook_iterate_all(k, TD_HOOK_prog_depths, k->map_fd[TD_MAP_listeners]);
@@ -166,13 +173,13 @@ int td_kernel_attach_migrate(struct td_kernel *k, int fd)
 		       : 0;
 }
 
-int td_kernel_set_sink(struct td_kernel *k, int fd)
+int td_kernel_set_sink(struct td_kernel *k, bool udp, int fd)
 {
 	uint64_t value = (uint64_t)fd;
-	uint32_t zero = 0;
+	uint32_t index = udp;
 
-	return bpf_map_update_elem(k->map_fd[TD_MAP_sinks], &zero, &value, BPF_ANY) < 0 ? -errno
-											: 0;
+	return bpf_map_update_elem(k->map_fd[TD_MAP_sinks], &index, &value, BPF_ANY) < 0 ? -errno
+											 : 0;
 }
 
 /* ---- who comes and goes ----------------------------------------------------------------- */
@@ -220,14 +227,14 @@ int td_worker_events_open(struct td_kernel *k)
 
 /* ---- asking ------------------------------------------------------------------------------ */
 
-int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *source,
+int td_kernel_trace_worker(struct td_kernel *k, uint8_t protocol, const struct tundish_addr *source,
 			   uint16_t source_port, const struct tundish_addr *destination,
 			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal)
 {
 	bool v4 = tundish_addr_is_v4(destination);
 	struct bpf_sk_lookup c = {
 		.family = v4 ? AF_INET : AF_INET6,
-		.protocol = IPPROTO_TCP,
+		.protocol = protocol,
 		.remote_port = htons(source_port),
 		.local_port = port,
 	};

@@ -220,6 +220,8 @@ int td_kernel_listens(struct td_kernel *k, struct tundish_listen **ret, uint32_t
 
 /* Takes in listeners that were there before their group, or before the programs. */
 int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error);
+/* Takes in UDP sockets, which only this does. */
+int td_kernel_scan_udp(struct td_kernel *k, struct td_error *error);
 
 /*
  * Puts a listening socket at a free index of the group by hand. The descriptor
@@ -240,8 +242,8 @@ void td_kernel_remove_worker(struct td_kernel *k, uint32_t index);
 /* Connections of the socket's SO_REUSEPORT group move to siblings when one closes. */
 int td_kernel_attach_migrate(struct td_kernel *k, int fd);
 
-/* The listener that swallows what is to be dropped in silence. */
-int td_kernel_set_sink(struct td_kernel *k, int fd);
+/* The listener, and the UDP socket, that swallow what is to be dropped in silence. */
+int td_kernel_set_sink(struct td_kernel *k, bool udp, int fd);
 
 /* Who comes and goes: a descriptor to poll, -1 where steering is not open; and what
  * there is to read. */
@@ -251,12 +253,12 @@ int td_kernel_read_worker_events(struct td_kernel *k,
 				 void *context);
 
 /*
- * Which worker a SYN would get now: asks the steering program's dry twin.
+ * Which worker a SYN, or a datagram, would get now: asks the steering program's dry twin.
  * Ports in host byte order; both addresses of one family. *ret_worker is an index,
  * or UINT32_MAX where none; *ret_refusal then tells why (enum tundish_refusal), or
  * is TUNDISH_REFUSAL_MAX where the packet is for no steered service.
  */
-int td_kernel_trace_worker(struct td_kernel *k, const struct tundish_addr *source,
+int td_kernel_trace_worker(struct td_kernel *k, uint8_t protocol, const struct tundish_addr *source,
 			   uint16_t source_port, const struct tundish_addr *destination,
 			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal);
 

@@ -50,6 +50,9 @@ extern const char *const td_map_names[TD_MAP_COUNT];
 	X(workers, prog_steer, "bpf-prog")                                                         \
 	X(workers, prog_migrate, "bpf-prog")                                                       \
 	X(workers, prog_scan, "bpf-prog")                                                          \
+	X(workers, prog_scan_udp, "bpf-prog")                                                      \
+	X(workers, link_bound4, "bpf-link")                                                        \
+	X(workers, link_bound6, "bpf-link")                                                        \
 	X(workers, prog_depths, "bpf-prog")                                                        \
 	X(ports, link_port_state, "bpf-link")                                                      \
 	X(ports, link_port_found, "bpf-link")                                                      \

@@ -76,7 +76,7 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_SOCKMAP, 0, index, sizeof(uint64_t),
 					  s->workers_max};
 	case TD_MAP_sinks:
-		return (struct map_shape){BPF_MAP_TYPE_SOCKMAP, 0, index, sizeof(uint64_t), 1};
+		return (struct map_shape){BPF_MAP_TYPE_SOCKMAP, 0, index, sizeof(uint64_t), 2};
 	case TD_MAP_queues:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, 0, index,
 					  sizeof(struct tundish_queue), s->workers_max};

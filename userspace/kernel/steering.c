@@ -3,7 +3,7 @@
  * The programs around listening sockets: a second BPF object over the same maps,
  * loaded when the first worker group is made.
  *
- * What attaches them is pinned (four links, and a fifth where accepts without an
+ * What attaches them is pinned (six links, and a seventh where accepts without an
  * address count), so they outlive the daemon, and so are the programs that are run
  * or attached later by hand. A daemon of the same
  * build adopts all that and loads nothing; another build's programs are put in
@@ -149,12 +149,20 @@ static int put_all(struct td_kernel *k, struct workers *o, struct td_error *erro
 			      error)) < 0 ||
 	    (r = td_hook_keep(k, TD_HOOK_prog_scan, bpf_program__fd(o->progs.tundish_scan),
 			      error)) < 0 ||
+	    (r = td_hook_keep(k, TD_HOOK_prog_scan_udp, bpf_program__fd(o->progs.tundish_scan_udp),
+			      error)) < 0 ||
 	    (r = td_hook_keep(k, TD_HOOK_prog_depths, bpf_program__fd(o->progs.tundish_depths),
 			      error)) < 0 ||
 	    (r = td_hook_keep(k, TD_HOOK_prog_steer, bpf_program__fd(o->progs.tundish_steer_dry),
 			      error)) < 0 ||
 	    (r = td_hook_attach(k, TD_HOOK_link_sockops, bpf_program__fd(o->progs.tundish_sockops),
 				cgroup, BPF_CGROUP_SOCK_OPS, "finding listeners", error)) < 0 ||
+	    (r = td_hook_attach(k, TD_HOOK_link_bound4, bpf_program__fd(o->progs.tundish_bound4),
+				cgroup, BPF_CGROUP_INET4_POST_BIND, "finding UDP sockets", error)) <
+		    0 ||
+	    (r = td_hook_attach(k, TD_HOOK_link_bound6, bpf_program__fd(o->progs.tundish_bound6),
+				cgroup, BPF_CGROUP_INET6_POST_BIND, "finding UDP sockets", error)) <
+		    0 ||
 	    (r = td_hook_attach(k, TD_HOOK_link_accept4, bpf_program__fd(o->progs.tundish_accept4),
 				cgroup, BPF_CGROUP_INET4_GETPEERNAME, "seeing accepts", error)) <
 		    0 ||
