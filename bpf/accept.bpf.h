@@ -14,6 +14,7 @@
 
 #include "group.bpf.h"
 #include "syscall.bpf.h"
+#include "toa.bpf.h"
 #include "waits.h"
 
 static __always_inline void accepted(const struct tundish_origin *o, __u64 since)
@@ -77,12 +78,14 @@ static __always_inline int name_asked(struct bpf_sock_addr *ctx)
 SEC("cgroup/getpeername4")
 int tundish_accept4(struct bpf_sock_addr *ctx)
 {
+	toa_tell4(ctx);
 	return name_asked(ctx);
 }
 
 SEC("cgroup/getpeername6")
 int tundish_accept6(struct bpf_sock_addr *ctx)
 {
+	toa_tell6(ctx);
 	return name_asked(ctx);
 }
 

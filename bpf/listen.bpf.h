@@ -12,6 +12,7 @@
 #define TUNDISH_LISTEN_BPF_H
 
 #include "group.bpf.h"
+#include "toa.bpf.h"
 
 /* The namespace that is served: the root cgroup has the sockets of all. */
 const volatile __u64 netns_cookie = 0;
@@ -152,6 +153,8 @@ static __always_inline int connection_waits(struct bpf_sock_ops *ctx)
 		s = bpf_map_lookup_elem(&steering, &service);
 	if (s)
 		__sync_fetch_and_add(&s->connections, 1);
+	if (s && s->client_address == TUNDISH_CLIENT_ADDRESS_TOA)
+		toa_read(ctx, sk, service);
 	o->service = service;
 	index = o->worker;
 	w = bpf_map_lookup_elem(&workers, &index);

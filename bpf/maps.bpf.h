@@ -213,6 +213,21 @@ struct {
 	__uint(max_entries, 1 << 16);
 } worker_events SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, TUNDISH_TRUSTED_MAX);
+	__type(key, struct tundish_trusted);
+	__type(value, __u32);
+} trusted SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tundish_toa);
+} toa SEC(".maps");
+
 /* ---- source ports: include/tundish/ports.h -------------------------------------- */
 
 struct {

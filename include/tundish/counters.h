@@ -79,7 +79,12 @@
 	X(mss_lowered, EVENT, "SYNs whose MSS was lowered")                                        \
 	X(toa_added, EVENT, "segments that tell a backend the client's address")                   \
 	X(toa_no_room, EVENT, "segments without room for the client's address")                    \
-	X(toa_stripped, EVENT, "segments whose client claimed an address, which was taken out")
+	X(toa_stripped, EVENT, "segments whose client claimed an address, which was taken out")    \
+	X(toa_read, EVENT, "connections whose client was told by a TCP option")                    \
+	X(toa_untrusted, EVENT,                                                                    \
+	  "TCP options with a client's address from others than are trusted")                      \
+	X(toa_no_family, EVENT,                                                                    \
+	  "TCP options with an IPv6 client for an IPv4 socket, which is told the balancer")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

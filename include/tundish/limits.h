@@ -26,8 +26,10 @@
 #define TUNDISH_MAGLEV_SLOTS	    65537u /* prime, Maglev paper section 3.4 */
 #define TUNDISH_WORKERS_MAX	    16384u
 #define TUNDISH_GROUPS_MAX	    256u
-#define TUNDISH_GROUP_SIZE_MAX	    256u /* workers of one group */
-#define TUNDISH_GROUP_LISTENS	    4u	 /* addresses that one group listens on */
+#define TUNDISH_GROUP_SIZE_MAX	    256u  /* workers of one group */
+#define TUNDISH_GROUP_LISTENS	    4u	  /* addresses that one group listens on */
+#define TUNDISH_TRUSTED_SERVICE	    64u	  /* prefixes of one service */
+#define TUNDISH_TRUSTED_MAX	    8192u /* of all, with those that a reload replaces */
 #define TUNDISH_LISTENS_OF(groups)  ((groups)*TUNDISH_GROUP_LISTENS)
 #define TUNDISH_MEMBERS_OF(workers) ((workers)*4 + 1024)
 #define TUNDISH_SPACES_MAX	    32u /* network namespaces whose source ports are watched */

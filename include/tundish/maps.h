@@ -316,6 +316,8 @@ struct tundish_settings {
 	X(origin)                                                                                  \
 	X(members)                                                                                 \
 	X(worker_events)                                                                           \
+	X(trusted)                                                                                 \
+	X(toa)                                                                                     \
 	X(spaces)                                                                                  \
 	X(ports)                                                                                   \
 	X(port_scan)                                                                               \

@@ -71,6 +71,12 @@ enum tundish_accept_times {
 	TUNDISH_ACCEPT_TIMES_ALL = 1,
 };
 
+/* Where a balancer in front of this host writes the client's own address. */
+enum tundish_client_address {
+	TUNDISH_CLIENT_ADDRESS_NONE = 0,
+	TUNDISH_CLIENT_ADDRESS_TOA = 1, /* into a TCP option of the handshake's last segment */
+};
+
 /* Why a SYN got no worker. */
 #define TUNDISH_REFUSALS(X)                                                                        \
 	X(full, "the accept queue of every worker was full")                                       \
@@ -92,8 +98,9 @@ struct tundish_steering {
 	__u16 share; /* percent of the group's queues */
 	__u64 stall; /* ns without an accept, while some wait, after which a worker gets none */
 	__u64 grace; /* ns for which an empty group's SYNs are dropped, reset after it */
-	__u8 accept_times; /* enum tundish_accept_times */
-	__u8 reserved_bytes[3];
+	__u8 accept_times;   /* enum tundish_accept_times */
+	__u8 client_address; /* enum tundish_client_address */
+	__u8 reserved_bytes[2];
 	__u32 reserved[9];
 	/* Second: per connection. */
 	__u64 connections; /* established */
@@ -169,6 +176,22 @@ struct tundish_origin {
 	__u32 service;
 };
 
+/* ---- trusted: LPM trie, service and prefix -> 1 ------------------------------------ */
+
+struct tundish_trusted {
+	__u32 length; /* 32 for the service, and the prefix's in the 128-bit form */
+	__u32 service;
+	struct tundish_addr address;
+};
+
+/* ---- toa: socket storage, of connections whose client is told by an option ------------ */
+
+struct tundish_toa {
+	struct tundish_addr client;
+	__be16 port_be;
+	__u16 reserved;
+};
+
 /* ---- members: LRU hash, socket cookie -> worker; outlives the socket a while ---- */
 
 /* ---- worker_events: ring buffer --------------------------------------------------- */
@@ -195,6 +218,8 @@ struct tundish_worker_event {
 	__u32 service;		  /* SHADOWED: whose connections it does not get */
 };
 
+_Static_assert(sizeof(struct tundish_trusted) == 24, "no holes");
+_Static_assert(sizeof(struct tundish_toa) == 20, "no holes");
 _Static_assert(sizeof(struct tundish_group) == 192, "group is three cache lines");
 _Static_assert(sizeof(struct tundish_steering) == 128, "steering is two cache lines");
 _Static_assert(sizeof(struct tundish_worker) == 128, "worker is two cache lines");

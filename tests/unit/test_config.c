@@ -264,7 +264,10 @@ static void test_workers(void **state)
 		" delivery: workers, workers: {listen: ['0.0.0.0:81', '[::]:80', '0.0.0.0:80']}}\n"
 		"- {name: b, vips: [192.0.2.9], ports: 80, delivery: workers, workers:"
 		" {listen: '10.0.0.1:9', steering: hash, share: 37%, refuse: reset, stall: 1500ms,"
-		" restart_grace: 250ms, size: 3, accept_times: all}}\n"
+		" restart_grace: 250ms, size: 3, accept_times: all, client_address: toa,"
+		" trusted: [10.0.0.0/30, 'fd00::1']}}\n"
+		"- {name: d, vips: [192.0.2.9], ports: 53, protocol: udp, delivery: workers,"
+		" workers: {listen: '0.0.0.0:53'}}\n"
 		"- {name: c, vips: [192.0.2.10], ports: 80, delivery: ipip, workers: {listen:"
 		" '[::]:81', restart_grace: 1s}, backends: [{name: x, address: 10.0.0.1},"
 		" {name: y, address: 10.0.0.2}]}\n");
@@ -296,18 +299,27 @@ static void test_workers(void **state)
 	assert_int_equal(w->restart_grace_ms, 250);
 	assert_int_equal(w->size, 3);
 	assert_int_equal(w->accept_times, TUNDISH_ACCEPT_TIMES_ALL);
+	assert_int_equal(w->client_address, TUNDISH_CLIENT_ADDRESS_TOA);
+	assert_int_equal(w->n_trusted, 2);
+	assert_int_equal(w->trusted[0].prefix, 96 + 30);
+	assert_int_equal(w->trusted[1].prefix, 128);
+
+	/* Datagrams wait in no queue. */
+	assert_int_equal(c->services[2].workers.steering, TUNDISH_STEERING_HASH);
+	assert_int_equal(c->services[2].workers.client_address, TUNDISH_CLIENT_ADDRESS_NONE);
 
 	/* Beside other hosts. */
-	w = &c->services[2].workers;
+	w = &c->services[3].workers;
 	assert_int_equal(w->n_listen, 1);
 	assert_int_equal(w->restart_grace_ms, 1000);
-	assert_int_equal(c->services[2].n_backends, 2);
+	assert_int_equal(c->services[3].n_backends, 2);
 	all = print(c);
 	assert_non_null(strstr(all, "vips: [198.51.100.0/24, \"2001:db8::/64\", 192.0.2.1]\n"));
 	assert_non_null(strstr(all,
 			       "workers: {listen: [\"10.0.0.1:9\"], steering: hash, share: 37%, "
 			       "refuse: reset, stall: 1500ms, restart_grace: 250ms, size: 3, "
-			       "accept_times: all}"));
+			       "accept_times: all, client_address: toa, trusted: "
+			       "[10.0.0.0/30, \"fd00::1\"]}"));
 	free(all);
 	must_round_trip(c);
 	td_config_free(c);
@@ -345,7 +357,8 @@ static void test_equal_tells_apart(void **state)
 		"- {name: web, vips: [192.0.2.1], ports: [80], delivery: workers, own: true}\n"
 		"- {name: lis, vips: [192.0.2.4], ports: [90], delivery: workers,"
 		" workers: {listen: ['0.0.0.0:90'], steering: hash, share: 11%, refuse: reset,"
-		" stall: 22ms, restart_grace: 33s, size: 44, accept_times: all}}\n"
+		" stall: 22ms, restart_grace: 33s, size: 44, accept_times: all,"
+		" client_address: toa, trusted: [10.0.0.8/30]}}\n"
 		"- {name: net, vips: [198.51.100.0/24], ports: [90], delivery: workers}\n"
 		"- {name: two, vips: [192.0.2.3], ports: [81-85], delivery: dsr,"
 		" backends: [{name: b, address: 10.0.0.1, weight: 7, state: up}]}\n"
@@ -399,6 +412,9 @@ static void test_equal_tells_apart(void **state)
 		{"33s", "34s"},
 		{"size: 44", "size: 45"},
 		{"accept_times: all", "accept_times: address"},
+		{"client_address: toa, trusted: [10.0.0.8/30]", "client_address: none"},
+		{"10.0.0.8/30", "10.0.0.8/31"},
+		{"[10.0.0.8/30]", "[10.0.0.8/30, 10.0.0.9]"},
 		{"198.51.100.0/24", "198.51.100.0/25"},
 		{"198.51.100.0/24", "198.51.100.0"},
 		{"dsr", "ipip"},

@@ -65,28 +65,31 @@ static int check_families(struct td_document *d, const struct td_service_conf *s
 	return 0;
 }
 
+#define STALL_STANDARD_MS 50
+
 /* A datagram is answered from the port that the program's socket has, so there it has to
  * have come to; and there is no queue to be looked at. */
 static int check_udp(struct td_document *d, const struct td_service_conf *s,
 		     const yaml_node_t *node)
 {
-	static const char *const of_queues[] = {"share", "stall", "accept_times"};
 	const struct td_workers_conf *w = &s->workers;
+	/* Keys that stand with their defaults change nothing. */
+	const char *unheard = w->share != 100			 ? "share"
+			      : w->stall_ms != STALL_STANDARD_MS ? "stall"
+			      : w->accept_times			 ? "accept_times"
+								 : NULL;
 	char text[TD_LISTEN_TEXT];
 
 	if (w->steering != TUNDISH_STEERING_HASH)
 		return td_document_fail(d, td_node_value(d, node, "steering"),
 					"workers: steering \"least-queue\" needs protocol tcp, for "
 					"datagrams wait in no accept queue; valid: hash");
-	for (size_t i = 0; i < TD_ARRAY_SIZE(of_queues); i++) {
-		const yaml_node_t *key = td_node_value(d, node, of_queues[i]);
-
-		if (key)
-			return td_document_fail(d, key,
-						"workers: \"%s\" speaks of accept queues, which "
-						"protocol udp has none of; leave it out",
-						of_queues[i]);
-	}
+	if (unheard)
+		return td_document_fail(
+			d, td_node_value(d, node, unheard),
+			"workers: \"%s\" speaks of accept queues, which protocol udp "
+			"has none of; leave it out",
+			unheard);
 	for (size_t i = 0; i < w->n_listen; i++)
 		for (size_t p = 0; p < s->n_ports; p++)
 			if (s->ports[p].first != w->listen[i].port ||
@@ -97,6 +100,41 @@ static int check_udp(struct td_document *d, const struct td_service_conf *s,
 					"a server that uses UDP has to answer; let it listen on that "
 					"port, the only one of the service",
 					td_listen_print(&w->listen[i], text));
+	return 0;
+}
+
+/* What anybody may write into a packet is believed of those alone who are named. */
+static int check_trusted(struct td_document *d, const struct td_service_conf *s,
+			 const yaml_node_t *node)
+{
+	const struct td_workers_conf *w = &s->workers;
+	char text[TD_PREFIX_TEXT];
+
+	if (w->client_address && s->protocol == IPPROTO_UDP)
+		return td_document_fail(
+			d, td_node_value(d, node, "client_address"),
+			"workers: client_address \"toa\" is an option of TCP; leave it "
+			"out with protocol udp");
+	if (w->client_address && !w->n_trusted)
+		return td_document_fail(
+			d, td_node_value(d, node, "client_address"),
+			"workers: client_address \"toa\" needs \"trusted\", the source "
+			"addresses of the balancers that it is believed from");
+	if (!w->client_address && w->n_trusted)
+		return td_document_fail(
+			d, td_node_value(d, node, "trusted"),
+			"workers: \"trusted\" does nothing without client_address \"toa\"");
+	for (size_t i = 0; i < w->n_trusted; i++)
+		for (size_t k = 0; k < i; k++) {
+			struct td_prefix p = {w->trusted[i].address, w->trusted[i].prefix};
+			struct td_prefix q = {w->trusted[k].address, w->trusted[k].prefix};
+
+			if (!td_prefix_compare(&p, &q))
+				return td_document_fail_at(
+					d, w->trusted[i].at,
+					"workers: trusted %s stands twice, first in line %u",
+					td_prefix_print(&p, text), w->trusted[k].at.line);
+		}
 	return 0;
 }
 
@@ -117,7 +155,8 @@ int td_check_workers(struct td_document *d, const struct td_service_conf *s,
 						   "%u",
 						   td_listen_print(l, text), before->at.line);
 	}
-	return (s->protocol == IPPROTO_UDP ? check_udp(d, s, node) : 0) ?: check_families(d, s);
+	return (s->protocol == IPPROTO_UDP ? check_udp(d, s, node) : 0)
+		       ?: check_trusted(d, s, node) ?: check_families(d, s);
 }
 
 /* ---- all services ---------------------------------------------------------------- */
@@ -228,13 +267,29 @@ static int check_sizes(struct td_document *d, const struct td_config *c,
 	return 0;
 }
 
+static int check_all_trusted(struct td_document *d, const struct td_config *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_services; i++) {
+		n += c->services[i].workers.n_trusted;
+		if (n > TUNDISH_TRUSTED_MAX / 2)
+			return td_document_fail_at(
+				d, c->services[i].workers.trusted[0].at,
+				"the services have more than %u \"trusted\" in all; "
+				"name wider prefixes",
+				TUNDISH_TRUSTED_MAX / 2);
+	}
+	return 0;
+}
+
 int td_check_groups(struct td_document *d, const struct td_config *c)
 {
 	_cleanup_free_ struct td_group_want *groups = NULL;
 	size_t n = 0;
 	int r;
 
-	r = check_apart(d, c);
+	r = check_apart(d, c) ?: check_all_trusted(d, c);
 	r = r ?: td_groups_make(c, &groups, &n, d->error);
 	return r ?: check_sizes(d, c, groups, n);
 }

@@ -82,6 +82,12 @@ static const struct td_choice accept_times_choices[] = {
 	{0},
 };
 
+static const struct td_choice client_address_choices[] = {
+	{"none", TUNDISH_CLIENT_ADDRESS_NONE, false},
+	{"toa", TUNDISH_CLIENT_ADDRESS_TOA, false},
+	{0},
+};
+
 static const struct td_choice switch_choices[] = {
 	{"on", true, false},
 	{"off", false, false},
@@ -96,12 +102,6 @@ static const struct td_choice mss_choices[] = {
 
 static const struct td_choice auto_choice[] = {
 	{"auto", 0, false},
-	{0},
-};
-
-static const struct td_choice client_address_choices[] = {
-	{"none", false, false},
-	{"toa", true, false},
 	{0},
 };
 
@@ -239,6 +239,11 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_WORKERS, "accept_times", TD_TYPE_CHOICE, FIELD(td_workers_conf, accept_times),
 	 .choices = accept_times_choices, .standard = "address",
 	 .help = "of which programs it is known how long connections wait for accept(2)"},
+	{TD_SCOPE_WORKERS, "client_address", TD_TYPE_CHOICE, FIELD(td_workers_conf, client_address),
+	 .choices = client_address_choices, .standard = "none",
+	 .help = "where a balancer in front writes the client's own address"},
+	{TD_SCOPE_WORKERS, "trusted", TD_TYPE_PREFIXES, LIST(td_workers_conf, trusted, n_trusted),
+	 .max = TUNDISH_TRUSTED_SERVICE, .help = "the balancers that are believed"},
 
 	{TD_SCOPE_SERVICE_GUE, "port", TD_TYPE_NUMBER, FIELD(td_gue_conf, port), .min = 1,
 	 .max = 65535, .standard = "6080", .help = "the UDP port that the backends unwrap at"},

@@ -16,6 +16,7 @@ struct td_config *td_config_free(struct td_config *c)
 		free(c->services[i].ports);
 		free(c->services[i].backends);
 		free(c->services[i].workers.listen);
+		free(c->services[i].workers.trusted);
 	}
 	for (size_t i = 0; i < c->n_egress; i++) {
 		free(c->egress[i].sources);
@@ -48,6 +49,17 @@ static bool backend_equal(const struct td_backend_conf *a, const struct td_backe
 	       a->weight == b->weight && a->state == b->state;
 }
 
+static bool prefixes_equal(const struct td_vip_conf *a, size_t n, const struct td_vip_conf *b,
+			   size_t n_b)
+{
+	if (n != n_b)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!tundish_addr_equal(&a[i].address, &b[i].address) || a[i].prefix != b[i].prefix)
+			return false;
+	return true;
+}
+
 static bool workers_equal(const struct td_workers_conf *a, const struct td_workers_conf *b)
 {
 	if (a->n_listen != b->n_listen)
@@ -60,7 +72,9 @@ static bool workers_equal(const struct td_workers_conf *a, const struct td_worke
 	return !a->n_listen ||
 	       (a->steering == b->steering && a->refuse == b->refuse && a->share == b->share &&
 		a->stall_ms == b->stall_ms && a->restart_grace_ms == b->restart_grace_ms &&
-		a->size == b->size && a->accept_times == b->accept_times);
+		a->size == b->size && a->accept_times == b->accept_times &&
+		a->client_address == b->client_address &&
+		prefixes_equal(a->trusted, a->n_trusted, b->trusted, b->n_trusted));
 }
 
 static bool nat_equal(const struct td_service_conf *a, const struct td_service_conf *b)
@@ -109,15 +123,9 @@ bool td_ports_conf_equal(const struct td_ports_conf *a, const struct td_ports_co
 
 static bool egress_equal(const struct td_egress_conf *a, const struct td_egress_conf *b)
 {
-	if (strcmp(a->name, b->name) || strcmp(a->cgroup, b->cgroup) ||
-	    !sources_equal(a->sources, a->n_sources, b->sources, b->n_sources) ||
-	    a->n_except != b->n_except)
-		return false;
-	for (size_t i = 0; i < a->n_except; i++)
-		if (!tundish_addr_equal(&a->except[i].address, &b->except[i].address) ||
-		    a->except[i].prefix != b->except[i].prefix)
-			return false;
-	return true;
+	return !strcmp(a->name, b->name) && !strcmp(a->cgroup, b->cgroup) &&
+	       sources_equal(a->sources, a->n_sources, b->sources, b->n_sources) &&
+	       prefixes_equal(a->except, a->n_except, b->except, b->n_except);
 }
 
 bool td_config_equal(const struct td_config *a, const struct td_config *b)

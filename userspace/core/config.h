@@ -70,13 +70,16 @@ struct td_workers_conf {
 	struct td_listen_conf *listen; /* ascending by (address, port); none: the listeners are
 					* on the VIP's own address and port, and not steered */
 	size_t n_listen;
-	uint8_t steering;	   /* enum tundish_steering_method */
-	uint8_t refuse;		   /* enum tundish_refuse */
-	uint8_t accept_times;	   /* enum tundish_accept_times */
-	uint16_t share;		   /* percent of the group's queues, 1..100 */
-	uint32_t stall_ms;	   /* 50; 1..60000 */
-	uint32_t restart_grace_ms; /* 3000; 0..60000 */
-	uint32_t size;		   /* most workers of the group, 64; 1..256 */
+	uint8_t steering;	     /* enum tundish_steering_method */
+	uint8_t refuse;		     /* enum tundish_refuse */
+	uint8_t accept_times;	     /* enum tundish_accept_times */
+	uint8_t client_address;	     /* enum tundish_client_address */
+	uint16_t share;		     /* percent of the group's queues, 1..100 */
+	uint32_t stall_ms;	     /* 50; 1..60000 */
+	uint32_t restart_grace_ms;   /* 3000; 0..60000 */
+	uint32_t size;		     /* most workers of the group, 64; 1..256 */
+	struct td_vip_conf *trusted; /* whose word is taken for a client's address */
+	size_t n_trusted;
 };
 
 /* Generic UDP encapsulation: the UDP port that tunnels end at. */

@@ -233,6 +233,9 @@ int td_groups_put(struct td_daemon *d, const struct td_config *config, const str
 		  const struct td_state *target, struct td_error *error);
 int td_groups_open(struct td_daemon *d); /* its timers */
 void td_groups_close(struct td_daemon *d);
+
+/* Whether, and of whom, the service takes a client's address for true; NULL: of nobody. */
+void td_client_address_put(struct td_daemon *d, uint32_t service, const struct td_service_conf *c);
 /* "w3": the fourth index of its group. */
 void td_worker_name(const struct td_daemon *d, uint32_t index, char *buffer, size_t size);
 

@@ -171,6 +171,7 @@ static void put_steering(struct td_daemon *d, uint32_t service, const struct td_
 				 __ATOMIC_RELAXED);
 		__atomic_store_n(&s->grace, grace * TD_NS_PER_MS, __ATOMIC_RELAXED);
 	}
+	td_client_address_put(d, service, group ? c : NULL);
 	if (s->group == group)
 		return;
 	__atomic_store_n(&s->group, group, __ATOMIC_RELEASE);

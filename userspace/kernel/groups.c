@@ -55,6 +55,52 @@ int td_kernel_listens(struct td_kernel *k, struct tundish_listen **ret, uint32_t
 	return 0;
 }
 
+/* ---- whose word is taken ------------------------------------------------------------- */
+
+static struct tundish_trusted trusted_key(uint32_t service, const struct td_prefix *p)
+{
+	return (struct tundish_trusted){32u + p->length, service, p->address};
+}
+
+int td_kernel_put_trusted(struct td_kernel *k, uint32_t service, const struct td_prefix *prefix)
+{
+	struct tundish_trusted key = trusted_key(service, prefix);
+	uint32_t one = 1;
+
+	return bpf_map_update_elem(k->map_fd[TD_MAP_trusted], &key, &one, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int td_kernel_delete_trusted(struct td_kernel *k, uint32_t service, const struct td_prefix *prefix)
+{
+	struct tundish_trusted key = trusted_key(service, prefix);
+
+	return bpf_map_delete_elem(k->map_fd[TD_MAP_trusted], &key) < 0 ? -errno : 0;
+}
+
+int td_kernel_trusted(struct td_kernel *k, uint32_t service, struct td_prefix **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct td_prefix *all = NULL;
+	struct tundish_trusted key, former;
+	size_t n = 0;
+	int r;
+
+	for (size_t read = 0; read < 2 * TUNDISH_TRUSTED_MAX; read++) {
+		if (bpf_map_get_next_key(k->map_fd[TD_MAP_trusted], read ? &former : NULL, &key) <
+		    0)
+			break;
+		former = key;
+		if (key.service != service || key.length < 32)
+			continue;
+		r = td_grow(&all, n, sizeof(*all));
+		if (r < 0)
+			return r;
+		all[n++] = (struct td_prefix){key.address, (uint8_t)(key.length - 32)};
+	}
+	*ret = TD_TAKE_PTR(all);
+	*ret_n = n;
+	return 0;
+}
+
 /* ---- sockets ------------------------------------------------------------------------- */
 
 int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error)

@@ -218,6 +218,11 @@ int td_kernel_delete_listen(struct td_kernel *k, const struct tundish_listen *l)
 int td_kernel_listens(struct td_kernel *k, struct tundish_listen **ret, uint32_t **ret_groups,
 		      size_t *ret_n);
 
+/* Whose word a service takes for a client's address; the list is the caller's to free. */
+int td_kernel_put_trusted(struct td_kernel *k, uint32_t service, const struct td_prefix *prefix);
+int td_kernel_delete_trusted(struct td_kernel *k, uint32_t service, const struct td_prefix *prefix);
+int td_kernel_trusted(struct td_kernel *k, uint32_t service, struct td_prefix **ret, size_t *ret_n);
+
 /* Takes in listeners that were there before their group, or before the programs. */
 int td_kernel_scan_listeners(struct td_kernel *k, struct td_error *error);
 /* Takes in UDP sockets, which only this does. */

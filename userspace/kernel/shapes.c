@@ -94,6 +94,13 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 					  TUNDISH_MEMBERS_OF(s->workers_max)};
 	case TD_MAP_worker_events:
 		return (struct map_shape){BPF_MAP_TYPE_RINGBUF, 0, 0, 0, 1 << 16};
+	case TD_MAP_trusted:
+		return (struct map_shape){BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_trusted), index,
+					  TUNDISH_TRUSTED_MAX};
+	case TD_MAP_toa:
+		return (struct map_shape){BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, sizeof(int),
+					  sizeof(struct tundish_toa), 0};
 	case TD_MAP_spaces:
 		return (struct map_shape){BPF_MAP_TYPE_HASH, 0, sizeof(uint64_t),
 					  sizeof(struct tundish_space), TUNDISH_SPACES_MAX};
