@@ -46,6 +46,7 @@ is 'IPv6' "$(echo "$got" | grep -cE "^b[123] fd00::1 fd00::1[123] 54 peer $VIP62
 is 'by all too' "$(echo "$got" | who)" 'b1 b2 b3'
 is 'a VIP with IPv6, servers with IPv4' "$(own connected $VIP6 54 20 | grep -cE "^b[123] 10.0.0.1 .* peer $VIP6 54 from $VIP6 54$")" 20
 is 'a socket for IPv6, a VIP with IPv4' "$(own connected $VIP 54 20 --mapped | grep -cE "^b[123] 10.0.0.1 .* peer ::ffff:$VIP 54 from ::ffff:$VIP 54$")" 20
+is 'the same, servers with IPv6' "$(own connected $VIP2 54 20 --mapped | grep -cE "^b[123] fd00::1 .* peer ::ffff:$VIP2 54 from ::ffff:$VIP2 54$")" 20
 before=$(total four)
 own connected $VIP 54 10 >/dev/null
 is 'counted' "$(($(total four) - before))" 10

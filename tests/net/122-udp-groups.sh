@@ -42,6 +42,8 @@ for vip in $VIP $VIP6 198.51.100.77; do
 done
 is 'they are counted' "$(t --json worker list dns | jq '[.[].connections_total] | add')" 1200
 is 'in the metrics too' "$(in_ns edge curl -s http://127.0.0.1:9799/metrics | awk '/^tundish_worker_connections_total{service="dns"/ {n += $2} END {print n}')" 1200
+is 'this host itself is a client too' "$(in_ns edge "$PYTHON" "$TOP/tests/net/udp.py" get $VIP 53 20 | grep -c "^[abcd]0 .* $VIP 53$")" 20
+check 'the file as it is printed is one' bash -c "$BUILD/tundish --control /run/tundish/edge.sock config show >$T/shown.yaml && $BUILD/tundishd --check --config $T/shown.yaml"
 is 'UDP elsewhere is as before' "$(PORT=54 udp_get 10.0.0.1 1 | cut -d' ' -f1)" lost
 
 # a flow stays; of one that ends its own alone move
@@ -143,5 +145,31 @@ for vip in $VIP $VIP6 198.51.100.1 198.51.100.200; do
 	is "dig @$vip" "$(for _ in {1..10}; do dig_vip $vip; done | grep -c '^192.0.2.77$')" 10
 done
 check 'TCP of the same program is the other group' eventually 5 in_ns client dig +short +tcp +tries=1 +time=3 @$VIP name.test
+# one of several: while nobody is there new flows go to the other host (of a VIP that has no old ones)
+sed '/name: dns/d; /name: web/d; /name: second/d' "$T/edge.yaml" >"$T/several.yaml"
+cat >>"$T/several.yaml" <<YAML
+  - {name: dns, vips: [$VIP2], protocol: udp, ports: [53], delivery: dsr, workers: {listen: "[::]:53", restart_grace: 1s},
+     backends: [{name: here, address: 10.0.0.1}, {name: b1, address: 10.0.0.11}]}
+YAML
+kill "$(cat "$T/dnsmasq.pid")"
+vips_on_lo b1
+udp_server b1 53
+add_address client eth0 10.0.0.101/24
+check 'one of several' t config apply "$T/several.yaml"
+serve y
+check 'its socket is found' eventually 10 workers_are 1
+both() { [ "$(udp_get $VIP2 40 | cut -d' ' -f1 | sort -u | xargs)" = "$1" ]; }
+check 'both answer' eventually 20 both 'b1 y0'
+end y
+here_is() { [ "$(t --json backend list | jq -r '.[] | select(.backend == "here" or .name == "here") | .state')" = "$1" ]; }
+check 'without it this host is down' eventually 20 here_is down
+is 'and the other one does' "$(udp_get $VIP2 40 --source 10.0.0.101 | cut -d' ' -f1 | sort -u | xargs)" b1 # no flow of it is known
+serve y
+check 'it comes back' eventually 20 here_is up
+check 'and both again' eventually 20 both 'b1 y0'
+for n in 1 2 3 4; do serve "more$n" 20; done # of 64 places
+is 'all places are taken' "$(t --json worker list dns | jq length)" 64
+check 'the group is full, and says so once' eventually 5 bash -c "$BUILD/tundish --control /run/tundish/edge.sock events --once | grep -c 'no place for a further UDP socket' | grep -qx 1"
+is 'all are served all the same' "$(udp_get $VIP2 100 | grep -c lost)" 0
 check 'a file without UDP' t config apply <(sed '/protocol: udp/d' "$T/edge.yaml")
 is 'leaves it to the kernel' "$(t --json worker list | jq '[.[] | select(.listen | test("udp"))] | length')" 0

@@ -405,6 +405,27 @@ static void tell_shadowed(struct td_daemon *d, const struct tundish_worker_event
 	td_event(d, "shadowed", address, "%s", text);
 }
 
+/* Each scan meets it again, which is no news. */
+static void tell_udp_refused(struct td_daemon *d, const struct tundish_worker_event *e)
+{
+	const char *group = td_kernel_groups(d->kernel)[e->group].name;
+	char text[sizeof(d->workers_refused)];
+	bool known;
+
+	snprintf(text, sizeof(text),
+		 e->kind == TUNDISH_WORKER_NO_PLACE
+			 ? "no place for a further UDP socket in %.63s"
+			 : "the kernel does not take a UDP socket of %.63s",
+		 group);
+	known = d->workers_refused_ns && strcmp(text, d->workers_refused) == 0;
+	d->workers_refused_ns = td_now_ns();
+	if (known)
+		return;
+	memcpy(d->workers_refused, text, sizeof(text));
+	td_event(d, "worker-refused", group, "%s%s", text,
+		 e->kind == TUNDISH_WORKER_NO_PLACE ? "; raise workers.size" : "");
+}
+
 static const char *closed(const struct tundish_group *g)
 {
 	return g->flags & TUNDISH_GROUP_UDP ? "its socket closed" : "its listener closed";
@@ -422,6 +443,11 @@ static void on_worker(const struct tundish_worker_event *e, void *context)
 	}
 	if (!e->group || e->group >= td_kernel_settings(d->kernel)->groups_max)
 		return;
+	if ((e->kind == TUNDISH_WORKER_NO_PLACE || e->kind == TUNDISH_WORKER_REFUSED) &&
+	    td_kernel_groups(d->kernel)[e->group].flags & TUNDISH_GROUP_UDP) {
+		tell_udp_refused(d, e);
+		return;
+	}
 	object_of(d, e->group, e->worker, object, sizeof(object));
 	switch (e->kind) {
 	case TUNDISH_WORKER_JOINED:
