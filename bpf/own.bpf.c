@@ -91,14 +91,46 @@ static __always_inline __u32 fan_base(const struct tundish_fan *fan, __be16 port
 					: TUNDISH_FAN_LANES;
 }
 
+/* The @skip-th of a fan's addresses that the socket can reach, and its port, into *l.
+ * Returns how many of them were met on the way to it, it among them. */
+CHECKED_ALONE __u32 fan_address(struct lead *l, __u32 skip)
+{
+	__u32 backend, base, i, index, fitting = 0;
+	struct tundish_lane *lane;
+	struct tundish_fan *fan;
+
+	if (!l)
+		return 0;
+	backend = l->backend;
+	fan = bpf_map_lookup_elem(&fans, &backend);
+	if (!fan)
+		return 0;
+	base = fan_base(fan, l->port_be);
+	for (i = 0; i < TUNDISH_FAN_ADDRESSES; i++) {
+		if (i >= fan->n_addresses)
+			break;
+		index = base + i * fan_stride(fan);
+		if (index >= TUNDISH_FAN_LANES)
+			break;
+		index = fan->lane[index];
+		lane = bpf_map_lookup_elem(&lanes, &index);
+		if (!lane || !index || !fits(&lane->host, l->families) || fitting++ != skip)
+			continue;
+		l->address = lane->host;
+		if (lane->port_be)
+			l->port_be = lane->port_be;
+		break;
+	}
+	return fitting;
+}
+
 /* One of the addresses of a backend that may have several, and the port there. Where it has
  * no fan, its one address. */
 CHECKED_ALONE int address_of(struct lead *l)
 {
 	struct tundish_backend *b;
 	struct tundish_fan *fan;
-	struct tundish_lane *lane;
-	__u32 backend, base, at, i, index;
+	__u32 backend, n;
 
 	if (!l)
 		return 0;
@@ -111,24 +143,11 @@ CHECKED_ALONE int address_of(struct lead *l)
 		l->address = b->address;
 		return fits(&l->address, l->families);
 	}
-	base = fan_base(fan, l->port_be);
-	at = l->ticket ? (__u32)__sync_fetch_and_add(&b->own_next, 1) : l->hash;
-	for (i = 0; i < TUNDISH_FAN_ADDRESSES; i++) {
-		if (i >= fan->n_addresses)
-			break;
-		index = base + (at + i) % fan->n_addresses * fan_stride(fan);
-		if (index >= TUNDISH_FAN_LANES)
-			break;
-		index = fan->lane[index];
-		lane = bpf_map_lookup_elem(&lanes, &index);
-		if (!lane || !index || !fits(&lane->host, l->families))
-			continue;
-		l->address = lane->host;
-		if (lane->port_be)
-			l->port_be = lane->port_be;
-		return 1;
-	}
-	return 0;
+	n = fan_address(l, ~0u);
+	if (!n)
+		return 0;
+	return fan_address(l, (l->ticket ? (__u32)__sync_fetch_and_add(&b->own_next, 1) : l->hash) %
+				      n) != 0;
 }
 
 /* What a draw gave. */
@@ -205,6 +224,10 @@ static __always_inline void count(struct tundish_own *o)
 
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (!b || b->state == TUNDISH_BACKEND_FREE)
+		return;
+	/* The number may be another's by now; one with several addresses is not told so. */
+	if (b->delivery < TUNDISH_DELIVERY_NAT &&
+	    !tundish_addr_equal(&b->address, &o->backend_address))
 		return;
 	o->flags |= TUNDISH_OWN_COUNTED;
 	__sync_fetch_and_add(&b->connections_total, 1);
