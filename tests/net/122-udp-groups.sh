@@ -76,7 +76,9 @@ worker=$(t --json worker list dns | jq -r ".[] | select(.pid == ${PID[b]}) | .wo
 check 'drain' timeout 20 "$BUILD/tundish" --control /run/tundish/edge.sock worker drain dns "$worker" --wait
 is 'a drained one gets nothing' "$(udp_get $VIP 100 | grep -c '^[acd]0 ')" 100
 is 'its flows are elsewhere' "$(ask | grep -c '^[acd]0 ')" 60
-check 'enable' t worker enable dns "$worker"
+check 'all of them' t worker drain dns all
+is 'silence, for they come back' "$(udp_get $VIP 1)" 'lost TimeoutError'
+check 'enable' t worker enable dns all
 is 'then they are back' "$(ask)" "$before"
 refused 'adopt' 1 'found by itself' t worker adopt dns "${PID[a]}"
 

@@ -75,6 +75,7 @@ static int check_udp(struct td_document *d, const struct td_service_conf *s,
 	const struct td_workers_conf *w = &s->workers;
 	/* Keys that stand with their defaults change nothing. */
 	const char *unheard = w->share != 100			 ? "share"
+			      : w->refuse			 ? "refuse"
 			      : w->stall_ms != STALL_STANDARD_MS ? "stall"
 			      : w->accept_times			 ? "accept_times"
 								 : NULL;
