@@ -61,6 +61,15 @@ check 'told' eventually 5 _told
 serve c
 check 'its next one comes in' eventually 5 workers_are 4
 is 'and gets those flows back' "$(ask)" "$before"
+serve e
+check 'one more' eventually 5 workers_are 5
+after=$(ask)
+between 'gets some flows' "$(echo "$after" | grep -c '^e0 ')" 2 30
+moved=$(paste -d' ' <(echo "$before" | cut -d' ' -f1) <(echo "$after" | cut -d' ' -f1) | awk '$2 != "e0" && $1 != $2' | wc -l)
+is 'and the others stay' "$moved" 0
+end e
+check 'it goes' eventually 5 workers_are 4
+is 'all are where they were' "$(ask)" "$before"
 
 # where one would go, and goes
 for port in 40001 40002 40003; do
