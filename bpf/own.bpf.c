@@ -22,6 +22,7 @@
 #include "nat_maps.bpf.h"
 
 #include "lead.bpf.h"
+#include "own_count.h"
 #include "service.h"
 #include "verdict.h"
 
@@ -58,9 +59,8 @@ static __always_inline void uncount(struct tundish_own *o)
 	struct tundish_backend *b;
 	__u32 index = o->backend;
 
-	if (!(o->flags & TUNDISH_OWN_COUNTED))
+	if (!own_ends(o))
 		return;
-	o->flags &= ~TUNDISH_OWN_COUNTED;
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (b)
 		__sync_fetch_and_add(&b->connections_active, (__u64)-1);
@@ -78,9 +78,7 @@ static __always_inline void count(struct tundish_own *o)
 	if (b->delivery < TUNDISH_DELIVERY_NAT &&
 	    !tundish_addr_equal(&b->address, &o->backend_address))
 		return;
-	o->flags |= TUNDISH_OWN_COUNTED;
-	__sync_fetch_and_add(&b->connections_total, 1);
-	__sync_fetch_and_add(&b->connections_active, 1);
+	own_begins(o, b);
 }
 
 /* The service of other hosts that claims the address and port; 0: none. */
@@ -134,9 +132,9 @@ static __always_inline enum led leads(struct bpf_sock_addr *ctx, const struct tu
 	o->vip = *to;
 	o->backend_address = l->address;
 	o->backend = l->backend;
-	o->flags = TUNDISH_OWN_CONNECTED;
 	o->port_be = (__be16)READ_ONCE(ctx->user_port);
 	o->backend_port_be = l->port_be;
+	__sync_fetch_and_or(&o->flags, TUNDISH_OWN_CONNECTED);
 	/* Nothing tells later that it is established: of UDP, this is all there is. */
 	if (ctx->protocol == IPPROTO_UDP)
 		count(o);
@@ -211,7 +209,7 @@ static __always_inline enum led sends(struct bpf_sock_addr *ctx, const struct tu
 	if (!o || !peer_note(bpf_get_socket_cookie(ctx), l, to, port))
 		return LEFT_ALONE;
 	if (!(o->flags & TUNDISH_OWN_PEERS)) {
-		o->flags |= TUNDISH_OWN_PEERS;
+		__sync_fetch_and_or(&o->flags, TUNDISH_OWN_PEERS);
 		COUNT(0, own_connect);
 	}
 	return LED;
@@ -404,7 +402,7 @@ int own_established(struct bpf_sock_ops *ctx)
 	if (ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || !ctx->sk)
 		return 1;
 	o = bpf_sk_storage_get(&own, ctx->sk, NULL, 0);
-	if (o && !(o->flags & TUNDISH_OWN_COUNTED))
+	if (o && !(READ_ONCE(o->flags) & TUNDISH_OWN_COUNTED))
 		count(o);
 	return 1;
 }

@@ -15,13 +15,14 @@ enum tundish_own_flag {
 	TUNDISH_OWN_COUNTED = 1 << 0,	/* active in the backend's counts */
 	TUNDISH_OWN_CONNECTED = 1 << 1, /* connect(2) led it; what stands beside is of that */
 	TUNDISH_OWN_PEERS = 1 << 2,	/* sendmsg(2) did; own_peers knows whereto */
+	TUNDISH_OWN_OVER = 1 << 3,	/* the socket ends or goes elsewhere: not active any more */
 };
 
 struct tundish_own {
 	struct tundish_addr vip; /* what the program asked for, and is told */
 	struct tundish_addr backend_address;
-	__u32 backend : 24;
-	__u32 flags : 8; /* enum tundish_own_flag */
+	__u32 backend;
+	__u32 flags; /* enum tundish_own_flag; each set in one atomic operation */
 	__be16 port_be;
 	__be16 backend_port_be;
 };
@@ -45,7 +46,7 @@ struct tundish_own_peer {
 	__u16 reserved;
 };
 
-_Static_assert(sizeof(struct tundish_own) == 40, "no holes");
+_Static_assert(sizeof(struct tundish_own) == 44, "no holes");
 _Static_assert(sizeof(struct tundish_own_peer_key) == 32, "no holes");
 _Static_assert(sizeof(struct tundish_own_peer) == 20, "no holes");
 
