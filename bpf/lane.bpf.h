@@ -198,23 +198,25 @@ CHECKED_ALONE __u32 lane_take_from(__u32 lane, __u32 ports, __u32 word)
 {
 	struct tundish_lane_cursor *c = bpf_map_lookup_elem(&lane_cursor, &lane);
 	struct tundish_lane_ports *p = bpf_map_lookup_elem(&lane_ports, &ports);
-	__u32 attempt, turn, bit;
-	__u64 free;
+	__u32 attempt, turn, bit, at = word;
+	__u64 free, *taken;
 
 	if (!c || !p || word >= TUNDISH_LANE_WORDS)
 		return 0;
+	forget(at); /* so that its bound is in the code, for 6.1 */
+	taken = &p->taken[at & (TUNDISH_LANE_WORDS - 1)];
 	if (c->word != word + 1) {
 		c->word = word + 1;
 		c->offered = 0;
 	}
 	turn = bpf_get_prandom_u32() & 63;
 	for (attempt = 0; attempt < 8; attempt++) {
-		free = ~(READ_ONCE(p->taken[word]) | c->offered);
+		free = ~(READ_ONCE(*taken) | c->offered);
 		if (!free)
 			break;
 		bit = (lane_lowest(free >> turn | free << (-turn & 63)) + turn) & 63;
 		c->offered |= 1ull << bit;
-		if (!(__sync_fetch_and_or(&p->taken[word], 1ull << bit) & 1ull << bit))
+		if (!(__sync_fetch_and_or(taken, 1ull << bit) & 1ull << bit))
 			return word << 6 | bit;
 		/* another CPU came to this word */
 	}

@@ -23,7 +23,7 @@
 #include "icmp.h"
 #include "parse.h"
 
-#define CSUM_CHUNK  512u /* what bpf_csum_diff takes at once; even */
+#define CSUM_CHUNK  512u /* what bpf_csum_diff takes at once; a power of two */
 #define CSUM_CHUNKS 128u /* enough for any packet */
 
 /* Working space, too large for the stack. */
@@ -47,9 +47,9 @@ CHECKED_ALONE int csum_range(struct xdp_md *ctx, struct csum_chunk *c)
 			return 0;
 		if (length > CSUM_CHUNK)
 			length = CSUM_CHUNK;
+		/* 1 to CSUM_CHUNK, in a form that 6.1 sees */
 		forget(length);
-		if (length > CSUM_CHUNK || length < 1)
-			return -1;
+		length = ((length - 1) & (CSUM_CHUNK - 1)) + 1;
 		if (bpf_xdp_load_bytes(ctx, c->at, c->bytes, length))
 			return -1;
 		c->bytes[length] = 0;

@@ -129,8 +129,7 @@ static __noinline int tcp_options(struct xdp_md *ctx, const struct network *n, i
 	length -= sizeof(struct tcphdr);
 	if (!length)
 		return 0;
-	forget(length);
-	if (length < 4 || length > TCP_OPTIONS_MAX)
+	if (OUTSIDE(length, 4, TCP_OPTIONS_MAX))
 		return -1;
 	__builtin_memset(o->byte, 0, sizeof(o->byte));
 	if (bpf_xdp_load_bytes(ctx, at + sizeof(struct tcphdr), o->byte, length))
@@ -141,8 +140,7 @@ static __noinline int tcp_options(struct xdp_md *ctx, const struct network *n, i
 	if (!(o->lowered | o->stripped))
 		return 0;
 	sum += sum_bytes(o->byte, TCP_OPTIONS_MAX);
-	forget(length);
-	if (length < 4 || length > TCP_OPTIONS_MAX)
+	if (OUTSIDE(length, 4, TCP_OPTIONS_MAX))
 		return -1;
 	if (bpf_xdp_store_bytes(ctx, at + sizeof(struct tcphdr), o->byte, length))
 		return -1;

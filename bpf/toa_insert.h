@@ -54,8 +54,7 @@ static __noinline int toa_insert(struct xdp_md *ctx, struct network *n, struct t
 	__u64 sum;
 
 	front = at + sizeof(struct tcphdr);
-	forget(front);
-	if (front < TOA_FRONT_MIN || front > TOA_FRONT_MAX)
+	if (OUTSIDE(front, TOA_FRONT_MIN, TOA_FRONT_MAX))
 		return 0;
 	if (bpf_xdp_load_bytes(ctx, offset, f->byte, front))
 		return 0;
@@ -95,8 +94,7 @@ static __noinline int toa_insert(struct xdp_md *ctx, struct network *n, struct t
 
 	if (bpf_xdp_adjust_head(ctx, -(int)added))
 		return 0;
-	forget(front);
-	if (front < TOA_FRONT_MIN || front > TOA_FRONT_MAX)
+	if (OUTSIDE(front, TOA_FRONT_MIN, TOA_FRONT_MAX))
 		return -1;
 	if (bpf_xdp_store_bytes(ctx, offset, f->byte, front) ||
 	    (v4 ? bpf_xdp_store_bytes(ctx, offset + front, f->option, TOA_V4)

@@ -20,6 +20,18 @@
  * 19) still knows it and would drop the comparison that tells it again. */
 #define forget(x) asm volatile("" : "+r"(x))
 
+/* Whether a length is outside of its bounds, in two comparisons: made one by the compiler, 6.1
+ * does not learn the lower one. */
+#define OUTSIDE(x, least, most)                                                                    \
+	(({                                                                                        \
+		 forget(x);                                                                        \
+		 (x) < (least);                                                                    \
+	 }) ||                                                                                     \
+	 ({                                                                                        \
+		 forget(x);                                                                        \
+		 (x) > (most);                                                                     \
+	 }))
+
 /*
  * Functions of this kind are checked by the verifier once, by themselves, and
  * not once for each way that leads to them: without that the table would cost
