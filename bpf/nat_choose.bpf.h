@@ -159,7 +159,7 @@ static __always_inline int nat_is_full(struct nat_packet *p)
 		return NAT_NEXT_NO_PORT;
 	if (READ_ONCE(d->full_ns) != p->now)
 		WRITE_ONCE(d->searches, 0);
-	WRITE_ONCE(d->searches, p->yields ? READ_ONCE(d->searches) + 1 : NAT_SEARCHES);
+	WRITE_ONCE(d->searches, p->yields ? READ_ONCE(d->searches) + 1u : NAT_SEARCHES);
 	WRITE_ONCE(d->full_ns, p->now);
 	return NAT_NEXT_NO_PORT;
 }
