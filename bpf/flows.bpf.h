@@ -42,6 +42,7 @@ struct flow_query {
 	__u32 segment;	 /* enum tundish_segment; 0: look, change nothing (ICMP errors) */
 	__u32 seq;	 /* host byte order */
 	__u32 contested; /* the slot asks: an unknown flow is worth counting */
+	__u32 decided;	 /* the packet goes to `owner` (QUIC), and the flow follows, once a tick */
 	__u32 dry;
 	/* Answers beside the backend. */
 	__u32 effects; /* enum tundish_flow_effect, to be carried out by flow_effects() */
@@ -50,6 +51,7 @@ struct flow_query {
 			* has its client and port */
 	__be16 gone_client_port;
 	__u64 word; /* the entry's new word, or where it is free now its last one */
+	__u32 left; /* the backend that a live flow has left, for flow_left(); 0: none */
 	/* Working space: the verifier grants 512 bytes of stack to all callers. */
 	union {
 		struct {
@@ -201,6 +203,27 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 	return uncounted;
 }
 
+/* A live flow was led to another backend, which counts it from now on. */
+CHECKED_ALONE int flow_left(struct flow_query *q)
+{
+	struct tundish_backend *from, *to;
+	__u32 index;
+
+	if (!q)
+		return 0;
+	index = q->left;
+	q->left = 0;
+	from = bpf_map_lookup_elem(&backends, &index);
+	index = q->owner;
+	to = bpf_map_lookup_elem(&backends, &index);
+	if (!from || !to)
+		return 0;
+	__sync_fetch_and_add(&from->connections_active, (__u64)-1);
+	__sync_fetch_and_add(&to->connections_active, 1);
+	__sync_fetch_and_add(&to->connections_total, 1);
+	return 0;
+}
+
 /* Whether a half-open or new flow leaves its backend: health says that it is down, so a SYN
  * or query that comes again got no answer from it, and gets none. Of another service it stays,
  * in whose row it is counted. */
@@ -265,6 +288,8 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			    q->owner && v.live.state == fresh &&                                   \
 			    flow_leaves((__u32)v.live.backend, q->service))                        \
 				step.value.live.backend = q->owner;                                \
+			if (q->decided && step.value.raw != v.raw)                                 \
+				step.value.live.backend = q->owner;                                \
 			if (q->dry) { /* where it would go, and no more */                         \
 				TRACE(1, flow_hit, v.live.state);                                  \
 				if (!step.value.raw)                                               \
@@ -279,6 +304,9 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
 				continue; /* another packet of the flow was quicker */             \
 			q->effects = step.effects;                                                 \
+			if (q->decided && tundish_flow_open(v) &&                                  \
+			    step.value.live.backend != v.live.backend)                             \
+				q->left = (__u32)v.live.backend;                                   \
 			q->pending = !!(step.effects & TUNDISH_EFFECT_PENDING_ADD) -               \
 				     !!(step.effects & TUNDISH_EFFECT_PENDING_SUB);                \
 			q->word = step.value.raw ? step.value.raw : v.raw;                         \

@@ -48,7 +48,8 @@ struct link {
 enum oddity {
 	ODD_NOTHING,
 	ODD_MALFORMED, /* lengths contradict each other or the frame */
-	ODD_FRAGMENT,
+	ODD_FRAGMENT,  /* not the first one, or nobody has looked yet */
+	ODD_FIRST_FRAGMENT,
 	ODD_EXTENSION, /* too many extension headers, or one that is not read */
 };
 

@@ -42,12 +42,16 @@ static __always_inline struct tundish_port_range *find_port(struct tundish_vip *
  *   bits  0-7   enum tundish_vip_flag; none: no VIP
  *   bits  8-11  enum tundish_delivery
  *   bit  12     its packets make no flows
+ *   bit  13     QUIC: ids in its packets name backends
+ *   bit  14     such an id has decided, once that is known
  *   bit  15     UDP
  *   bits 16-31  service; 0: nobody
  *   bits 32-    number of the address, which flows and tuples name it by
  */
 #define CLAIM_DELIVERY(c) ((__u32)((c) >> 8) & 0xf)
 #define CLAIM_STATELESS	  (TUNDISH_RANGE_STATELESS << 8)
+#define CLAIM_QUIC	  (TUNDISH_RANGE_QUIC << 8)
+#define CLAIM_DECIDED	  (1u << 14)
 #define CLAIM_UDP(c)	  ((__u32)((c) >> 15) & 1)
 #define CLAIM_SERVICE(c)  ((__u32)((c) >> 16) & 0xffff)
 #define CLAIM_VIP(c)	  ((__u32)((c) >> 32))

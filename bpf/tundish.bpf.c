@@ -19,9 +19,11 @@
 
 #include "deliver.h"
 #include "flows.bpf.h"
+#include "fragment.bpf.h"
 #include "icmp.h"
 #include "nat.bpf.h"
 #include "parse.h"
+#include "quic.h"
 #include "service.h"
 #include "verdict.h"
 
@@ -53,12 +55,16 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 	struct tundish_backend *b;
 
 	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
+	if (q->decided)
+		answer = (answer & FLOW_KNOWN) | q->owner;
 	index = answer & ~FLOW_KNOWN;
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (q->pending)
 		count_pending(q, row, b);
 	if (q->gone)
 		flow_forget(q);
+	if (q->left)
+		flow_left(q);
 	if (q->effects && flow_effects(q)) {
 		q->segment = SEGMENT_UNCOUNT;
 		if (v4)
@@ -101,6 +107,7 @@ CHECKED_ALONE int awaits_worker(__u32 service)
  * @client, @client_port, @port: the flow's, which for an ICMP error are not the
  *                               packet's own
  * @claim:   of that port
+ * @seq:     of a segment; of a later fragment the backend that it follows to
  * @link: length of the link header, where the packet came in a tunnel; else 0
  */
 static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
@@ -129,6 +136,17 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 	backend = word & TUNDISH_SLOT_BACKEND;
 	TRACE(dry, slot, slot);
 	TRACE(dry, owner, backend);
+	if (unlikely(n->odd == ODD_FRAGMENT)) {
+		backend = seq;
+	} else if (unlikely(claim & CLAIM_QUIC) && segment == TUNDISH_SEGMENT_UDP) {
+		__u32 named = quic_ask(ctx, n->transport + sizeof(struct udphdr),
+				       n->offset + n->length, service, dry);
+
+		if (named) {
+			backend = named & ~QUIC_DECIDES;
+			claim |= named & QUIC_DECIDES ? CLAIM_DECIDED : 0;
+		}
+	}
 
 	t = bpf_map_lookup_elem(&traffic, &backend);
 	if (likely(t != NULL))
@@ -153,9 +171,11 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 		q->segment = segment;
 		q->seq = seq;
 		q->contested = word & TUNDISH_SLOT_ASK;
+		q->decided = !!(claim & CLAIM_DECIDED);
 		q->dry = dry;
 		q->effects = 0;
 		q->pending = 0;
+		q->left = 0;
 		TRACE(dry, ask, word / TUNDISH_SLOT_PENDING_ONE);
 		answer = choose_by_flow(q, row, !n->is_v6);
 		if (dry)
@@ -173,6 +193,9 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 	b = bpf_map_lookup_elem(&backends, &backend);
 	if (unlikely(!b))
 		return DROP(internal);
+	if (unlikely(n->odd == ODD_FIRST_FRAGMENT) && !dry)
+		fragment_enter(ctx, n->offset, n->transport | (__u32)n->is_v6 << 31,
+			       (__u32)port << 16 | client_port, backend | (__u32)n->protocol << 24);
 	if (likely(t != NULL) && !dry) {
 		t->packets++;
 		t->bytes += n->length;
@@ -227,9 +250,11 @@ struct layer {
 	__u32 is_v6;
 	__u32 link; /* of the inner one: length of the link header; else 0 */
 	__u32 end;  /* of the inner one: where the tunnel's packet ends in the frame */
+	__u32 again; /* the verdict is VERDICT_INNER. Apart from it: the verifier loses which verdicts
+		      * that is not, and would follow each packet through here twice */
 };
 
-/* Not a verdict: the tunnel ends here, read the layer that it holds. */
+/* Not a verdict: the tunnel ends here, read the layer that it holds (layer.again). */
 #define VERDICT_INNER ((verdict_t)~1u)
 
 /* VERDICT_NONE: to an address of this host, but no tunnel that is read here. */
@@ -252,6 +277,7 @@ static __always_inline verdict_t tunnel(struct xdp_md *ctx, struct layer *l,
 	l->end = g.end;
 	l->offset = g.offset;
 	l->is_v6 = g.protocol == IPPROTO_IPV6;
+	l->again = 1;
 	return VERDICT_INNER;
 }
 
@@ -298,8 +324,34 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (unlikely(!(claim & TUNDISH_VIP_SERVICE)))
 		goto others;
 	TRACE(dry, vip, CLAIM_VIP(claim));
-	if (unlikely(n.odd))
-		return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
+	if (unlikely(n.odd)) {
+		__u64 f = 0;
+
+		if (n.odd == ODD_FRAGMENT && (claim & TUNDISH_VIP_FORWARDS) && !l->link)
+			f = fragment_ask(ctx, n.offset, n.transport, n.offset + n.length, n.is_v6);
+		if (n.odd == ODD_FRAGMENT && !(claim & TUNDISH_VIP_FORWARDS) && l->link)
+			return unwrap(ctx, l->link, n.offset, n.is_v6);
+		if (!f)
+			return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
+		claim = claim_find(&n.destination,
+				   CLAIM_PORT(FRAGMENT_PROTOCOL(f), bpf_ntohs(FRAGMENT_PORT(f))));
+		if (!CLAIM_SERVICE(claim) || CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT)
+			return DROP(fragment);
+		udp = 1;
+		t.source = FRAGMENT_SOURCE(f);
+		t.destination = FRAGMENT_PORT(f);
+		if (FRAGMENT_BACKEND(f)) {
+			COUNT(dry, fragment_followed);
+			TRACE(dry, fragment, FRAGMENT_BACKEND(f));
+			t.seq = FRAGMENT_BACKEND(f);
+			claim = (claim & ~(__u64)CLAIM_QUIC) | CLAIM_STATELESS;
+		} else {
+			n.odd = ODD_FIRST_FRAGMENT;
+			t.segment = TUNDISH_SEGMENT_UDP;
+			if (FRAGMENT_PROTOCOL(f) == IPPROTO_TCP)
+				load_tcp(ctx, n.transport, n.offset + n.length - n.transport, &t);
+		}
+	}
 
 	if (unlikely(!tcp && !udp)) {
 		__u32 which = dry;
@@ -395,8 +447,9 @@ static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
 	l.end = 0;
 	_Pragma("nounroll") for (depth = 0; depth < 2; depth++)
 	{
+		l.again = 0;
 		v = network(ctx, &l, dry);
-		if (likely(v != VERDICT_INNER))
+		if (likely(!l.again))
 			return v;
 	}
 	return DROP(internal);

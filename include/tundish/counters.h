@@ -28,7 +28,8 @@
 	X(sent_icmp_too_big, SEND, "packets above the path's MTU, answered with ICMP")             \
 	X(drop_malformed, DROP, "packets to a VIP whose headers contradict their length")          \
 	X(drop_tcp_flags, DROP, "TCP segments whose flags no stack sends")                         \
-	X(drop_fragment, DROP, "fragments to a VIP with services on other hosts")                  \
+	X(drop_fragment, DROP,                                                                     \
+	  "fragments without ports, or before or long after the first one of their packet")        \
 	X(drop_extension, DROP, "IPv6 packets to a VIP with more extension headers than are read") \
 	X(drop_ttl, DROP, "packets whose hop limit ended here")                                    \
 	X(drop_no_backend, DROP, "packets to a service without a usable backend")                  \
@@ -84,7 +85,11 @@
 	X(toa_untrusted, EVENT,                                                                    \
 	  "TCP options with a client's address from others than are trusted")                      \
 	X(toa_no_family, EVENT,                                                                    \
-	  "TCP options with an IPv6 client for an IPv4 socket, which is told the balancer")
+	  "TCP options with an IPv6 client for an IPv4 socket, which is told the balancer")        \
+	X(quic_routed, EVENT, "QUIC packets sent to the backend that their connection id names")   \
+	X(quic_unroutable, EVENT,                                                                  \
+	  "QUIC packets whose connection id names no usable backend, sent by their tuple")         \
+	X(fragment_followed, EVENT, "later fragments sent after the first one of their packet")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

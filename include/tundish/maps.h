@@ -11,6 +11,7 @@
 #include <tundish/addr.h>
 #include <tundish/hash.h>
 #include <tundish/limits.h>
+#include <tundish/quic.h>
 
 /* How a backend gets its packets. */
 enum tundish_delivery {
@@ -41,12 +42,13 @@ enum tundish_vip_flag {
 };
 
 #define TUNDISH_RANGE_STATELESS 0x10u /* UDP: each packet by Maglev alone, no flows */
+#define TUNDISH_RANGE_QUIC	0x20u /* UDP: connection ids name servers */
 
 struct tundish_port_range {
 	__u16 first, last; /* inclusive */
 	__u16 service;	   /* index into services, and into maglev */
 	__u8 protocol;	   /* IPPROTO_TCP, IPPROTO_UDP */
-	__u8 delivery;	   /* enum tundish_delivery, perhaps with TUNDISH_RANGE_STATELESS */
+	__u8 delivery;	   /* enum tundish_delivery, perhaps with TUNDISH_RANGE_* */
 };
 
 /* Ranges are disjoint and ascend by (protocol, first): the more specific port
@@ -82,6 +84,9 @@ struct tundish_service {
 	__u8 protocol;
 	__u8 own; /* the daemon keeps the service's VIPs on this host */
 	__u32 n_backends;
+	__u8 server_id_length; /* of QUIC's connection ids; 0: no QUIC */
+	__u8 quic_config;      /* the first three bits of theirs */
+	__u16 reserved[3];
 };
 
 /* ---- maglev: mmapable array, service id -> slots ------------------------ */
@@ -129,7 +134,8 @@ struct tundish_backend {
 
 	__be16 gue_port_be; /* of delivery gue: where its tunnels end */
 	__u16 reserved_port;
-	__u32 reserved[6];
+	__u32 reserved[2];
+	struct tundish_server_id server_id; /* in QUIC's connection ids */
 
 	/* Second: written at the edges of connections, from both sides, with
 	 * atomic additions. */
@@ -287,6 +293,8 @@ struct tundish_settings {
 	__u16 reserved_port;
 	__u32 nat_buckets; /* of each side of nat_tags, as in nat_settings */
 	__u32 lanes_max;
+	__u32 fragments_max; /* entries of `fragments` */
+	__u32 reserved;
 };
 
 /* Names of the pinned maps (15 characters at most, as the kernel cuts there). */
@@ -344,7 +352,9 @@ struct tundish_settings {
 	X(deliveries)                                                                              \
 	X(returns)                                                                                 \
 	X(return_ids)                                                                              \
-	X(links)
+	X(links)                                                                                   \
+	X(quic_ids)                                                                                \
+	X(fragments)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

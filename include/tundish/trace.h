@@ -38,7 +38,10 @@
 	X(nat_known, "connection is known in state %u")                                            \
 	X(lane, "lane of source ports number %u")                                                  \
 	X(lane_used, "of whose ports %u are in use")                                               \
-	X(return_hop, "way back to the client number %u")
+	X(return_hop, "way back to the client number %u")                                          \
+	X(quic, "QUIC connection id names backend number %u")                                      \
+	X(quic_unroutable, "QUIC connection id names no usable backend")                           \
+	X(fragment, "a later fragment follows its first one to backend number %u")
 
 enum tundish_trace_step {
 #define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,

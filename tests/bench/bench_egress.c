@@ -39,7 +39,8 @@ static const struct td_limits_conf limits = {.flows = 1024,
 					     .groups = 1,
 					     .ports = 65536,
 					     .nat = 1,
-					     .lanes = 1};
+					     .lanes = 1,
+					     .fragments = 1024};
 static char cgroup_path[300];
 static struct td_kernel *k;
 static int cgroup_fd = -1;

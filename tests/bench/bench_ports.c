@@ -52,6 +52,7 @@ static const struct td_limits_conf limits = {
 	.ports = TUPLES_MOST,
 	.nat = 1,
 	.lanes = 1,
+	.fragments = 1024,
 };
 
 static uint64_t scans;

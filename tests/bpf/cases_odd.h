@@ -87,7 +87,7 @@ static inline void case_v6_extensions(void **state)
 		{"AH of 12 bytes", 1, {L(AH, 12)}, 0},
 		{"atomic fragment", 1, {L(FRAGMENT, 8)}, 0},
 		{"atomic fragment, reserved bits", 1, {L4(FRAGMENT, 8, 0, 6)}, 0},
-		{"first fragment", 1, {L4(FRAGMENT, 8, 0, 1)}, C(drop_fragment)},
+		{"first fragment", 1, {L4(FRAGMENT, 8, 0, 1)}, 0},
 		{"later fragment", 1, {L4(FRAGMENT, 8, 1, 0)}, C(drop_fragment)},
 		{"later fragment, low bits", 1, {L4(FRAGMENT, 8, 0, 8)}, C(drop_fragment)},
 		{"hop, destination, routing, destination",
@@ -98,9 +98,14 @@ static inline void case_v6_extensions(void **state)
 		 4,
 		 {L(HOP, 8), L(ROUTING, 8), L(AH, 16), L(FRAGMENT, 8)},
 		 0},
-		{"fragment behind others",
+		{"fragment behind others", 3, {L(HOP, 8), L(DST, 8), L4(FRAGMENT, 8, 0, 1)}, 0},
+		{"later fragment behind others",
 		 3,
-		 {L(HOP, 8), L(DST, 8), L4(FRAGMENT, 8, 0, 1)},
+		 {L(HOP, 8), L(DST, 8), L4(FRAGMENT, 8, 1, 1)},
+		 C(drop_fragment)},
+		{"first fragment before others",
+		 2,
+		 {L4(FRAGMENT, 8, 0, 1), L(DST, 8)},
 		 C(drop_fragment)},
 		{"six", 6, {L(HOP, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8), L(DST, 8)}, 0},
 		{"seven",
@@ -201,7 +206,12 @@ static inline void case_fragments(void **state)
 			s.protocol = (uint8_t[]){P_TCP, P_UDP, P_ICMP}[protocol];
 			s.type = 8;
 			s.fragment = fields[i];
-			expect_fresh("fragment", build(&in, &s), XDP_DROP, NULL, C(drop_fragment));
+			build(&in, &s);
+			if (s.protocol == P_TCP && !(fields[i] & 0x1fff))
+				expect_fresh("first fragment", &in, XDP_TX, sent(&want, &in, &w),
+					     C(sent_dsr));
+			else
+				expect_fresh("fragment", &in, XDP_DROP, NULL, C(drop_fragment));
 			s.dst = LOCAL4;
 			expect_fresh("fragment at home", build(&in, &s), XDP_PASS, NULL,
 				     C(pass_fragment));

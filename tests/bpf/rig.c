@@ -76,6 +76,8 @@ int rig_open(uint32_t flow_buckets, uint32_t tuple_buckets)
 		     {"nexthops", RIG_NEXTHOPS},
 		     {"groups", 2},
 		     {"ports", 1},
+		     {"quic_ids", 2 * RIG_BACKENDS},
+		     {"fragments", RIG_FRAGMENTS},
 		     {"steering", RIG_SERVICES},
 		     {"flows", flow_buckets},
 		     {"flows6", flow_buckets},
@@ -210,6 +212,37 @@ void rig_set_settings(void)
 void rig_put(const char *map, const void *key, const void *value)
 {
 	must(bpf_map_update_elem(fd_of(map), key, value, 0), map);
+}
+
+void rig_set_server_id(const struct tundish_quic_key *key, uint32_t backend)
+{
+	if (backend)
+		must(bpf_map_update_elem(fd_of("quic_ids"), key, &backend, 0), "quic_ids");
+	else
+		bpf_map_delete_elem(fd_of("quic_ids"), key);
+}
+
+const struct tundish_fragment *rig_fragment(const struct tundish_fragment_key *key)
+{
+	static struct tundish_fragment f;
+
+	return bpf_map_lookup_elem(fd_of("fragments"), key, &f) < 0 ? NULL : &f;
+}
+
+void rig_set_fragment(const struct tundish_fragment_key *key, const struct tundish_fragment *f)
+{
+	if (f)
+		must(bpf_map_update_elem(fd_of("fragments"), key, f, 0), "fragments");
+	else
+		bpf_map_delete_elem(fd_of("fragments"), key);
+}
+
+void rig_forget_fragments(void)
+{
+	struct tundish_fragment_key key;
+
+	while (!bpf_map_get_next_key(fd_of("fragments"), NULL, &key))
+		rig_set_fragment(&key, NULL);
 }
 
 void rig_set_group(uint32_t service, int empty, uint64_t grace)

@@ -11,6 +11,7 @@
 #include <tundish/counters.h>
 #include <tundish/flow.h>
 #include <tundish/lane.h>
+#include <tundish/fragment.h>
 #include <tundish/maps.h>
 #include <tundish/nat_state.h>
 #include <tundish/trace.h>
@@ -20,9 +21,10 @@
 
 enum {
 	RIG_BACKENDS = 64,
-	RIG_SERVICES = 32,
-	RIG_NEXTHOPS = 32,
+	RIG_SERVICES = 40,
+	RIG_NEXTHOPS = 40,
 	RIG_VIPS = 32,
+	RIG_FRAGMENTS = 1024,
 	RIG_INGRESS = 1, /* ifindex that packets come in on: loopback's */
 	RIG_CPUS = 64,
 	RIG_NAT_BUCKETS = 32, /* of each side */
@@ -66,6 +68,12 @@ void rig_set_service(uint32_t i, const struct tundish_service *s);
 void rig_set_settings(void); /* nat_settings too */
 /* An entry of a hash of NAT: nat_hosts, nat_near, links. */
 void rig_put(const char *map, const void *key, const void *value);
+void rig_set_settings(void);
+void rig_set_server_id(const struct tundish_quic_key *key, uint32_t backend); /* 0: none */
+/* What is known of a packet's fragments; NULL: nothing, or nothing any more. */
+const struct tundish_fragment *rig_fragment(const struct tundish_fragment_key *key);
+void rig_set_fragment(const struct tundish_fragment_key *key, const struct tundish_fragment *f);
+void rig_forget_fragments(void);
 /* Group 1 before a service: empty for as long as can be, or not. `grace` in ns; 0: not steered. */
 void rig_set_group(uint32_t service, int empty, uint64_t grace);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Lives of flows, and full tables, in this kernel. */
-#include "bpf/cases_udp.h"
+#include "bpf/cases_quic.h"
 
 int main(void)
 {
-	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP},
+	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP, CASES_FRAGMENT, CASES_QUIC},
 				full[] = {CASES_FULL, CASES_UDP_FULL};
 	int r;
 

@@ -63,8 +63,11 @@ enum kind {
 	K_NO_SOURCE, /* ipip without a source address for the tunnel */
 	K_UDP,	     /* dsr, UDP, with two backends: K_UDP and K_UDP_OTHER; on K_POOL's port too */
 	K_UDP_OTHER,
-	K_UDP_BARE,    /* ipip over IPv4, UDP without flows */
-	K_UDP_LOCAL,   /* workers, UDP */
+	K_UDP_BARE,  /* ipip over IPv4, UDP without flows */
+	K_UDP_LOCAL, /* workers, UDP */
+	K_QUIC,	     /* dsr, UDP with server ids, with two backends: K_QUIC and K_QUIC_OTHER */
+	K_QUIC_OTHER,
+	K_QUIC_BARE,   /* ipip over IPv4, UDP with server ids and without flows */
 	K_GUE4,	       /* gue over IPv4, another NIC */
 	K_GUE6,	       /* gue over IPv6, same NIC */
 	K_VLAN_GUE,    /* gue over IPv4, next hop on a VLAN of the same NIC */
@@ -84,7 +87,7 @@ static inline struct way_out way_of(enum kind k)
 			    .smac = {2, 0, 0, 2, 0, (uint8_t)k}};
 
 	if (k == K_IPIP4 || k == K_VLAN_IPIP || k == K_NARROW4 || k == K_GUE4 || k == K_VLAN_GUE ||
-	    k == K_NARROW_GUE4 || k == K_UDP_BARE) {
+	    k == K_NARROW_GUE4 || k == K_UDP_BARE || k == K_QUIC_BARE) {
 		w.tunnel_from = TUNNEL4;
 		w.tunnel_to = BACKEND4;
 	} else if (k == K_IPIP6 || k == K_NARROW6 || k == K_GUE6 || k == K_NARROW_GUE6) {
@@ -112,6 +115,7 @@ static inline uint8_t delivery_of(enum kind k)
 	case K_NARROW6:
 	case K_NO_SOURCE:
 	case K_UDP_BARE:
+	case K_QUIC_BARE:
 	case K_LOCAL: return TUNDISH_DELIVERY_IPIP;
 	case K_GUE4:
 	case K_GUE6:
@@ -147,7 +151,10 @@ static inline struct tundish_port_range udp_range(uint16_t port, enum kind k)
 		.service = (uint16_t)k,
 		.protocol = P_UDP,
 		.delivery = delivery_of(k) |
-			    (k == K_UDP_BARE || k == K_GUE6 ? TUNDISH_RANGE_STATELESS : 0)};
+			    (k == K_UDP_BARE || k == K_GUE6 || k == K_QUIC_BARE
+				     ? TUNDISH_RANGE_STATELESS
+				     : 0) |
+			    (k == K_QUIC || k == K_QUIC_BARE ? TUNDISH_RANGE_QUIC : 0)};
 }
 
 static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags, bool all)
@@ -156,7 +163,7 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 
 	if (all) {
 		for (int k = K_DSR; k < K_MAX; k++) {
-			if (k == K_OTHER || (k >= K_ANY && k <= K_UDP_LOCAL))
+			if (k == K_OTHER || (k >= K_ANY && k <= K_QUIC_BARE))
 				continue;
 			v.ranges[v.n_ranges++] =
 				(struct tundish_port_range){.first = port_of(k),
@@ -180,6 +187,8 @@ static inline void world_vip(struct tundish_addr a, uint32_t id, uint16_t flags,
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_POOL), K_UDP);
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP), K_UDP);
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_UDP_BARE), K_UDP_BARE);
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_QUIC), K_QUIC);
+		v.ranges[v.n_ranges++] = udp_range(port_of(K_QUIC_BARE), K_QUIC_BARE);
 		v.ranges[v.n_ranges++] = udp_range(port_of(K_GUE6), K_GUE6);
 	} else if (flags & TUNDISH_VIP_SERVICE) {
 		v.ranges[v.n_ranges++] =
@@ -228,6 +237,41 @@ static inline uint32_t pending_of(enum kind service, uint32_t slot)
 	return *slot_word(service, slot) / TUNDISH_SLOT_PENDING_ONE;
 }
 
+/* "0a 01", "0a 02", ... of the backends that have one. */
+enum { QUIC_CONFIG = 2, QUIC_LENGTH = 2 };
+
+static inline bool has_server_id(enum kind k)
+{
+	return k == K_QUIC || k == K_QUIC_OTHER || k == K_QUIC_BARE;
+}
+
+static inline enum kind service_of(enum kind k)
+{
+	switch (k) {
+	case K_OTHER: return K_POOL;
+	case K_UDP_OTHER: return K_UDP;
+	case K_QUIC_OTHER: return K_QUIC;
+	default: return k;
+	}
+}
+
+static inline struct tundish_quic_key server_id_of(enum kind k)
+{
+	return (struct tundish_quic_key){service_of(k),
+					 {QUIC_LENGTH, {0x0a, (uint8_t)(1 + k - K_QUIC)}}};
+}
+
+static inline void world_server_id(enum kind k)
+{
+	struct tundish_quic_key key = server_id_of(k);
+
+	if (!has_server_id(k))
+		return;
+	rig.backends[k].server_id = key.id;
+	rig.backends[k].service = (uint16_t)key.service;
+	rig_set_server_id(&key, k);
+}
+
 /* Everything as after a start: no flows, no counts, each slot with its first owner. */
 static inline void world_reset(void)
 {
@@ -238,12 +282,14 @@ static inline void world_reset(void)
 		b->state = TUNDISH_BACKEND_UP;
 		b->connections_active = b->connections_total = 0;
 		rig_set_traffic((uint32_t)k, (struct tundish_traffic){0});
+		world_server_id((enum kind)k);
 		for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
 			rig.maglev[k].slot[i] = owner;
 	}
 	memset(rig.flows, 0, sizeof(*rig.flows) * rig.flow_buckets);
 	memset(rig.flows6, 0, sizeof(*rig.flows6) * rig.flow_buckets);
 	memset(rig.tuples, 0, sizeof(*rig.tuples) * rig.tuple_buckets);
+	rig_forget_fragments();
 	rig_clear_counters();
 }
 
@@ -273,7 +319,9 @@ static inline void world_make(void)
 		struct tundish_service s = {.state = TUNDISH_SERVICE_ACTIVE,
 					    .delivery = delivery_of(k),
 					    .protocol = k >= K_UDP ? P_UDP : P_TCP,
-					    .n_backends = 1};
+					    .n_backends = 1,
+					    .server_id_length = has_server_id(k) ? QUIC_LENGTH : 0,
+					    .quic_config = has_server_id(k) ? QUIC_CONFIG : 0};
 		struct tundish_backend *b = &rig.backends[k];
 
 		memcpy(h.destination, w.dmac, 6);
@@ -288,9 +336,7 @@ static inline void world_make(void)
 		h.tunnel_source = w.tunnel_from;
 		rig_set_nexthop(k, &h);
 		*b = (struct tundish_backend){.nexthop = k,
-					      .service = (uint16_t)(k == K_OTHER       ? K_POOL
-								    : k == K_UDP_OTHER ? K_UDP
-										       : k),
+					      .service = (uint16_t)service_of((enum kind)k),
 					      .delivery = delivery_of(k),
 					      .state = TUNDISH_BACKEND_UP,
 					      .gue_port_be = TUNDISH_BE16(w.gue_port),
@@ -439,6 +485,7 @@ static inline void expect_fresh(const char *name, const struct packet *in, int a
 	}
 	for (int k = K_DSR; k < K_MAX; k++)
 		rig_set_traffic((uint32_t)k, (struct tundish_traffic){0});
+	rig_forget_fragments();
 	expect(name, in, action, want, moved);
 	if (moved & (C(flow_new) | C(flow_established) | C(flow_closed)))
 		dirty = 1;

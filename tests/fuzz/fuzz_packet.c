@@ -7,6 +7,7 @@
  */
 #include "native/rig_native.h"
 
+#include "bpf/cases_fragment.h"
 #include "bpf/cases_trace.h"
 #include "fuzz/input.h"
 
@@ -40,6 +41,37 @@ static void segment_packet(struct input *in, struct packet *p)
 		c.s.dport = port_of(x >> 5 & 1 ? K_UDP_BARE : K_UDP);
 	}
 	build(p, &c.s);
+}
+
+/* QUIC, whose connection ids may name a backend. */
+static void quic_packet(struct input *in, struct packet *p)
+{
+	uint32_t x = byte_of(in), at, n;
+	struct conn c = conn_of(x & 1, x >> 1 & 7);
+
+	c.s.protocol = P_UDP;
+	c.s.dport = port_of(x & 16 ? K_QUIC_BARE : K_QUIC);
+	c.s.payload = x >> 5 & 1 ? 30 : byte_of(in) % 30;
+	build(p, &c.s);
+	at = p->len - c.s.payload;
+	n = byte_of(in) % 8;
+	for (uint32_t i = 0; i < n && at + i < p->len; i++)
+		p->data[at + i] = (uint8_t)byte_of(in);
+	x = byte_of(in);
+	if (x & 1 && c.s.payload > 10)
+		memcpy(p->data + at + (x & 2 ? 1 : 6), (uint8_t[]){0x40, 0x0a, x >> 6 & 3}, 3);
+}
+
+/* One of a few packets in fragments. */
+static void fragment_packet(struct input *in, struct packet *p)
+{
+	static const enum kind kinds[] = {K_UDP, K_UDP_BARE, K_QUIC, K_POOL, K_GUE6, K_WORKERS};
+	uint32_t x = byte_of(in), y = byte_of(in);
+	struct spec s = data_of(x & 1, port_of(kinds[(x >> 1 & 7) % 6]));
+
+	if (!(x & 16))
+		s.protocol = P_UDP;
+	fragment_of(p, s, x >> 5, y >> 1 & 3 ? 0 : y >> 3, y & 1, 24 + byte_of(in));
 }
 
 /* All but the slots that no flow belongs to, which are too many for each input: a count
@@ -91,6 +123,7 @@ static void forget_all(void)
 		rig.backends[k].state = TUNDISH_BACKEND_UP;
 		rig_set_traffic(k, (struct tundish_traffic){0});
 	}
+	rig_forget_fragments();
 	rig_now_ns = 1000000ull << TUNDISH_TICK_SHIFT;
 	rig_place = RIG_AT_END;
 	rig_fib_result = BPF_FIB_LKUP_RET_NO_NEIGH;
@@ -131,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 7:
 		case 8:
 		case 9: changed_packet(&in, &p); break;
+		case 10: quic_packet(&in, &p); break;
+		case 11: fragment_packet(&in, &p); break;
 		default: segment_packet(&in, &p);
 		}
 		check_any("fuzzed", &p, NULL);

@@ -173,6 +173,10 @@ static void rig_hash_put(const struct rig_hash *h, const void *key, const void *
 
 long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
 {
+	if (map == &fragments) {
+		rig_set_fragment(key, value);
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(rig_hashes) / sizeof(rig_hashes[0]); i++) {
 		if (rig_hashes[i].map != map)
 			continue;
@@ -236,10 +240,83 @@ static struct {
 } rig_vips[RIG_VIPS];
 static uint32_t rig_n_vips;
 
+static struct {
+	struct tundish_quic_key key;
+	uint32_t backend;
+} rig_server_ids[RIG_BACKENDS];
+static uint32_t rig_n_server_ids;
+
+/* Not by use, as the kernel's, but in turn. */
+static struct {
+	struct tundish_fragment_key key;
+	struct tundish_fragment value;
+} rig_fragments[RIG_FRAGMENTS];
+static uint32_t rig_n_fragments, rig_next_fragment;
+
+const struct tundish_fragment *rig_fragment(const struct tundish_fragment_key *key)
+{
+	for (uint32_t i = 0; i < rig_n_fragments; i++)
+		if (!memcmp(&rig_fragments[i].key, key, sizeof(*key)))
+			return &rig_fragments[i].value;
+	return NULL;
+}
+
+void rig_set_fragment(const struct tundish_fragment_key *key, const struct tundish_fragment *f)
+{
+	uint32_t i = 0;
+
+	while (i < rig_n_fragments && memcmp(&rig_fragments[i].key, key, sizeof(*key)))
+		i++;
+	if (!f) {
+		if (i < rig_n_fragments)
+			rig_fragments[i] = rig_fragments[--rig_n_fragments];
+		return;
+	}
+	if (i == RIG_FRAGMENTS)
+		i = rig_next_fragment++ % RIG_FRAGMENTS;
+	rig_fragments[i].key = *key;
+	rig_fragments[i].value = *f;
+	if (i == rig_n_fragments)
+		rig_n_fragments++;
+}
+
+void rig_forget_fragments(void)
+{
+	rig_n_fragments = rig_next_fragment = 0;
+	memset(rig_fragments, 0, sizeof(rig_fragments));
+}
+
+void rig_set_server_id(const struct tundish_quic_key *key, uint32_t backend)
+{
+	uint32_t i = 0;
+
+	while (i < rig_n_server_ids && memcmp(&rig_server_ids[i].key, key, sizeof(*key)))
+		i++;
+	if (!backend) {
+		if (i < rig_n_server_ids)
+			rig_server_ids[i] = rig_server_ids[--rig_n_server_ids];
+		return;
+	}
+	if (i == RIG_BACKENDS)
+		abort();
+	rig_server_ids[i].key = *key;
+	rig_server_ids[i].backend = backend;
+	if (i == rig_n_server_ids)
+		rig_n_server_ids++;
+}
+
 void *bpf_map_lookup_elem(void *map, const void *key)
 {
 	uint32_t index;
 
+	if (map == &fragments)
+		return (void *)(uintptr_t)rig_fragment(key);
+	if (map == &quic_ids) {
+		for (uint32_t i = 0; i < rig_n_server_ids; i++)
+			if (!memcmp(&rig_server_ids[i].key, key, sizeof(rig_server_ids[i].key)))
+				return &rig_server_ids[i].backend;
+		return NULL;
+	}
 	if (map == &vips) {
 		for (uint32_t i = 0; i < rig_n_vips; i++)
 			if (!memcmp(&rig_vips[i].key, key, sizeof(rig_vips[i].key)))
@@ -427,7 +504,8 @@ int rig_open(uint32_t n_flow_buckets, uint32_t n_tuple_buckets)
 		if (!m->bytes)
 			abort();
 	}
-	rig_n_vips = 0;
+	rig_n_vips = rig_n_server_ids = 0;
+	rig_forget_fragments();
 	rig_n_hashed = 0;
 	memset(&rig, 0, sizeof(rig));
 	rig.flow_buckets = n_flow_buckets;
@@ -581,6 +659,9 @@ uint8_t *rig_snapshot(size_t *ret_length)
 		length = sizeof(rig_vips);
 		if (fill)
 			memcpy(bytes, rig_vips, length);
+		if (fill)
+			memcpy(bytes + length, rig_fragments, sizeof(rig_fragments));
+		length += sizeof(rig_fragments);
 		for (int i = 0; i < M_NAT_QUERIES; i++) {
 			struct rig_map *m = &rig_maps[i];
 			size_t n =

@@ -6,7 +6,7 @@
 #include "native/rig_native.h"
 
 #include "bpf/cases_flow.h"
-#include "bpf/cases_udp.h"
+#include "bpf/cases_quic.h"
 #include "bpf/cases_hostile.h"
 #include "bpf/cases_trace.h"
 
@@ -137,7 +137,8 @@ int main(void)
 					   cmocka_unit_test(case_redirect_target),
 					   cmocka_unit_test(case_split),
 					   cmocka_unit_test(case_no_headroom)};
-	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP, CASES_TRACE},
+	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP, CASES_FRAGMENT, CASES_QUIC,
+					   CASES_TRACE},
 				full[] = {CASES_FULL, CASES_UDP_FULL};
 	int r;
 

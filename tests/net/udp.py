@@ -8,6 +8,7 @@ udp.py serve NAME PORT ADDRESS...     answers "NAME CLIENT ADDRESS PORT" from ea
 udp.py hold ADDRESS PORT N            N sockets; "ask" on stdin asks on each and prints a line for
        [--source ADDRESS]             each and a dot, "close" closes them
 udp.py get ADDRESS PORT N             N questions, each from a port of its own
+       [--bytes N]                    of so many bytes, which the answer then tells too
 udp.py stream ADDRESS PORT FILE       one after another until FILE is there; "ASKED LOST"
 udp.py flood ADDRESS PORT N           N packets from as many addresses that are nobody's
 """
@@ -40,9 +41,12 @@ def answer_where_asked(s, name):
 def answer(s, name):
     if s.getsockname()[0] == "::":
         return answer_where_asked(s, name)
-    _, client = s.recvfrom(65535)
+    asked, client = s.recvfrom(65535)
     here = s.getsockname()
-    s.sendto(("%s %s %s %d" % (name, client[0], here[0], here[1])).encode(), client)
+    text = "%s %s %s %d" % (name, client[0], here[0], here[1])
+    if len(asked) > 4:
+        text += " %d %s" % (len(asked), "whole" if asked == question(len(asked)) else "changed")
+    s.sendto(text.encode(), client)
 
 
 def make(o, address):
@@ -86,9 +90,13 @@ def client(o):
     return s
 
 
-def exchange(s):
+def question(n):
+    return (b"who?" + bytes(i * 7 % 251 for i in range(n)))[:n]
+
+
+def exchange(s, n=4):
     try:
-        s.send(b"who?")
+        s.send(question(n))
         return s.recv(65535).decode()
     except OSError as e:
         return "lost " + (e.strerror or type(e).__name__)
@@ -116,7 +124,7 @@ def hold(o):
 def get(o):
     for _ in range(o.number):
         with client(o) as s:
-            print(exchange(s), flush=True)
+            print(exchange(s, o.bytes), flush=True)
 
 
 def stream(o):
@@ -164,6 +172,7 @@ for name, run in (("hold", hold), ("get", get), ("flood", flood)):
     q.add_argument("port", type=int)
     q.add_argument("number", type=int)
     q.add_argument("--source")
+    q.add_argument("--bytes", type=int, default=4)
     q.set_defaults(run=run)
 q = sub.add_parser("stream")
 q.add_argument("address")

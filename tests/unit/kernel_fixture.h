@@ -49,6 +49,7 @@ static const struct td_limits_conf limits = {
 	.ports = 1024,
 	.nat = 1024,
 	.lanes = 7,
+	.fragments = 1024,
 };
 
 /* ---- helpers ---------------------------------------------------------------------- */

@@ -39,6 +39,8 @@ static struct model {
 	struct tundish_fan fans[N_BACKENDS];
 	struct td_host_state hosts[N_HOSTS]; /* ascending by address */
 	size_t n_hosts;
+	struct td_quic_state quic[2 * N_BACKENDS];
+	size_t n_quic;
 } model;
 
 static const struct tundish_settings limits = {.services_max = N_SERVICES,
@@ -55,6 +57,7 @@ static inline struct td_state read_model(void)
 		.lanes = calloc(N_LANES, sizeof(*s.lanes)),
 		.hosts = calloc(N_HOSTS, sizeof(*s.hosts)),
 		.fans = calloc(N_BACKENDS, sizeof(*s.fans)),
+		.quic = calloc(2 * N_BACKENDS, sizeof(*s.quic)),
 	};
 
 	for (uint32_t i = 1; i < N_SERVICES; i++)
@@ -76,6 +79,8 @@ static inline struct td_state read_model(void)
 	s.n_hosts = model.n_hosts;
 	memcpy(s.vips, model.vips, model.n_vips * sizeof(*s.vips));
 	s.n_vips = model.n_vips;
+	memcpy(s.quic, model.quic, model.n_quic * sizeof(*s.quic));
+	s.n_quic = model.n_quic;
 	return s;
 }
 
@@ -132,6 +137,30 @@ static inline void delete_host(const struct tundish_addr *a)
 	assert_non_null(h);
 	*h = model.hosts[--model.n_hosts];
 	qsort(model.hosts, model.n_hosts, sizeof(*model.hosts), by_host);
+}
+
+static inline void put_quic(const struct td_quic_state *q)
+{
+	size_t i = 0;
+
+	while (i < model.n_quic && td_quic_state_compare(&model.quic[i], q))
+		i++;
+	assert_in_range(i, 0, 2 * N_BACKENDS - 1);
+	model.quic[i] = *q;
+	if (i == model.n_quic)
+		model.n_quic++;
+	qsort(model.quic, model.n_quic, sizeof(*model.quic), td_quic_state_compare);
+}
+
+static inline void delete_quic(const struct td_quic_state *q)
+{
+	size_t i = 0;
+
+	while (i < model.n_quic && td_quic_state_compare(&model.quic[i], q))
+		i++;
+	assert_in_range(i, 0, model.n_quic - 1);
+	model.quic[i] = model.quic[--model.n_quic];
+	qsort(model.quic, model.n_quic, sizeof(*model.quic), td_quic_state_compare);
 }
 
 static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
@@ -198,6 +227,11 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 		break;
 	case TD_STEP_VIP_PUT: put_vip(&p->target.vips[s->index]); break;
 	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index]); break;
+	case TD_STEP_QUIC_PUT:
+		assert_int_equal(p->target.quic[s->index].backend, s->id);
+		put_quic(&p->target.quic[s->index]);
+		break;
+	case TD_STEP_QUIC_DELETE: delete_quic(&installed->quic[s->index]); break;
 	}
 }
 
@@ -277,7 +311,8 @@ static inline void check_data_path(void)
 			end = (uint32_t)v->ranges[j].last + 1;
 			assert_in_range(service, 1, N_SERVICES - 1);
 			assert_int_equal(model.services[service].state, TUNDISH_SERVICE_ACTIVE);
-			assert_int_equal(model.services[service].delivery, v->ranges[j].delivery);
+			assert_int_equal(model.services[service].delivery,
+					 v->ranges[j].delivery & 0xf);
 		}
 	}
 	for (uint32_t s = 1; s < N_SERVICES; s++)
@@ -299,6 +334,32 @@ static inline void check_settled(void)
 		if (model.lanes[i].number)
 			assert_int_equal(!lane_users(i),
 					 !!(model.lanes[i].flags & TUNDISH_LANE_GONE));
+	for (uint32_t b = 1; b < N_BACKENDS; b++) {
+		const struct tundish_backend *e = &model.backends[b];
+		struct td_state s = {.quic = model.quic, .n_quic = model.n_quic};
+		struct tundish_quic_key key = {e->service, e->server_id};
+		const struct td_quic_state *q = td_state_quic(&s, &key);
+
+		if (e->state && e->server_id.length) {
+			assert_non_null(q);
+			if (e->state != TUNDISH_BACKEND_GONE)
+				assert_int_equal(q->backend, b);
+		}
+	}
+	for (size_t i = 0; i < model.n_vips; i++)
+		for (int j = 0; j < model.vips[i].value.n_ranges; j++) {
+			const struct tundish_port_range *r = &model.vips[i].value.ranges[j];
+
+			assert_int_equal(!!model.services[r->service].server_id_length,
+					 !!(r->delivery & TUNDISH_RANGE_QUIC));
+		}
+	for (size_t i = 0; i < model.n_quic; i++) {
+		const struct tundish_backend *e = &model.backends[model.quic[i].backend];
+
+		assert_int_equal(e->service, model.quic[i].key.service);
+		assert_int_not_equal(e->state, TUNDISH_BACKEND_FREE);
+		assert_memory_equal(&e->server_id, &model.quic[i].key.id, sizeof(e->server_id));
+	}
 	for (uint32_t b = 1; b < N_BACKENDS; b++) {
 		const struct tundish_backend *e = &model.backends[b];
 

@@ -205,6 +205,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c->limits.workers, 1024);
 	assert_int_equal(c->limits.groups, 16);
 	assert_int_equal(c->limits.ports, 65536);
+	assert_int_equal(c->limits.fragments, 8192);
 	assert_string_equal(c->metrics_listen, "127.0.0.1:9799");
 	td_config_free(c);
 }
@@ -368,6 +369,9 @@ static void test_equal_tells_apart(void **state)
 		"- {name: full, vips: [192.0.2.6], ports: [72], delivery: fullnat,"
 		" sources: [10.0.9.1, 10.0.9.2], source_ports: 2000-2999, mss: 1400, time_wait: 61s,"
 		" backends: [{name: f, addresses: [10.0.0.8, 10.0.0.9], port: 73}]}\n"
+		"- {name: h3, vips: [192.0.2.6], ports: [72], protocol: udp, delivery: dsr,"
+		" quic: {config: 1, server_id_length: 2},"
+		" backends: [{name: q, address: 10.0.0.8, server_id: '0a01'}]}\n"
 		"timeouts: {syn: 61s, established: 62s, closing: 63s, udp_new: 64s, udp: 65s}\n"
 		"limits: {flows: 2001, flows6: 2002, tuples: 2003,"
 		" services: 11, backends: 12, vips: 13, workers: 214, groups: 15}\n"
@@ -391,6 +395,11 @@ static void test_equal_tells_apart(void **state)
 		{"udp: 65s", "udp: 65s, nat_established: 90s"},
 		{"udp: 65s", "udp: 65s, half_closed: 90s"},
 		{"6081", "6082"},
+		{"config: 1", "config: 2"},
+		{"0a01", "0a02"},
+		{"2}, backends: [{name: q, address: 10.0.0.8, server_id: '0a01'",
+		 "1}, backends: [{name: q, address: 10.0.0.8, server_id: '0a'"},
+		{"groups: 15", "groups: 15, fragments: 8193"},
 		{"eth0", "eth1"},
 		{"auto", "native"},
 		{"attach: auto}", "attach: auto}, {name: x}"},

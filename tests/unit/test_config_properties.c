@@ -322,6 +322,17 @@ static void test_defaults_are_valid(void **state)
 	}
 }
 
+/* A mapping without keys that have to be given. */
+static bool has_defaults(const struct td_row *row)
+{
+	if (row->type != TD_TYPE_MAPPING)
+		return false;
+	for (size_t i = 0; i < td_schema_rows; i++)
+		if (td_schema[i].scope == row->opens && td_schema[i].required)
+			return false;
+	return true;
+}
+
 /* Each key has its entry, which ends with its default; and no entry is of a key
  * that the schema does not have. */
 static void test_manual(void **state)
@@ -353,9 +364,9 @@ static void test_manual(void **state)
 			snprintf(wanted, sizeof(wanted), "\nDefault is none; it has to be given.");
 		else
 			snprintf(wanted, sizeof(wanted), "\nDefault is %s.",
-				 row->standard			? row->standard
-				 : row->type == TD_TYPE_MAPPING ? "the defaults of its keys"
-								: "none");
+				 row->standard	     ? row->standard
+				 : has_defaults(row) ? "the defaults of its keys"
+						     : "none");
 		if (memcmp(end - strlen(wanted), wanted, strlen(wanted)))
 			fail_msg("the manual's entry of %s does not end with \"%s\"", path,
 				 wanted + 1);

@@ -128,11 +128,13 @@ static void adopt_keeps_sizes_and_says_so(void **state)
 	td_kernel_close(open_kernel(false));
 	other.flows = 8192;
 	other.backends = 17;
+	other.fragments = 2048;
 	assert_int_equal(td_kernel_open(DIR, &other, 0, &k, &adopted, &note, &e), 0);
 	assert_true(adopted);
 	assert_int_equal(td_kernel_settings(k)->flow_buckets, TUNDISH_BUCKETS_OF(4096));
 	assert_non_null(note);
-	assert_non_null(strstr(note, "flows 4096 instead of 8192, backends 16 instead of 17"));
+	assert_non_null(strstr(note, "flows 4096 instead of 8192, backends 16 instead of 17, "
+				     "fragments 1024 instead of 2048"));
 	free(note);
 	td_kernel_close(k);
 
@@ -379,8 +381,11 @@ static void missing_trace_program_is_loaded_again(void **state)
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
+#define ID(i) ((struct tundish_quic_key){2, {1, {i}}})
+
 static void state_is_read_back_in_order(void **state)
 {
+	uint32_t named;
 	const struct tundish_service service = {
 		.name = "web", .state = TUNDISH_SERVICE_ACTIVE, .n_backends = 2};
 	struct tundish_backend backend = {
@@ -406,8 +411,21 @@ static void state_is_read_back_in_order(void **state)
 			 0);
 	assert_int_equal(td_kernel_delete_vip(k, &(struct td_prefix){{{1}}, TD_PREFIX_ALL}),
 			 -ENOENT);
+	for (uint8_t i = 20; i; i--)
+		assert_int_equal(td_kernel_put_server_id(k, &ID(i), i), 0);
+	assert_int_equal(td_kernel_put_server_id(k, &ID(7), 9), 0);
+	assert_int_equal(td_kernel_get_server_id(k, &ID(7), &named), 0);
+	assert_int_equal(named, 9);
+	assert_int_equal(td_kernel_delete_server_id(k, &ID(5)), 0);
+	assert_int_equal(td_kernel_delete_server_id(k, &ID(5)), 0);
+	assert_int_equal(td_kernel_get_server_id(k, &ID(5), &named), -ENOENT);
 
 	assert_int_equal(td_kernel_read_state(k, &st), 0);
+	assert_int_equal(st.n_quic, 19);
+	for (size_t i = 0; i < st.n_quic; i++)
+		assert_int_equal(st.quic[i].key.id.bytes[0], i < 4 ? i + 1 : i + 2);
+	assert_int_equal(td_state_quic(&st, &ID(7))->backend, 9);
+	assert_null(td_state_quic(&st, &ID(5)));
 	assert_int_equal(st.n_services, 1);
 	assert_int_equal(st.services[0].id, 2);
 	assert_string_equal(st.services[0].value.name, "web");
@@ -436,6 +454,7 @@ static void put_backend_leaves_the_counts(void **state)
 		.file_state = 1,
 		.run_state = 2,
 		.flags = 3,
+		.server_id = {3, {1, 2, 3}},
 		.connections_active = 100,
 		.connections_total = 100,
 		.name = "a name",

@@ -349,6 +349,91 @@ static void test_gue_port(void **state)
 	assert_int_equal(entry("web2")->gue_port_be, TUNDISH_BE16(6081));
 }
 
+static void give_ids(struct test_config *t, const char *ids)
+{
+	t->services[0].protocol = IPPROTO_UDP;
+	t->services[0].quic.server_id_length = 1;
+	for (size_t i = 0; ids[i]; i++)
+		t->backends[0][i].server_id = (struct tundish_server_id){1, {(uint8_t)ids[i]}};
+}
+
+static uint32_t named(char id)
+{
+	struct td_state s = {.quic = model.quic, .n_quic = model.n_quic};
+	struct td_quic_state *q =
+		td_state_quic(&s, &(struct tundish_quic_key){1, {1, {(uint8_t)id}}});
+
+	return q ? q->backend : 0;
+}
+
+static void test_server_ids(void **state)
+{
+	struct test_config *t = web(2);
+	struct td_config empty = {0};
+	struct tundish_backend *b, *gone;
+	struct td_state installed;
+	struct td_plan p;
+
+	/* service, two backends, two ids, row, VIP */
+	give_ids(t, "ab");
+	p = make_plan(&t->c, &installed);
+	assert_int_equal(p.n_steps, 7);
+	assert_int_equal(p.steps[3].kind, TD_STEP_QUIC_PUT);
+	assert_string_equal(p.steps[3].why, "names backend web1");
+	assert_int_equal(p.steps[6].kind, TD_STEP_VIP_PUT);
+	td_plan_done(&p);
+	td_state_done(&installed);
+	go(&t->c);
+	assert_int_equal(model.services[1].server_id_length, 1);
+	assert_ptr_equal(&model.backends[named('a')], entry("web1"));
+	assert_ptr_equal(&model.backends[named('b')], entry("web2"));
+
+	/* they change places; nobody else is written */
+	give_ids(t, "ba");
+	assert_int_equal(go(&t->c), 4);
+	assert_ptr_equal(&model.backends[named('b')], entry("web1"));
+	/* another one for the second: put, and the old one deleted */
+	give_ids(t, "bc");
+	assert_int_equal(go(&t->c), 3);
+	assert_int_equal(named('a'), 0);
+	assert_ptr_equal(&model.backends[named('c')], entry("web2"));
+
+	/* one that goes keeps its id, until another has it */
+	gone = entry("web2");
+	t->services[0].n_backends = 1;
+	go(&t->c);
+	assert_int_equal(gone->state, TUNDISH_BACKEND_GONE);
+	assert_ptr_equal(&model.backends[named('c')], gone);
+	give_ids(t, "c");
+	go(&t->c);
+	b = entry("web1");
+	assert_ptr_equal(&model.backends[named('c')], b);
+	assert_int_equal(named('b'), 0);
+	/* another configuration is the service's alone */
+	t->services[0].quic.config = 3;
+	p = make_plan(&t->c, &installed);
+	assert_int_equal(p.n_steps, 1);
+	assert_string_equal(p.steps[0].why, "another quic in the file");
+	td_plan_done(&p);
+	td_state_done(&installed);
+	go(&t->c);
+	assert_int_equal(model.services[1].quic_config, 3);
+
+	/* states change nothing of it */
+	td_override_state(b, TUNDISH_BACKEND_DISABLED);
+	go(&t->c);
+	assert_ptr_equal(&model.backends[named('c')], b);
+
+	/* no QUIC any more: the VIP says so, and no id is left but that of the one that goes */
+	t->services[0].quic.server_id_length = 0;
+	t->backends[0][0].server_id = (struct tundish_server_id){0};
+	go(&t->c);
+	assert_int_equal(b->server_id.length, 0);
+	assert_int_equal(model.n_quic, 1);
+	assert_ptr_equal(&model.backends[named('c')], gone);
+	go(&empty);
+}
+
 static void test_workers_have_one_local_backend_and_endpoints(void **state)
 {
 	struct tundish_addr own[2] = {v4(0x0a000001), v4(0xc000020a)};
@@ -497,6 +582,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_service_replaced_on_its_vip_and_port, setup),
 		cmocka_unit_test_setup(test_delivery_changes_in_place, setup),
 		cmocka_unit_test_setup(test_gue_port, setup),
+		cmocka_unit_test_setup(test_server_ids, setup),
 		cmocka_unit_test_setup(test_workers_have_one_local_backend_and_endpoints, setup),
 		cmocka_unit_test_setup(test_vips_keep_their_numbers, setup),
 		cmocka_unit_test_setup(test_a_change_on_top_of_a_cut_one, setup),

@@ -273,7 +273,8 @@ static const struct cli_verb trace_verbs[] = {
 	{.arguments = {"[SRC[:PORT]]", "DST:PORT"},
 	 .options = {{"egress", "PID", "instead: which source a connection of this process gets"},
 		     {"protocol", "PROTO",
-		      "tcp or udp. Default is tcp, or udp where that alone has the port"}},
+		      "tcp or udp. Default is tcp, or udp where that alone has the port"},
+		     {"connection-id", "HEX", "of a QUIC packet, which may name a backend"}},
 	 .help = "which backend or worker such a SYN or UDP packet gets, and why, asked of the "
 		 "loaded program",
 	 .run = cli_run_trace},

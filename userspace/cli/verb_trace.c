@@ -35,6 +35,8 @@ int cli_run_trace(const struct cli *c)
 	}
 	if (cli_option(c, "protocol"))
 		cli_target_query(&t, "protocol", cli_option(c, "protocol"));
+	if (cli_option(c, "connection-id"))
+		cli_target_query(&t, "connection_id", cli_option(c, "connection-id"));
 	r = cli_ask(c, &t, NULL, &answer);
 	if (r != CLI_DONE)
 		return r;

@@ -2,7 +2,8 @@
 /*
  * Checks over several values: names and addresses given twice, what a delivery
  * needs and cannot have, and more objects than the tables hold. Those of groups
- * of listeners stand in check_workers.c, those of ports in claims.c.
+ * of listeners stand in check_workers.c, those of QUIC in check_quic.c, those of
+ * ports in claims.c.
  *
  * Files may hold a hundred thousand backends, so what is given twice is found
  * by sorting, and the places of errors are looked up only once there is one.
@@ -30,13 +31,8 @@ static int by_bytes(const void *a, const void *b)
 	return r ? r : (x->index > y->index) - (x->index < y->index);
 }
 
-/*
- * Compares one field of `length` bytes of all `n` elements. Returns 1 and the
- * first element in the list's order that repeats an earlier one, 0 where none
- * does, or -ENOMEM.
- */
-static int find_repeated(const void *array, size_t n, size_t size, size_t offset, size_t length,
-			 size_t *ret_first, size_t *ret_again)
+int td_check_repeated(const void *array, size_t n, size_t size, size_t offset, size_t length,
+		      size_t *ret_first, size_t *ret_again)
 {
 	_cleanup_free_ struct field *fields = calloc(n + 1, sizeof(*fields));
 	int found = 0;
@@ -57,10 +53,6 @@ static int find_repeated(const void *array, size_t n, size_t size, size_t offset
 	}
 	return found;
 }
-
-#define FIND_REPEATED(array, n, field, first, again)                                               \
-	find_repeated(array, n, sizeof(*(array)), offsetof(__typeof__(*(array)), field),           \
-		      sizeof((array)->field), first, again)
 
 /* ---- places -------------------------------------------------------------------- */
 
@@ -95,13 +87,13 @@ static int check_backends(struct td_document *d, const struct td_service_conf *s
 	size_t first, again;
 	int r;
 
-	r = FIND_REPEATED(s->backends, s->n_backends, name, &first, &again);
+	r = TD_CHECK_REPEATED(s->backends, s->n_backends, name, &first, &again);
 	if (r > 0)
 		return td_document_fail(d, backend_value(d, number, again, "name"),
 					"backend name \"%s\" is taken already in line %u",
 					s->backends[again].name, s->backends[first].at.line);
 	if (r == 0)
-		r = FIND_REPEATED(s->backends, s->n_backends, address, &first, &again);
+		r = TD_CHECK_REPEATED(s->backends, s->n_backends, address, &first, &again);
 	if (r > 0)
 		return td_document_fail(d, backend_value(d, number, again, "address"),
 					"backend \"%s\": address %s is that of backend \"%s\" in "
@@ -206,8 +198,8 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 	_Static_assert(offsetof(struct td_vip_conf, prefix) == sizeof(s->vips->address) &&
 			       sizeof(s->vips->prefix) == 1,
 		       "a VIP begins with its address and length");
-	r = find_repeated(s->vips, s->n_vips, sizeof(*s->vips), 0, sizeof(s->vips->address) + 1,
-			  &first, &again);
+	r = td_check_repeated(s->vips, s->n_vips, sizeof(*s->vips), 0, sizeof(s->vips->address) + 1,
+			      &first, &again);
 	if (r < 0)
 		return out_of_memory(d);
 	if (r > 0) {
@@ -225,6 +217,8 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 		r = check_backends(d, s, number);
 	if (r == 0)
 		r = check_backends_not_vips(d, s, number);
+	if (r == 0)
+		r = td_check_quic(d, s, service_node(d, number));
 	if (r == 0)
 		td_document_leave(d, mark);
 	return r;
@@ -294,7 +288,7 @@ int td_check(struct td_document *d, const struct td_config *c)
 	size_t first, again;
 	int r;
 
-	r = FIND_REPEATED(c->interfaces, c->n_interfaces, name, &first, &again);
+	r = TD_CHECK_REPEATED(c->interfaces, c->n_interfaces, name, &first, &again);
 	if (r > 0)
 		return td_document_fail(
 			d,
@@ -303,13 +297,14 @@ int td_check(struct td_document *d, const struct td_config *c)
 			"interface \"%s\" stands twice, first in line %u",
 			c->interfaces[again].name, c->interfaces[first].at.line);
 	if (r == 0)
-		r = FIND_REPEATED(c->services, c->n_services, name, &first, &again);
+		r = TD_CHECK_REPEATED(c->services, c->n_services, name, &first, &again);
 	if (r > 0)
 		return td_document_fail(d, td_node_value(d, service_node(d, again), "name"),
 					"service name \"%s\" is taken already in line %u",
 					c->services[again].name, c->services[first].at.line);
 	if (r == 0)
-		r = FIND_REPEATED(c->ports.namespaces, c->ports.n_namespaces, path, &first, &again);
+		r = TD_CHECK_REPEATED(c->ports.namespaces, c->ports.n_namespaces, path, &first,
+				      &again);
 	if (r > 0)
 		return td_document_fail_at(d, c->ports.namespaces[again].at,
 					   "network namespace %s stands twice, first in line %u",

@@ -13,9 +13,24 @@
 /* Everything; 0, -EINVAL with the sentence, or -ENOMEM. */
 int td_check(struct td_document *d, const struct td_config *c);
 
+/*
+ * Compares one field of `length` bytes of all `n` elements. Returns 1 and the
+ * first element in the list's order that repeats an earlier one, 0 where none
+ * does, or -ENOMEM.
+ */
+int td_check_repeated(const void *array, size_t n, size_t size, size_t offset, size_t length,
+		      size_t *ret_first, size_t *ret_again);
+
+#define TD_CHECK_REPEATED(array, n, field, first, again)                                           \
+	td_check_repeated(array, n, sizeof(*(array)), offsetof(__typeof__(*(array)), field),       \
+			  sizeof((array)->field), first, again)
+
 /* A service with delivery workers; @node: what stands under its `workers`, or NULL. */
 int td_check_workers(struct td_document *d, const struct td_service_conf *s,
 		     const yaml_node_t *node);
+
+/* What a service and its backends say of QUIC. */
+int td_check_quic(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node);
 
 /* The groups of all services: apart from one another, of one size each, no more of
  * them and of their listeners than the tables hold. */

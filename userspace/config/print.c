@@ -8,6 +8,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 #include "core/address.h"
+#include "core/server_id.h"
 
 static void print_text(FILE *out, const char *text)
 {
@@ -120,7 +121,7 @@ static void print_range(FILE *out, const struct td_row *row, const void *field)
 static void print_value(FILE *out, const struct td_row *row, const void *object)
 {
 	const char *field = (const char *)object + row->offset;
-	char duration[TD_DURATION_TEXT];
+	char duration[TD_DURATION_TEXT], id[TD_SERVER_ID_TEXT];
 
 	switch (row->type) {
 	case TD_TYPE_VIPS:
@@ -137,6 +138,10 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 		fputs(td_duration_print(td_value_number(row, object), duration), out);
 		break;
 	case TD_TYPE_ADDRESS: print_address(out, (const struct tundish_addr *)field); break;
+	case TD_TYPE_SERVER_ID: /* digits alone would be a number elsewhere */
+		fprintf(out, "\"%s\"",
+			td_server_id_print((const struct tundish_server_id *)field, id));
+		break;
 	case TD_TYPE_ENDPOINT:
 		if (!*field && row->choices)
 			fputs(row->choices->name, out);
@@ -175,10 +180,14 @@ static bool is_absent(const struct td_row *row, const void *object)
 	case TD_TYPE_OBJECTS:
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ENDPOINT: return !*field && !row->choices;
+	case TD_TYPE_SERVER_ID: return !((const struct tundish_server_id *)field)->length;
 	case TD_TYPE_MAPPING:
 		if (row->opens == TD_SCOPE_SERVICE_GUE)
 			return ((const struct td_service_conf *)object)->delivery !=
 			       TUNDISH_DELIVERY_GUE;
+		if (row->opens == TD_SCOPE_QUIC)
+			return !((const struct td_quic_conf *)(const void *)field)
+					->server_id_length;
 		return row->opens == TD_SCOPE_WORKERS &&
 		       !((const struct td_workers_conf *)(const void *)field)->n_listen;
 	default: return false;

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <tundish/flow.h>
 #include <tundish/lane.h>
+#include <tundish/fragment.h>
 #include <tundish/limits.h>
 #include <tundish/nat.h>
 #include <tundish/workers.h>
@@ -200,6 +201,8 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_SERVICE, "early_reuse", TD_TYPE_CHOICE, FIELD(td_service_conf, nat.early_reuse),
 	 .choices = switch_choices, .standard = "on",
 	 .help = "whether a port that rests is given to a SYN that the server's TIME_WAIT accepts"},
+	{TD_SCOPE_SERVICE, "quic", TD_TYPE_MAPPING, FIELD(td_service_conf, quic),
+	 .opens = TD_SCOPE_QUIC, .help = "connection ids that name backends"},
 	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
 
 	{TD_SCOPE_BACKEND, "name", TD_TYPE_NAME, .required = true, FIELD(td_backend_conf, name),
@@ -215,6 +218,8 @@ const struct td_row td_schema[] = {
 	 .standard = "100", .help = "its share of new connections, in proportion to the others'"},
 	{TD_SCOPE_BACKEND, "state", TD_TYPE_CHOICE, FIELD(td_backend_conf, state),
 	 .choices = state_choices, .standard = "up", .help = "what it takes"},
+	{TD_SCOPE_BACKEND, "server_id", TD_TYPE_SERVER_ID, FIELD(td_backend_conf, server_id),
+	 .max = TUNDISH_SERVER_ID_MAX, .help = "its name in connection ids of QUIC"},
 
 	{TD_SCOPE_WORKERS, "listen", TD_TYPE_LISTENS, LIST(td_workers_conf, listen, n_listen),
 	 .min = 1, .max = TUNDISH_GROUP_LISTENS, .help = "addresses and ports of the listeners"},
@@ -247,6 +252,13 @@ const struct td_row td_schema[] = {
 
 	{TD_SCOPE_SERVICE_GUE, "port", TD_TYPE_NUMBER, FIELD(td_gue_conf, port), .min = 1,
 	 .max = 65535, .standard = "6080", .help = "the UDP port that the backends unwrap at"},
+
+	{TD_SCOPE_QUIC, "config", TD_TYPE_NUMBER, FIELD(td_quic_conf, config),
+	 .max = TUNDISH_QUIC_CONFIG_MAX, .standard = "0",
+	 .help = "the configuration that the first three bits of an id tell"},
+	{TD_SCOPE_QUIC, "server_id_length", TD_TYPE_NUMBER, .required = true,
+	 FIELD(td_quic_conf, server_id_length), .min = 1, .max = TUNDISH_SERVER_ID_MAX,
+	 .help = "octets of a server id"},
 
 	{TD_SCOPE_EGRESS, "name", TD_TYPE_NAME, .required = true, FIELD(td_egress_conf, name),
 	 .help = "the pool's name"},
@@ -303,6 +315,8 @@ const struct td_row td_schema[] = {
 	      "translated connections at the same time, of both families"),
 	LIMIT(lanes, 1, TUNDISH_LANES_MAX - 1, "1024", "lanes",
 	      "(source, server, port) tuples that translated connections use"),
+	LIMIT(fragments, 1024, TUNDISH_FRAGMENTS_MAX, "8192", "packets",
+	      "packets whose fragments are under way"),
 #undef LIMIT
 
 	{TD_SCOPE_PORTS, "watch", TD_TYPE_CHOICE, FIELD(td_ports_conf, watch),
@@ -341,6 +355,7 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 			      offsetof(struct td_backend_conf, at), true},
 	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
 	[TD_SCOPE_SERVICE_GUE] = {"gue", "services[].gue.", 0, 0, true},
+	[TD_SCOPE_QUIC] = {"quic", "services[].quic.", 0, 0, true},
 	[TD_SCOPE_EGRESS] = {"egress", "egress[].", sizeof(struct td_egress_conf),
 			     offsetof(struct td_egress_conf, at), false},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},

@@ -17,6 +17,7 @@ enum td_scope {
 	TD_SCOPE_BACKEND,
 	TD_SCOPE_WORKERS,
 	TD_SCOPE_SERVICE_GUE,
+	TD_SCOPE_QUIC,
 	TD_SCOPE_EGRESS,
 	TD_SCOPE_TIMEOUTS,
 	TD_SCOPE_LIMITS,
@@ -46,6 +47,7 @@ enum td_type {
 	TD_TYPE_PERCENT,   /* the same, with a percent sign behind it */
 	TD_TYPE_DURATION,  /* uint32_t, milliseconds */
 	TD_TYPE_ADDRESS,   /* struct tundish_addr */
+	TD_TYPE_SERVER_ID, /* struct tundish_server_id, hexadecimal digits */
 	TD_TYPE_ENDPOINT,  /* char[], as written; "" where absent or the first of `choices` */
 };
 

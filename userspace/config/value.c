@@ -6,6 +6,7 @@
  * Addresses are read in value_address.c.
  */
 #include "config/value.h"
+#include "core/server_id.h"
 
 const char *td_quote(const char *text, char buffer[TD_QUOTED])
 {
@@ -370,6 +371,25 @@ int td_value_read_path(const struct td_row *row, const char *text, struct td_net
 	return 0;
 }
 
+static int read_server_id(const struct td_row *row, const char *text, void *object,
+			  struct td_error *error)
+{
+	struct tundish_server_id id;
+	char quoted[TD_QUOTED];
+
+	switch (td_server_id_parse(text, &id)) {
+	case 0: memcpy((char *)object + row->offset, &id, sizeof(id)); return 0;
+	case -ERANGE:
+		return td_fail(error, EINVAL,
+			       "%s %s is not 1 to %u octets; valid: an even number of hexadecimal "
+			       "digits, such as \"0a01\"",
+			       row->key, td_quote(text, quoted), row->max);
+	default:
+		return td_fail(error, EINVAL, "%s %s has a character other than hexadecimal digits",
+			       row->key, td_quote(text, quoted));
+	}
+}
+
 int td_value_read(const struct td_row *row, const char *text, void *object, struct td_error *error)
 {
 	switch (row->type) {
@@ -382,6 +402,7 @@ int td_value_read(const struct td_row *row, const char *text, void *object, stru
 	case TD_TYPE_DURATION: return read_duration(row, text, object, error);
 	case TD_TYPE_PERCENT: return read_percent(row, text, object, error);
 	case TD_TYPE_ADDRESS: return td_value_read_address(row, text, object, error);
+	case TD_TYPE_SERVER_ID: return read_server_id(row, text, object, error);
 	case TD_TYPE_ENDPOINT: return td_value_read_endpoint(row, text, object, error);
 	default: return td_fail(error, EINVAL, "%s is not a single value", row->key);
 	}

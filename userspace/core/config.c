@@ -46,7 +46,8 @@ static bool backend_equal(const struct td_backend_conf *a, const struct td_backe
 	return a->port == b->port &&
 	       sources_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
-	       a->weight == b->weight && a->state == b->state;
+	       a->weight == b->weight && a->state == b->state &&
+	       !memcmp(&a->server_id, &b->server_id, sizeof(a->server_id));
 }
 
 static bool prefixes_equal(const struct td_vip_conf *a, size_t n, const struct td_vip_conf *b,
@@ -95,7 +96,8 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
 	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
 	    a->n_backends != b->n_backends || !nat_equal(a, b) ||
-	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port))
+	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port) ||
+	    memcmp(&a->quic, &b->quic, sizeof(a->quic)))
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
 		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address) ||

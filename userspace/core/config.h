@@ -55,6 +55,7 @@ struct td_backend_conf {
 	uint16_t port;	 /* nat, fullnat: the server's; 0: as the service's */
 	uint16_t weight; /* 0..1000, 100 unless given */
 	uint8_t state; /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
+	struct tundish_server_id server_id; /* of QUIC; length 0: none */
 	struct td_place at;
 };
 
@@ -103,6 +104,12 @@ struct td_nat_conf {
 	uint32_t time_wait_ms;		   /* 60 s; 1 s..10 min */
 };
 
+/* Connection ids of QUIC that name a backend. */
+struct td_quic_conf {
+	uint16_t config;	   /* 0..6 */
+	uint16_t server_id_length; /* 1..15; 0: the service has no such ids */
+};
+
 struct td_service_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct td_vip_conf *vips;
@@ -120,6 +127,7 @@ struct td_service_conf {
 	struct td_nat_conf nat;
 	struct td_source_conf *sources; /* of fullnat; of nat, for hairpin */
 	size_t n_sources;
+	struct td_quic_conf quic;
 	struct td_place at;
 };
 
@@ -136,17 +144,18 @@ struct td_timeouts_conf {
 
 /* Sizes of tables, fixed when the maps are made. */
 struct td_limits_conf {
-	uint32_t flows;	   /* IPv4 flows at the same time, 1048576 */
-	uint32_t flows6;   /* IPv6 flows, 524288 */
-	uint32_t tuples;   /* 262144 */
-	uint32_t services; /* 64 */
-	uint32_t backends; /* 4096 */
-	uint32_t vips;	   /* 1024 */
-	uint32_t workers;  /* listeners of all groups, 1024 */
-	uint32_t groups;   /* 16 */
-	uint32_t ports;	   /* tuples of source ports, 65536 */
-	uint32_t nat;	   /* translated connections, 262144 */
-	uint32_t lanes;	   /* (source, server, port) tuples of them, 1024 */
+	uint32_t flows;	    /* IPv4 flows at the same time, 1048576 */
+	uint32_t flows6;    /* IPv6 flows, 524288 */
+	uint32_t tuples;    /* 262144 */
+	uint32_t services;  /* 64 */
+	uint32_t backends;  /* 4096 */
+	uint32_t vips;	    /* 1024 */
+	uint32_t workers;   /* listeners of all groups, 1024 */
+	uint32_t groups;    /* 16 */
+	uint32_t ports;	    /* tuples of source ports, 65536 */
+	uint32_t nat;	    /* translated connections, 262144 */
+	uint32_t lanes;	    /* (source, server, port) tuples of them, 1024 */
+	uint32_t fragments; /* packets whose fragments are under way, 8192 */
 };
 
 #define TD_NETNS_PATH 128

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The steps between two states, in their order; see plan.h. What each entry
- * shall become is decided in target.c, target_lanes.c and target_vips.c.
+ * shall become is decided in target.c, target_lanes.c, target_quic.c and target_vips.c.
  *
  * What makes a cut plan safe: each step writes one entry that is complete in
  * itself, the order keeps everything that is referred to complete, and each
@@ -108,6 +108,23 @@ static int add_hosts(struct td_plan *p, const struct td_target *t, const struct 
 	return r;
 }
 
+static int add_quic(struct td_plan *p, const struct td_target *t, enum td_change change)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->n_quic && !r; i++) {
+		const struct td_target_quic *q = &t->quic[i];
+
+		if (q->change != change)
+			continue;
+		if (change == TD_CHANGE_PUT)
+			r = add(p, TD_STEP_QUIC_PUT, q->q.backend, i, q->why);
+		else
+			r = add(p, TD_STEP_QUIC_DELETE, q->q.backend, q->installed_index, q->why);
+	}
+	return r;
+}
+
 static int add_lanes(struct td_plan *p, const struct td_target *t, enum td_change change,
 		     enum td_step_kind kind)
 {
@@ -139,6 +156,7 @@ static int add_steps(struct td_plan *p, const struct td_target *t, const struct 
 	r = r ?: add_lanes(p, t, TD_CHANGE_PUT, TD_STEP_LANE_PUT);
 	r = r ?: add_fans(p, t, TD_CHANGE_PUT, TD_STEP_FAN_PUT);
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT, TD_STEP_BACKEND_PUT);
+	r = r ?: add_quic(p, t, TD_CHANGE_PUT);
 	r = r ?: add_rows(p, t, true);
 	r = r ?: add_backends(p, t, TD_CHANGE_PUT_AFTER_ROW, TD_STEP_BACKEND_PUT);
 	r = r ?: add_vips(p, t, TD_CHANGE_NARROW);
@@ -150,7 +168,8 @@ static int add_steps(struct td_plan *p, const struct td_target *t, const struct 
 	r = r ?: add_fans(p, t, TD_CHANGE_GONE, TD_STEP_FAN_GONE);
 	r = r ?: add_lanes(p, t, TD_CHANGE_GONE, TD_STEP_LANE_GONE);
 	r = r ?: add_hosts(p, t, installed, TD_CHANGE_GONE);
-	return r ?: add_services(p, t, TD_CHANGE_GONE, TD_STEP_SERVICE_GONE);
+	r = r ?: add_services(p, t, TD_CHANGE_GONE, TD_STEP_SERVICE_GONE);
+	return r ?: add_quic(p, t, TD_CHANGE_DELETE);
 }
 
 static int copy_target(struct td_state *s, const struct td_target *t)
@@ -161,7 +180,9 @@ static int copy_target(struct td_state *s, const struct td_target *t)
 	s->lanes = calloc(t->n_lanes + 1, sizeof(*s->lanes));
 	s->hosts = calloc(t->n_hosts + 1, sizeof(*s->hosts));
 	s->fans = calloc(t->n_fans + 1, sizeof(*s->fans));
-	if (!s->services || !s->backends || !s->vips || !s->lanes || !s->hosts || !s->fans)
+	s->quic = calloc(t->n_quic + 1, sizeof(*s->quic));
+	if (!s->services || !s->backends || !s->vips || !s->lanes || !s->hosts || !s->fans ||
+	    !s->quic)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->n_lanes; i++)
 		s->lanes[s->n_lanes++] = t->lanes[i].l;
@@ -177,6 +198,9 @@ static int copy_target(struct td_state *s, const struct td_target *t)
 	for (size_t i = 0; i < t->n_vips; i++)
 		if (t->vips[i].change < TD_CHANGE_DELETE_FIRST)
 			s->vips[s->n_vips++] = t->vips[i].v;
+	for (size_t i = 0; i < t->n_quic; i++)
+		if (t->quic[i].change < TD_CHANGE_DELETE_FIRST)
+			s->quic[s->n_quic++] = t->quic[i].q;
 	return 0;
 }
 
@@ -192,6 +216,7 @@ static int make(const struct td_state *installed, const struct td_config *config
 	r = r
 		    ?: td_target_vips(t, installed, config, host->endpoints, host->n_endpoints,
 				      limits, error);
+	r = r ?: td_target_quic(t, installed);
 	r = r ?: copy_target(&p->target, t);
 	/* Old and new VIPs fit into the table together, or the old ones go first. */
 	return r ?: add_steps(p, t, installed, t->n_vips > limits->vips_max);

@@ -14,8 +14,8 @@
 #include "core/state.h"
 
 /*
- * In this order, but that a backend is disabled after its row was set, and the
- * row of a service that goes is emptied after its VIPs.
+ * In this order, but that a backend is disabled after its row was set, the row of a
+ * service that goes is emptied after its VIPs, and server ids are put behind backends.
  *
  * `weight` in a backend's entry is the weight its service's row was last made
  * with, and is written by ROW_SET alone: TD_WEIGHT_UNSETTLED where it is about
@@ -39,13 +39,15 @@ enum td_step_kind {
 	TD_STEP_LANE_GONE,    /* until its last connection has ended */
 	TD_STEP_HOST_DELETE,  /* one that no lane names */
 	TD_STEP_SERVICE_GONE,
+	TD_STEP_QUIC_PUT, /* quic_ids[key], after its backend */
+	TD_STEP_QUIC_DELETE,
 };
 
 struct td_step {
 	enum td_step_kind kind;
 	uint32_t id;   /* service or backend */
-	size_t index;  /* into the target state's array of that kind; VIP_DELETE and
-			* HOST_DELETE: into the installed state's */
+	size_t index;  /* into the target state's array of that kind; the deletions: into the
+			 * installed state's */
 	char why[128]; /* one sentence for events and `config diff` */
 };
 

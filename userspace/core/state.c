@@ -13,6 +13,7 @@ void td_state_done(struct td_state *s)
 	free(s->lanes);
 	free(s->hosts);
 	free(s->fans);
+	free(s->quic);
 	*s = (struct td_state){0};
 }
 
@@ -103,6 +104,18 @@ struct td_vip_state *td_state_prefix(const struct td_state *s, const struct td_p
 struct td_vip_state *td_state_vip(const struct td_state *s, const struct tundish_addr *address)
 {
 	return td_state_prefix(s, &(struct td_prefix){*address, TD_PREFIX_ALL});
+}
+
+int td_quic_state_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tundish_quic_key));
+}
+
+struct td_quic_state *td_state_quic(const struct td_state *s, const struct tundish_quic_key *key)
+{
+	struct td_quic_state q = {.key = *key};
+
+	return s->n_quic ? bsearch(&q, s->quic, s->n_quic, sizeof(q), td_quic_state_compare) : NULL;
 }
 
 uint16_t td_backend_weight(const struct tundish_backend *b)

@@ -47,7 +47,14 @@ struct td_fan_state {
 	struct tundish_fan value;
 };
 
-/* Each array ascends by id, hosts by address, VIPs as td_prefix_compare says. */
+/* A server id of QUIC, and whom it stands for. */
+struct td_quic_state {
+	struct tundish_quic_key key; /* first: it is compared */
+	uint32_t backend;
+};
+
+/* Each array ascends by id, hosts by address, VIPs as td_prefix_compare says, server ids by
+ * their bytes. */
 struct td_state {
 	struct td_service_state *services;
 	size_t n_services;
@@ -55,6 +62,8 @@ struct td_state {
 	size_t n_backends;
 	struct td_vip_state *vips;
 	size_t n_vips;
+	struct td_quic_state *quic;
+	size_t n_quic;
 	/* Of these three td_kernel_read_lanes. */
 	struct td_lane_state *lanes;
 	size_t n_lanes;
@@ -85,6 +94,10 @@ uint32_t td_vip_mask(const struct td_prefix *prefix);
 
 /* For qsort, of struct td_vip_state. */
 int td_vip_state_compare(const void *a, const void *b);
+
+struct td_quic_state *td_state_quic(const struct td_state *s, const struct tundish_quic_key *key);
+/* For qsort, of struct td_quic_state and of what begins with one. */
+int td_quic_state_compare(const void *a, const void *b);
 
 /* What is in force: the run-time setting where there is one, else the file's. */
 uint16_t td_backend_weight(const struct tundish_backend *b);

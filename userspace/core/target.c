@@ -23,6 +23,7 @@ void td_target_done(struct td_target *t)
 	free(t->lanes);
 	free(t->hosts);
 	free(t->fans);
+	free(t->quic);
 	*t = (struct td_target){0};
 }
 
@@ -41,6 +42,8 @@ static void want_service(struct td_target_service *s, const struct td_service_co
 		.protocol = c->protocol,
 		.own = c->own,
 		.n_backends = backends_wanted(c),
+		.server_id_length = (uint8_t)c->quic.server_id_length,
+		.quic_config = (uint8_t)c->quic.config,
 	};
 	struct tundish_service *old = &s->s.value;
 	struct tundish_deliver deliver = s->s.deliver; /* full_ns is not the file's */
@@ -69,6 +72,8 @@ static void want_service(struct td_target_service *s, const struct td_service_co
 		snprintf(s->why, sizeof(s->why), "another protocol in the file");
 	else if (old->own != v.own)
 		snprintf(s->why, sizeof(s->why), "own: %s in the file", v.own ? "true" : "false");
+	else if (old->server_id_length != v.server_id_length || old->quic_config != v.quic_config)
+		snprintf(s->why, sizeof(s->why), "another quic in the file");
 	else
 		snprintf(s->why, sizeof(s->why), "%u backends, were %u", v.n_backends,
 			 old->n_backends);
@@ -160,6 +165,7 @@ struct wish {
 	uint16_t service, weight;
 	uint8_t state, delivery;
 	__be16 gue_port_be;
+	struct tundish_server_id server_id;
 	const char *name;
 	struct tundish_addr address;
 };
@@ -237,6 +243,12 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		t->change = TD_CHANGE_PUT;
 		if (!t->why[0])
 			snprintf(t->why, sizeof(t->why), "another port for GUE in the file");
+	}
+	if (memcmp(&b->server_id, &w->server_id, sizeof(b->server_id))) {
+		b->server_id = w->server_id;
+		t->change = TD_CHANGE_PUT;
+		if (!t->why[0])
+			snprintf(t->why, sizeof(t->why), "another server_id in the file");
 	}
 }
 
@@ -398,6 +410,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 		wish.address = c->backends[i].address;
 		wish.weight = c->backends[i].weight;
 		wish.state = c->backends[i].state;
+		wish.server_id = c->backends[i].server_id;
 		r = place(w, &wish, error);
 		if (r < 0)
 			return r;

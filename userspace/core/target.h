@@ -67,6 +67,13 @@ struct td_target_fan {
 	char why[TD_WHY_LEN];
 };
 
+struct td_target_quic {
+	struct td_quic_state q;
+	enum td_change change;
+	size_t installed_index; /* where it is deleted */
+	char why[TD_WHY_LEN];
+};
+
 struct td_target {
 	struct td_target_lane *lanes;
 	struct td_target_host *hosts;
@@ -75,7 +82,8 @@ struct td_target {
 	struct td_target_service *services;
 	struct td_target_backend *backends;
 	struct td_target_vip *vips;
-	size_t n_services, n_backends, n_vips;
+	struct td_target_quic *quic;
+	size_t n_services, n_backends, n_vips, n_quic;
 };
 
 void td_target_done(struct td_target *t);
@@ -93,5 +101,6 @@ int td_target_vips(struct td_target *t, const struct td_state *installed,
 		   const struct td_config *config, const struct tundish_addr *endpoints,
 		   size_t n_endpoints, const struct tundish_settings *limits,
 		   struct td_error *error);
+int td_target_quic(struct td_target *t, const struct td_state *installed); /* after backends */
 
 #endif

@@ -320,7 +320,7 @@ static const char *why_put(const struct want *w)
 
 /* memcmp would see the padding of what the kernel gave us; there is none. */
 _Static_assert(sizeof(struct tundish_vip) == 12 + 8 * TUNDISH_RANGES_MAX, "no padding in a VIP");
-_Static_assert(sizeof(struct tundish_service) == TUNDISH_NAME_LEN + 8, "nor in a service");
+_Static_assert(sizeof(struct tundish_service) == TUNDISH_NAME_LEN + 16, "nor in a service");
 
 int td_target_vips(struct td_target *t, const struct td_state *installed,
 		   const struct td_config *config, const struct tundish_addr *endpoints,

@@ -196,7 +196,8 @@ static int make_level(const struct td_vip_walk *w, struct td_vip_level *l,
 				.end = (uint32_t)s->ports[i].last + 1,
 				.service = (uint16_t)w->uses[u].service,
 				.protocol = s->protocol,
-				.delivery = s->delivery | (s->flows ? 0 : TUNDISH_RANGE_STATELESS),
+				.delivery = s->delivery | (s->flows ? 0 : TUNDISH_RANGE_STATELESS) |
+					    (s->quic.server_id_length ? TUNDISH_RANGE_QUIC : 0),
 			};
 		}
 	}

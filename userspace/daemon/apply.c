@@ -9,6 +9,7 @@
 #include "core/address.h"
 #include "core/maglev.h"
 #include "core/override.h"
+#include "core/server_id.h"
 #include "daemon/daemon.h"
 
 #define ROW_STEP 4096 /* slots that count as one step for the crash tests */
@@ -36,6 +37,8 @@ const char *td_step_kind_name(enum td_step_kind kind)
 		[TD_STEP_LANE_GONE] = "tuple-remove",
 		[TD_STEP_FAN_PUT] = "tuples",
 		[TD_STEP_FAN_GONE] = "tuples-remove",
+		[TD_STEP_QUIC_PUT] = "server-id",
+		[TD_STEP_QUIC_DELETE] = "server-id-remove",
 	};
 
 	return names[kind];
@@ -69,8 +72,9 @@ void td_step_object(const struct td_state *installed, const struct td_plan *p,
 		    const struct td_step *s, char *buffer, size_t size)
 {
 	const struct td_state *t = &p->target;
+	char text[TD_ADDRESS_TEXT], id[TD_SERVER_ID_TEXT];
+	const struct td_quic_state *q;
 	const struct tundish_backend *b;
-	char text[TD_ADDRESS_TEXT];
 
 	switch (s->kind) {
 	case TD_STEP_SERVICE_PUT:
@@ -100,6 +104,12 @@ void td_step_object(const struct td_state *installed, const struct td_plan *p,
 	case TD_STEP_VIP_DELETE:
 		snprintf(buffer, size, "%s",
 			 td_address_print(&installed->vips[s->index].address, text));
+		break;
+	case TD_STEP_QUIC_PUT:
+	case TD_STEP_QUIC_DELETE:
+		q = s->kind == TD_STEP_QUIC_PUT ? &t->quic[s->index] : &installed->quic[s->index];
+		snprintf(buffer, size, "%s/%s", td_service_name(t, q->key.service),
+			 td_server_id_print(&q->key.id, id));
 		break;
 	}
 }
@@ -248,6 +258,12 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 							     installed->vips[s->index].prefix});
 		if (r == -ENOENT)
 			r = 0;
+		break;
+	case TD_STEP_QUIC_PUT:
+		r = td_kernel_put_server_id(d->kernel, &t->quic[s->index].key, s->id);
+		break;
+	case TD_STEP_QUIC_DELETE:
+		r = td_kernel_delete_server_id(d->kernel, &installed->quic[s->index].key);
 		break;
 	}
 	td_step_done(d);

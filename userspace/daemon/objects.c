@@ -7,6 +7,7 @@
 
 #include "core/address.h"
 #include "core/override.h"
+#include "core/server_id.h"
 #include "daemon/daemon.h"
 
 const char *td_protocol_name(uint8_t protocol)
@@ -150,6 +151,10 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	json_object_set_new(o, "flows", json_boolean(!c || c->flows));
 	if (workers)
 		json_object_set_new(o, "workers", workers);
+	if (v->value.server_id_length)
+		json_object_set_new(o, "quic",
+				    json_pack("{s:i s:i}", "config", (int)v->value.quic_config,
+					      "server_id_length", (int)v->value.server_id_length));
 	if (c && v->value.delivery == TUNDISH_DELIVERY_GUE)
 		json_object_set_new(o, "gue_port", json_integer(c->gue.port));
 	if (c && td_translates(v->value.delivery))
@@ -252,7 +257,7 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 	const struct tundish_backend *b = &v->value;
 	const char *reason, *health = td_backend_health(d, v->id, &reason);
 	bool gone = b->state == TUNDISH_BACKEND_GONE;
-	char text[TD_ADDRESS_TEXT];
+	char text[TD_ADDRESS_TEXT], id[TD_SERVER_ID_TEXT];
 	struct tundish_traffic t;
 	json_t *o;
 
@@ -270,6 +275,9 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 		json_object_set_new(o, "leaving", json_true());
 	if (reason)
 		json_object_set_new(o, "reason", json_string(reason));
+	if (b->server_id.length)
+		json_object_set_new(o, "server_id",
+				    json_string(td_server_id_print(&b->server_id, id)));
 	if (b->flags & TUNDISH_BACKEND_RUN_WEIGHT)
 		json_object_set_new(o, "file_weight", json_integer(b->file_weight));
 	if (b->flags & TUNDISH_BACKEND_RUN_STATE)

@@ -43,6 +43,17 @@ void td_sweep_tables_of(struct td_daemon *d, struct td_sweep_tables *ret)
 	};
 }
 
+/* Its server id of QUIC, unless another backend has it by now. */
+static void forget_server_id(struct td_daemon *d, uint32_t id, const struct tundish_backend *b)
+{
+	struct tundish_quic_key key = {b->service, b->server_id};
+	uint32_t backend;
+
+	if (b->server_id.length && !td_kernel_get_server_id(d->kernel, &key, &backend) &&
+	    backend == id)
+		td_kernel_delete_server_id(d->kernel, &key);
+}
+
 static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 {
 	for (uint32_t id = 1; id < t->backends_max; id++) {
@@ -54,6 +65,7 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 		snprintf(object, sizeof(object), "backend %.63s", t->backends[id].name);
 		td_nexthop_forget(d, id);
 		td_fan_forget(d, id);
+		forget_server_id(d, id, &t->backends[id]);
 		td_kernel_put_backend(d->kernel, id, &empty);
 		__atomic_store_n(&t->backends[id].connections_active, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&t->backends[id].connections_total, 0, __ATOMIC_RELAXED);

@@ -34,10 +34,22 @@ static uint16_t checksum(const void *data, size_t length, uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* Ethernet, IP, TCP with SYN or an empty UDP packet; returns the length. */
-static size_t make_packet(int protocol, const struct endpoint *from, const struct endpoint *to,
-			  uint8_t *frame)
+/* The longest connection id of QUIC, and what stands behind the shortest header. */
+#define QUIC_ID_MAX 20
+#define QUIC_SHORT  0x40
+
+struct question {
+	int protocol; /* 0: not said */
+	struct endpoint from, to;
+	uint8_t connection_id[QUIC_ID_MAX]; /* of QUIC */
+	size_t connection_id_length;	    /* 0: none is asked for */
+};
+
+/* Ethernet, IP, and TCP with SYN, or UDP, empty or with a short header of QUIC; returns the
+ * length. */
+static size_t make_packet(int protocol, const struct question *q, uint8_t *frame)
 {
+	const struct endpoint *from = &q->from, *to = &q->to;
 	bool v4 = tundish_addr_is_v4(&from->address);
 	struct ether_header eth = {.ether_type = htons(v4 ? ETHERTYPE_IP : ETHERTYPE_IPV6)};
 	struct tcphdr tcp = {.source = htons(from->port),
@@ -45,12 +57,20 @@ static size_t make_packet(int protocol, const struct endpoint *from, const struc
 			     .doff = 5,
 			     .syn = 1,
 			     .window = htons(64240)};
-	struct udphdr udp = {
-		.source = htons(from->port), .dest = htons(to->port), .len = htons(sizeof(udp))};
-	const void *transport = protocol == IPPROTO_UDP ? (const void *)&udp : &tcp;
-	size_t length = protocol == IPPROTO_UDP ? sizeof(udp) : sizeof(tcp), at = sizeof(eth);
+	struct udphdr udp = {.source = htons(from->port), .dest = htons(to->port)};
+	uint8_t quic[1 + QUIC_ID_MAX] = {QUIC_SHORT}, transport[sizeof(udp) + sizeof(quic)];
+	size_t length = sizeof(tcp), at = sizeof(eth);
 
 	getrandom(&tcp.seq, sizeof(tcp.seq), GRND_NONBLOCK);
+	memcpy(quic + 1, q->connection_id, q->connection_id_length);
+	if (protocol == IPPROTO_UDP) {
+		length = sizeof(udp) + (q->connection_id_length ? 1 + q->connection_id_length : 0);
+		udp.len = htons((uint16_t)length);
+		memcpy(transport, &udp, sizeof(udp));
+		memcpy(transport + sizeof(udp), quic, length - sizeof(udp));
+	} else {
+		memcpy(transport, &tcp, sizeof(tcp));
+	}
 	memset(eth.ether_dhost, 2, sizeof(eth.ether_dhost));
 	memset(eth.ether_shost, 4, sizeof(eth.ether_shost));
 	memcpy(frame, &eth, sizeof(eth));
@@ -130,6 +150,14 @@ static void describe(const struct td_state *s, uint32_t step, uint32_t argument,
 		backend_text(s, argument, text, sizeof(text));
 		snprintf(line, size, "the flow's %s is disabled, it is moved", text);
 		return;
+	case TUNDISH_STEP_quic:
+		backend_text(s, argument, text, sizeof(text));
+		snprintf(line, size, "QUIC connection id names %s", text);
+		return;
+	case TUNDISH_STEP_fragment:
+		backend_text(s, argument, text, sizeof(text));
+		snprintf(line, size, "a later fragment follows its first one to %s", text);
+		return;
 	case TUNDISH_STEP_flow_hit:
 		snprintf(line, size, "flow is known in state %s",
 			 argument < TD_ARRAY_SIZE(flow_states) ? flow_states[argument] : "busy");
@@ -157,13 +185,14 @@ static void explain(const struct td_state *s, const struct tundish_trace *t, con
 #undef TUNDISH_X
 	};
 	uint32_t slot = 0;
-	bool disabled = false, no_port = false;
+	bool disabled = false, no_port = false, named = false;
 
 	for (uint32_t i = 0; i < t->n_steps && i < TUNDISH_TRACE_STEPS_MAX; i++) {
 		if (t->steps[i].step == TUNDISH_STEP_slot)
 			slot = t->steps[i].argument;
 		disabled |= t->steps[i].step == TUNDISH_STEP_flow_disabled;
 		no_port |= t->steps[i].step == TUNDISH_STEP_no_port;
+		named |= t->steps[i].step == TUNDISH_STEP_quic;
 	}
 	if (!t->service)
 		snprintf(reason, size,
@@ -172,6 +201,8 @@ static void explain(const struct td_state *s, const struct tundish_trace *t, con
 	else if (t->action != XDP_PASS && t->action != XDP_TX && t->action != XDP_REDIRECT)
 		snprintf(reason, size, "dropped: %s",
 			 t->counter < TUNDISH_COUNTER_MAX ? help[t->counter] : "reason unknown");
+	else if (named)
+		snprintf(reason, size, "the QUIC connection id names %s", target);
 	else if (disabled)
 		snprintf(reason, size,
 			 "the flow's backend is disabled, Maglev slot %u belongs to %s", slot,
@@ -281,11 +312,41 @@ static int read_endpoint(const struct td_request *q, const char *key, bool need_
 	return 0;
 }
 
-static int ask(struct td_daemon *d, int protocol, const struct endpoint *from,
-	       const struct endpoint *to, struct tundish_trace *ret, struct td_error *error)
+/* A connection id of QUIC, as hexadecimal digits. */
+static int read_connection_id(const struct td_request *q, struct question *ask,
+			      struct td_reply *reply)
+{
+	const char *text = q->query(q, "connection_id");
+	size_t n = text ? strlen(text) : 0;
+
+	if (!text)
+		return 0;
+	if (n && n % 2 == 0 && n <= 2 * QUIC_ID_MAX &&
+	    strspn(text, "0123456789abcdefABCDEF") == n && ask->protocol != IPPROTO_TCP) {
+		for (size_t i = 0; i < n; i += 2) {
+			char octet[3] = {text[i], text[i + 1], '\0'};
+
+			ask->connection_id[i / 2] = (uint8_t)strtoul(octet, NULL, 16);
+		}
+		ask->connection_id_length = n / 2;
+		ask->protocol = IPPROTO_UDP;
+		return 0;
+	}
+	if (ask->protocol == IPPROTO_TCP)
+		td_reply_error(reply, 400, 2, "connection_id: is of QUIC, which has protocol udp");
+	else
+		td_reply_error(reply, 400, 2,
+			       "connection_id: \"%.60s\" is not 1 to %u octets in hexadecimal "
+			       "digits, as 000a01c0ffee42",
+			       text, QUIC_ID_MAX);
+	return -EINVAL;
+}
+
+static int ask(struct td_daemon *d, int protocol, const struct question *q,
+	       struct tundish_trace *ret, struct td_error *error)
 {
 	uint8_t frame[128];
-	size_t length = make_packet(protocol, from, to, frame);
+	size_t length = make_packet(protocol, q, frame);
 
 	return td_kernel_trace(d->kernel, frame, length,
 			       d->n_attachments ? d->attachments[0].ifindex : 0, ret, error);
@@ -294,36 +355,39 @@ static int ask(struct td_daemon *d, int protocol, const struct endpoint *from,
 void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
-	struct endpoint from = {0}, to = {0};
+	struct question asked = {0};
+	struct endpoint *from = &asked.from, *to = &asked.to;
 	struct tundish_trace t = {0};
 	struct td_error e = {0};
-	int protocol, r;
+	int r;
 
 	if (q->query(q, "egress")) {
 		td_answer_egress_trace(d, q, reply);
 		return;
 	}
-	protocol = td_read_protocol(q, reply);
-	if (protocol < 0 || read_endpoint(q, "src", false, &from, reply) < 0 ||
-	    read_endpoint(q, "dst", true, &to, reply) < 0)
+	asked.protocol = td_read_protocol(q, reply);
+	if (asked.protocol < 0 || read_connection_id(q, &asked, reply) < 0 ||
+	    read_endpoint(q, "src", false, from, reply) < 0 ||
+	    read_endpoint(q, "dst", true, to, reply) < 0)
 		return;
-	if (tundish_addr_is_v4(&from.address) != tundish_addr_is_v4(&to.address)) {
+	if (tundish_addr_is_v4(&from->address) != tundish_addr_is_v4(&to->address)) {
 		td_reply_error(reply, 400, 2, "src and dst are of different families");
 		return;
 	}
-	if (!from.port) {
+	if (!from->port) {
 		uint16_t random = 0;
 
 		getrandom(&random, sizeof(random), GRND_NONBLOCK);
-		from.port = 32768 + random % 28232;
+		from->port = 32768 + random % 28232;
 	}
 	r = td_kernel_read_state(d->kernel, &s);
 	if (r == 0)
-		r = ask(d, protocol ?: IPPROTO_TCP, &from, &to, &t, &e);
-	if (r == 0 && !protocol && !t.service) { /* not TCP's; perhaps UDP alone has the port */
+		r = ask(d, asked.protocol ?: IPPROTO_TCP, &asked, &t, &e);
+	if (r == 0 && !asked.protocol &&
+	    !t.service) { /* not TCP's; perhaps UDP alone has the port */
 		struct tundish_trace udp = {0};
 
-		r = ask(d, IPPROTO_UDP, &from, &to, &udp, &e);
+		r = ask(d, IPPROTO_UDP, &asked, &udp, &e);
 		if (r == 0 && udp.service)
 			t = udp;
 	}
@@ -331,5 +395,5 @@ void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_
 		td_reply_error(reply, 500, 1, "%s", e.text[0] ? e.text : "the trace failed");
 		return;
 	}
-	answer(d, &s, &t, &from, &to, reply);
+	answer(d, &s, &t, from, to, reply);
 }

@@ -107,7 +107,7 @@ int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_
 
 /* ---- maps --------------------------------------------------------------- */
 
-/* Reads services, backends and vips; the caller ends *ret with td_state_done. */
+/* Reads services, backends, vips and server ids; the caller ends *ret with td_state_done. */
 int td_kernel_read_state(struct td_kernel *k, struct td_state *ret);
 
 int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish_service *value);
@@ -117,6 +117,13 @@ int td_kernel_put_vip(struct td_kernel *k, const struct td_prefix *prefix,
 int td_kernel_delete_vip(struct td_kernel *k, const struct td_prefix *prefix);
 int td_kernel_put_nexthop(struct td_kernel *k, uint32_t index, const struct tundish_nexthop *value);
 int td_kernel_get_nexthop(struct td_kernel *k, uint32_t index, struct tundish_nexthop *ret);
+
+/* Server ids of QUIC. -ENOENT where there is none; to delete such a one is no error. */
+int td_kernel_put_server_id(struct td_kernel *k, const struct tundish_quic_key *key,
+			    uint32_t backend);
+int td_kernel_get_server_id(struct td_kernel *k, const struct tundish_quic_key *key,
+			    uint32_t *ret_backend);
+int td_kernel_delete_server_id(struct td_kernel *k, const struct tundish_quic_key *key);
 
 /* Writes the first and third cache line field by field, each with one store,
  * and leaves the counts alone. */

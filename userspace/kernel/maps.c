@@ -247,6 +247,30 @@ int td_kernel_get_nexthop(struct td_kernel *k, uint32_t index, struct tundish_ne
 	return 0;
 }
 
+int td_kernel_put_server_id(struct td_kernel *k, const struct tundish_quic_key *key,
+			    uint32_t backend)
+{
+	return put(k, TD_MAP_quic_ids, key, &backend);
+}
+
+int td_kernel_get_server_id(struct td_kernel *k, const struct tundish_quic_key *key,
+			    uint32_t *ret_backend)
+{
+	uint32_t backend;
+
+	if (bpf_map_lookup_elem(k->map_fd[TD_MAP_quic_ids], key, &backend) < 0)
+		return -errno;
+	*ret_backend = backend;
+	return 0;
+}
+
+int td_kernel_delete_server_id(struct td_kernel *k, const struct tundish_quic_key *key)
+{
+	if (bpf_map_delete_elem(k->map_fd[TD_MAP_quic_ids], key) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
 #define STORE(field) __atomic_store_n(&to->field, value->field, __ATOMIC_RELAXED)
 
 void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundish_backend *value)
@@ -265,6 +289,12 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 		STORE(address.word[i]);
 	STORE(service);
 	STORE(gue_port_be);
+	for (size_t i = 0; i < sizeof(to->server_id); i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, (const char *)&value->server_id + i, sizeof(word));
+		__atomic_store_n((uint64_t *)((char *)&to->server_id + i), word, __ATOMIC_RELAXED);
+	}
 	/* A packet that sees delivery gue sees its port. */
 	__atomic_store_n(&to->delivery, value->delivery, __ATOMIC_RELEASE);
 	STORE(weight);
@@ -414,13 +444,47 @@ static int read_vips(struct td_kernel *k, struct td_state *s)
 	return 0;
 }
 
+/* As above: what is deleted meanwhile makes the kernel begin anew. */
+static int read_server_ids(struct td_kernel *k, struct td_state *s)
+{
+	const size_t steps_max = 2 * (size_t)TUNDISH_QUIC_IDS_OF(k->settings.backends_max) + 16;
+	struct tundish_quic_key former;
+	struct td_quic_state e;
+	size_t n = 0;
+
+	for (size_t step = 0; step < steps_max; step++) {
+		int r;
+
+		if (bpf_map_get_next_key(k->map_fd[TD_MAP_quic_ids], step ? &former : NULL,
+					 &e.key) < 0) {
+			if (errno == ENOENT)
+				break;
+			return -errno;
+		}
+		former = e.key;
+		if (td_kernel_get_server_id(k, &e.key, &e.backend) < 0)
+			continue;
+		r = td_grow(&s->quic, s->n_quic, sizeof(e));
+		if (r < 0)
+			return r;
+		s->quic[s->n_quic++] = e;
+	}
+	if (s->n_quic)
+		qsort(s->quic, s->n_quic, sizeof(*s->quic), td_quic_state_compare);
+	for (size_t i = 0; i < s->n_quic; i++)
+		if (n == 0 || td_quic_state_compare(&s->quic[n - 1], &s->quic[i]))
+			s->quic[n++] = s->quic[i];
+	s->n_quic = n;
+	return 0;
+}
+
 int td_kernel_read_state(struct td_kernel *k, struct td_state *ret)
 {
 	struct td_state s = {0};
 	int r;
 
 	if ((r = read_services(k, &s)) < 0 || (r = read_backends(k, &s)) < 0 ||
-	    (r = read_vips(k, &s)) < 0) {
+	    (r = read_vips(k, &s)) < 0 || (r = read_server_ids(k, &s)) < 0) {
 		td_state_done(&s);
 		return r;
 	}

@@ -14,6 +14,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <tundish/fragment.h>
+
 #include "kernel/private.h"
 #include "tundish.skel.h"
 
@@ -86,7 +88,8 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	    (r = check_limit("groups", limits->groups, TUNDISH_GROUPS_MAX - 1, error)) < 0 ||
 	    (r = check_limit("ports", limits->ports, TUNDISH_PORTS_MAX, error)) < 0 ||
 	    (r = check_limit("nat", limits->nat, TUNDISH_NAT_MAX, error)) < 0 ||
-	    (r = check_limit("lanes", limits->lanes, TUNDISH_LANES_MAX - 1, error)) < 0)
+	    (r = check_limit("lanes", limits->lanes, TUNDISH_LANES_MAX - 1, error)) < 0 ||
+	    (r = check_limit("fragments", limits->fragments, TUNDISH_FRAGMENTS_MAX, error)) < 0)
 		return r;
 
 	s.flow_buckets = TUNDISH_BUCKETS_OF(limits->flows);
@@ -100,6 +103,7 @@ int td_object_settings(const struct td_limits_conf *limits, struct tundish_setti
 	s.ports_max = limits->ports;
 	s.nat_buckets = TUNDISH_NAT_BUCKETS_OF(limits->nat);
 	s.lanes_max = limits->lanes + 1;
+	s.fragments_max = limits->fragments;
 	if (getrandom(&s.secret, sizeof(s.secret), 0) != sizeof(s.secret))
 		return td_fail(error, EIO,
 			       "the kernel gives no random numbers for the tables' secret");

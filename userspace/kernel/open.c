@@ -264,6 +264,7 @@ static char *sizes_note(const char *dir, const struct tundish_settings *is,
 		/* the most that makes so many buckets */
 		{"nat", is->nat_buckets * 9ull / 2, wanted->nat_buckets * 9ull / 2},
 		{"lanes", is->lanes_max - 1, wanted->lanes_max - 1},
+		{"fragments", is->fragments_max, wanted->fragments_max},
 	};
 	char list[256], *note = NULL;
 	size_t n = 0;

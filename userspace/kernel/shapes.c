@@ -7,6 +7,8 @@
 
 #include <bpf/bpf.h>
 
+#include <tundish/fragment.h>
+
 #include "kernel/private.h"
 
 struct map_shape {
@@ -188,6 +190,14 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 	case TD_MAP_links:
 		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, index,
 					  sizeof(struct tundish_link), TUNDISH_LINKS_MAX};
+	case TD_MAP_quic_ids:
+		return (struct map_shape){BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC,
+					  sizeof(struct tundish_quic_key), index,
+					  TUNDISH_QUIC_IDS_OF(s->backends_max)};
+	case TD_MAP_fragments:
+		return (struct map_shape){BPF_MAP_TYPE_LRU_HASH, 0,
+					  sizeof(struct tundish_fragment_key),
+					  sizeof(struct tundish_fragment), s->fragments_max};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

@@ -48,7 +48,7 @@ static bool looks_ours(enum td_map m, int fd)
 		return false;
 	s.flow_buckets = s.flow6_buckets = s.tuple_buckets = s.services_max = s.backends_max =
 		s.vips_max = info.max_entries;
-	s.workers_max = s.groups_max = s.ports_max = info.max_entries;
+	s.workers_max = s.groups_max = s.ports_max = s.fragments_max = info.max_entries;
 	s.lanes_max = s.nat_buckets = info.max_entries;
 	if (m == TD_MAP_nat)
 		s.nat_buckets = info.max_entries / TUNDISH_NAT_SLOTS;
@@ -58,6 +58,8 @@ static bool looks_ours(enum td_map m, int fd)
 		s.backends_max = info.max_entries / 2;
 		s.lanes_max = 0;
 	}
+	if (m == TD_MAP_quic_ids)
+		s.backends_max = info.max_entries / TUNDISH_QUIC_IDS_OF(1);
 	if (m == TD_MAP_listens)
 		s.groups_max = info.max_entries / TUNDISH_LISTENS_OF(1);
 	if (m == TD_MAP_members)
