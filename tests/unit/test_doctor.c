@@ -505,12 +505,16 @@ static void test_nat(void **state)
 	now.f.nat.connections = 81;
 	now.f.nat.silent = 2;
 	strcpy(now.f.nat.first_silent, "web/web1");
+	now.f.nat.unheard = 1;
+	strcpy(now.f.nat.first_unheard, "web/web2");
 	now.f.nat.missing = 1;
 	strcpy(now.f.nat.first_missing, "10.0.1.250");
 	look(0);
 	assert_int_equal(row_of("nat_table")->verdict, TD_VERDICT_WARN);
 	assert_int_equal(row_of("nat_answers")->verdict, TD_VERDICT_BAD);
 	assert_non_null(strstr(row_of("nat_answers")->sentence, "web/web1 and others"));
+	assert_int_equal(row_of("nat_nics")->verdict, TD_VERDICT_WARN);
+	assert_non_null(strstr(row_of("nat_nics")->sentence, "the way to web/web2 goes"));
 	assert_int_equal(row_of("nat_sources")->verdict, TD_VERDICT_WARN);
 	assert_non_null(strstr(row_of("nat_sources")->setting, "10.0.1.250"));
 	assert_true(report.wrong);

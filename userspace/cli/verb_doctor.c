@@ -69,6 +69,8 @@ static void take_nat(const json_t *o, struct td_nat_use *ret)
 	ret->capacity = json_integer_value(json_object_get(o, "capacity"));
 	ret->silent = take_list(json_object_get(o, "silent"), ret->first_silent,
 				sizeof(ret->first_silent));
+	ret->unheard = take_list(json_object_get(o, "nics_missing"), ret->first_unheard,
+				 sizeof(ret->first_unheard));
 	ret->missing = take_list(json_object_get(o, "sources_missing"), ret->first_missing,
 				 sizeof(ret->first_missing));
 }

@@ -38,6 +38,7 @@ struct td_nat {
 	uint32_t reading;
 	uint64_t refused_before, early_before; /* of lanes that are no more */
 	struct td_answers *answers;	       /* [backends_max] */
+	bool *missed;			       /* [backends_max]: NICs, as was told */
 	struct tundish_addr *missing;	       /* sources that are not on this host */
 	size_t n_missing;
 };
@@ -98,6 +99,8 @@ void td_nat_sources_attention(const struct td_daemon *d, td_attention_add add, j
 /* ---- nat_attention.c ------------------------------------------------------------------- */
 json_t *td_nat_json(struct td_daemon *d,
 		    const struct td_state *s); /* of `status`; NULL without lanes */
+/* Every few seconds: whether answers come in by NICs that carry the program. */
+void td_nat_nics_look(struct td_daemon *d);
 void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 		      json_t *list);
 

@@ -8,51 +8,13 @@
 #include "daemon/lanes.h"
 #include "daemon/nat.h"
 
-/* What `doctor` asks for: backends that nobody hears, and sources that are not here. */
-static void add_troubles(struct td_daemon *d, const struct td_state *s, json_t *o)
-{
-	json_t *silent = json_array(), *missing = json_array();
-	char text[TD_ADDRESS_TEXT];
-
-	for (size_t i = 0; i < s->n_backends; i++)
-		if (td_nat_is_silent(d, s->backends[i].id))
-			json_array_append_new(
-				silent,
-				json_sprintf("%.63s/%.63s",
-					     td_service_name(s, s->backends[i].value.service),
-					     s->backends[i].value.name));
-	for (size_t i = 0; i < d->nat->n_missing; i++)
-		json_array_append_new(missing,
-				      json_string(td_address_print(&d->nat->missing[i], text)));
-	json_object_set_new(o, "silent", silent);
-	json_object_set_new(o, "sources_missing", missing);
-}
-
-json_t *td_nat_json(struct td_daemon *d, const struct td_state *s)
-{
-	const struct td_tuple *fullest;
-	char text[TD_TUPLE_TEXT];
-	uint32_t lanes;
-	json_t *o;
-
-	if (!td_nat_is_on(d))
-		return NULL;
-	td_lanes_count(d, &lanes, &fullest);
-	o = json_pack("{s:I s:I s:I s:I}", "connections", (json_int_t)td_nat_records(d), "capacity",
-		      (json_int_t)td_nat_capacity(d), "lanes", (json_int_t)lanes, "lanes_capacity",
-		      (json_int_t)d->settings.lanes_max - 1);
-	if (fullest)
-		json_object_set_new(o, "fullest",
-				    json_pack("{s:s s:i s:i s:f}", "tuple",
-					      td_tuple_text(&fullest->key, text), "used",
-					      (int)fullest->picture.used, "usable",
-					      (int)fullest->picture.usable, "utilization",
-					      fullest->picture.utilization));
-	add_troubles(d, s, o);
-	return o;
-}
-
 /* ---- what does not fit ----------------------------------------------------------------- */
+
+static bool translates(const struct tundish_backend *b)
+{
+	return (b->delivery == TUNDISH_DELIVERY_NAT || b->delivery == TUNDISH_DELIVERY_FULLNAT) &&
+	       td_backend_listed(b);
+}
 
 static bool carries_program(const struct td_daemon *d, uint32_t ifindex)
 {
@@ -99,6 +61,60 @@ static const struct tundish_lane *find_lane(struct td_daemon *d, uint32_t backen
 	return NULL;
 }
 
+/* ---- status ----------------------------------------------------------------------------- */
+
+static json_t *backend_text(const struct td_state *s, const struct td_backend_state *v)
+{
+	return json_sprintf("%.63s/%.63s", td_service_name(s, v->value.service), v->value.name);
+}
+
+/* What `doctor` asks for: backends that nobody hears, or nobody would; sources that are not
+ * here. */
+static void add_troubles(struct td_daemon *d, const struct td_state *s, json_t *o)
+{
+	json_t *silent = json_array(), *missing = json_array(), *missed = json_array();
+	char text[TD_ADDRESS_TEXT];
+
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct td_backend_state *v = &s->backends[i];
+
+		if (td_nat_is_silent(d, v->id))
+			json_array_append_new(silent, backend_text(s, v));
+		if (translates(&v->value) && find_lane(d, v->id, true))
+			json_array_append_new(missed, backend_text(s, v));
+	}
+	for (size_t i = 0; i < d->nat->n_missing; i++)
+		json_array_append_new(missing,
+				      json_string(td_address_print(&d->nat->missing[i], text)));
+	json_object_set_new(o, "silent", silent);
+	json_object_set_new(o, "nics_missing", missed);
+	json_object_set_new(o, "sources_missing", missing);
+}
+
+json_t *td_nat_json(struct td_daemon *d, const struct td_state *s)
+{
+	const struct td_tuple *fullest;
+	char text[TD_TUPLE_TEXT];
+	uint32_t lanes;
+	json_t *o;
+
+	if (!td_nat_is_on(d))
+		return NULL;
+	td_lanes_count(d, &lanes, &fullest);
+	o = json_pack("{s:I s:I s:I s:I}", "connections", (json_int_t)td_nat_records(d), "capacity",
+		      (json_int_t)td_nat_capacity(d), "lanes", (json_int_t)lanes, "lanes_capacity",
+		      (json_int_t)d->settings.lanes_max - 1);
+	if (fullest)
+		json_object_set_new(o, "fullest",
+				    json_pack("{s:s s:i s:i s:f}", "tuple",
+					      td_tuple_text(&fullest->key, text), "used",
+					      (int)fullest->picture.used, "usable",
+					      (int)fullest->picture.usable, "utilization",
+					      fullest->picture.utilization));
+	add_troubles(d, s, o);
+	return o;
+}
+
 static void one_backend(struct td_daemon *d, const struct td_state *s,
 			const struct td_backend_state *v, td_attention_add add, json_t *list)
 {
@@ -135,6 +151,34 @@ static void one_backend(struct td_daemon *d, const struct td_state *s,
 	}
 }
 
+void td_nat_nics_look(struct td_daemon *d)
+{
+	const struct tundish_backend *b = td_kernel_backends(d->kernel);
+	_cleanup_(td_state_done) struct td_state s = {0};
+
+	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
+		bool missed = translates(&b[id]) && find_lane(d, id, true);
+		char object[160];
+
+		if (missed == d->nat->missed[id])
+			continue;
+		d->nat->missed[id] = missed;
+		if (!translates(&b[id]))
+			continue;
+		if (!s.n_backends && td_kernel_read_state(d->kernel, &s) < 0)
+			return;
+		snprintf(object, sizeof(object), "backend %.63s/%.63s",
+			 td_service_name(&s, b[id].service), b[id].name);
+		if (missed)
+			td_event(
+				d, "nic-missing", object,
+				"the way to it goes by a NIC that is not among interfaces: its "
+				"answers would come in there and reach nobody; add it to the file");
+		else
+			td_event(d, "nic", object, "its answers come in by one of interfaces now");
+	}
+}
+
 static void lanes_full(struct td_daemon *d, td_attention_add add, json_t *list)
 {
 	if (td_nat_records(d) * 10 >= td_nat_capacity(d) * 9)
@@ -154,13 +198,8 @@ void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attentio
 		    "round them; let tundishd write net.ipv4.ip_local_reserved_ports");
 	td_links_attention(d, add, list);
 	td_nat_sources_attention(d, add, list);
-	for (size_t i = 0; i < s->n_backends; i++) {
-		const struct tundish_backend *b = &s->backends[i].value;
-
-		if ((b->delivery == TUNDISH_DELIVERY_NAT ||
-		     b->delivery == TUNDISH_DELIVERY_FULLNAT) &&
-		    td_backend_listed(b))
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (translates(&s->backends[i].value))
 			one_backend(d, s, &s->backends[i], add, list);
-	}
 	lanes_full(d, add, list);
 }

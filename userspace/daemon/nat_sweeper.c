@@ -4,9 +4,10 @@
  * pace as that of flows, while there are lanes. And what follows from a complete pass: lanes
  * that nobody has any more are freed, and ways back to clients that no connection names.
  *
- * Such a way is forgotten in two steps. A pass that has met no connection with it may have
- * missed one that was made behind it, so first it is taken out of `return_ids`: none is made
- * with it from then on. The whole pass after that meets whoever has it.
+ * Such a way is forgotten in two steps, if it is older than the pass. One that has met no
+ * connection with it may have missed one that was made behind it, so first it is taken out of
+ * `return_ids`: none is made with it from then on. The whole pass after that meets whoever
+ * has it.
  */
 #include "daemon/nat.h"
 
@@ -47,6 +48,15 @@ void td_nat_tables_of(struct td_daemon *d, struct td_nat_tables *ret)
 
 /* ---- ways back ------------------------------------------------------------------------ */
 
+/* Made since the pass began, or a moment before. */
+static bool is_young(const struct td_nat *n, const struct tundish_return *r)
+{
+	uint64_t age = (uint64_t)tundish_nat_age(tundish_tick(n->pass_ns), r->seen)
+		       << TUNDISH_TICK_SHIFT;
+
+	return age <= n->pass_ns - n->former_ns + (2ull << TUNDISH_TICK_SHIFT);
+}
+
 static void free_returns(struct td_daemon *d)
 {
 	struct tundish_return *all = td_kernel_returns(d->kernel);
@@ -56,7 +66,7 @@ static void free_returns(struct td_daemon *d)
 		struct tundish_return *r = &all[i];
 
 		if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != TUNDISH_RETURN_VALID ||
-		    td_nat_sweep_hop(n->sweep, i)) {
+		    td_nat_sweep_hop(n->sweep, i) || !n->former_ns || is_young(n, r)) {
 			n->unnamed[i] = 0;
 			continue;
 		}
@@ -78,6 +88,7 @@ static void pass_ended(struct td_daemon *d)
 	n->former_ns = n->pass_ns;
 	n->pass_ns = td_now_ns();
 	free_returns(d);
+	td_nat_nics_look(d);
 	td_lane_ports_read(d, true);
 	td_lanes_swept(d);
 }
@@ -144,7 +155,8 @@ int td_nat_new(struct td_daemon *d)
 		return -ENOMEM;
 	d->nat->uses = calloc(d->settings.lanes_max, sizeof(*d->nat->uses));
 	d->nat->answers = calloc(d->settings.backends_max, sizeof(*d->nat->answers));
-	return d->nat->uses && d->nat->answers ? 0 : -ENOMEM;
+	d->nat->missed = calloc(d->settings.backends_max, sizeof(*d->nat->missed));
+	return d->nat->uses && d->nat->answers && d->nat->missed ? 0 : -ENOMEM;
 }
 
 void td_nat_free(struct td_daemon *d)
@@ -157,6 +169,7 @@ void td_nat_free(struct td_daemon *d)
 	td_lane_ports_done(n);
 	free(n->uses);
 	free(n->answers);
+	free(n->missed);
 	free(n->missing);
 	free(n);
 	d->nat = NULL;

@@ -31,6 +31,7 @@ static void (*const checks[])(struct td_look *l) = {
 	/* through: translated connections */
 	td_check_nat_table,
 	td_check_nat_answers,
+	td_check_nat_nics,
 	td_check_nat_sources,
 	/* out: source ports, TIME_WAIT, orphans */
 	td_check_port_range,

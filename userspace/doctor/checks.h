@@ -88,6 +88,7 @@ void td_check_unseen(struct td_look *l);
 /* checks_nat.c */
 void td_check_nat_table(struct td_look *l);
 void td_check_nat_answers(struct td_look *l);
+void td_check_nat_nics(struct td_look *l);
 void td_check_nat_sources(struct td_look *l);
 /* checks_out.c */
 void td_check_port_range(struct td_look *l);

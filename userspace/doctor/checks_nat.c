@@ -45,6 +45,26 @@ void td_check_nat_answers(struct td_look *l)
 			"delivery: fullnat");
 }
 
+void td_check_nat_nics(struct td_look *l)
+{
+	const struct td_nat_use *n = &l->now->nat;
+	struct td_row *row;
+
+	if (!n->known)
+		return;
+	row = td_row_add(l, "nat", "nat_nics", "backends behind NICs without the program");
+	row->unit = "backends";
+	row->value = n->unheard;
+	if (!n->unheard)
+		return;
+	td_row_say(
+		row, TD_VERDICT_WARN,
+		"the way to %s%s goes by a NIC that does not carry tundish's program: answers would "
+		"come in there and reach nobody",
+		n->first_unheard, n->unheard > 1 ? " and others" : "");
+	td_row_set(row, "add that NIC under `interfaces` in tundish.yaml");
+}
+
 void td_check_nat_sources(struct td_look *l)
 {
 	const struct td_nat_use *n = &l->now->nat;

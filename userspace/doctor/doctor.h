@@ -155,8 +155,9 @@ struct td_tuple_use {
 struct td_nat_use {
 	bool known;
 	int64_t connections, capacity;
-	int64_t silent, missing; /* backends that nobody hears; sources that are not here */
-	char first_silent[128], first_missing[TD_ADDRESS_TEXT];
+	/* backends that nobody hears; that nobody would; sources that are not here */
+	int64_t silent, unheard, missing;
+	char first_silent[128], first_unheard[128], first_missing[TD_ADDRESS_TEXT];
 };
 
 struct td_facts {

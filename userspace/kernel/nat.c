@@ -51,8 +51,9 @@ int td_nat_settings_read(struct td_kernel *k, struct td_error *error)
 	k->nat_settings = s;
 	r = td_kernel_hosts(k, &hosts, &values, &n);
 	r = r ?: td_links_partial(k, &partial);
-	if (r == 0 && (s.n_hosts != n || s.n_partial != partial || s.buckets != k->settings.nat_buckets ||
-		       s.lanes_max != k->settings.lanes_max)) {
+	if (r == 0 &&
+	    (s.n_hosts != n || s.n_partial != partial || s.buckets != k->settings.nat_buckets ||
+	     s.lanes_max != k->settings.lanes_max)) {
 		/* A daemon died between a host, or a NIC, and its count. */
 		s.n_hosts = (uint32_t)n;
 		s.n_partial = partial;
