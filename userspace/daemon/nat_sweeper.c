@@ -81,12 +81,26 @@ static void free_returns(struct td_daemon *d)
 
 /* ---- the pass --------------------------------------------------------------------------- */
 
+/* What the audit had to put right: a daemon that died while it ended a connection. */
+static void tell_repairs(struct td_daemon *d)
+{
+	const struct td_nat_counts *c = td_nat_sweep_counts(d->nat->sweep, NULL);
+
+	if (c->tags | c->ports | c->counts)
+		td_event(d, "nat-audit", "translated connections",
+			 "%llu places and %llu source ports that nobody had are free again, %llu "
+			 "counts are put right: a daemon died while it ended connections",
+			 (unsigned long long)c->tags, (unsigned long long)c->ports,
+			 (unsigned long long)c->counts);
+}
+
 static void pass_ended(struct td_daemon *d)
 {
 	struct td_nat *n = d->nat;
 
 	n->former_ns = n->pass_ns;
 	n->pass_ns = td_now_ns();
+	tell_repairs(d);
 	free_returns(d);
 	td_nat_nics_look(d);
 	td_lane_ports_read(d, true);
