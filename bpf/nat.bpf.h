@@ -235,7 +235,7 @@ CHECKED_ALONE int nat_new(struct xdp_md *ctx, struct nat_packet *p, struct nat_q
 /* On the first lane of the backend that would have had the connection. */
 CHECKED_ALONE int nat_count_refused(struct nat_packet *p)
 {
-	__u32 backend, lane;
+	__u32 backend, i, lane = 0;
 	struct tundish_fan *fan;
 	struct tundish_lane *l;
 
@@ -245,7 +245,8 @@ CHECKED_ALONE int nat_count_refused(struct nat_packet *p)
 	fan = bpf_map_lookup_elem(&fans, &backend);
 	if (!fan)
 		return 0;
-	lane = fan->lane[0];
+	for (i = 0; i < TUNDISH_FAN_LANES && !lane; i++) /* not of sources of the other family */
+		lane = fan->lane[i];
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	if (l && lane)
 		__sync_fetch_and_add(&l->refused, 1);
