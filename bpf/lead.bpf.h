@@ -57,6 +57,25 @@ static __always_inline __u32 fan_base(const struct tundish_fan *fan, __be16 port
 					: TUNDISH_FAN_LANES;
 }
 
+/* The first of an address's lanes that there is: sources of the other family have none. */
+CHECKED_ALONE __u32 fan_lane(__u32 backend, __u32 at, __u32 n)
+{
+	struct tundish_fan *fan = bpf_map_lookup_elem(&fans, &backend);
+	__u32 i, index;
+
+	if (!fan)
+		return 0;
+	for (i = 0; i < TUNDISH_FAN_LANES; i++) {
+		index = at + i;
+		forget(index);
+		if (i >= n || index >= TUNDISH_FAN_LANES)
+			break;
+		if (fan->lane[index])
+			return fan->lane[index];
+	}
+	return 0;
+}
+
 /* The @skip-th of a fan's addresses that the socket can reach, and its port, into *l.
  * Returns how many of them were met on the way to it, it among them. */
 CHECKED_ALONE __u32 fan_address(struct lead *l, __u32 skip)
@@ -75,10 +94,7 @@ CHECKED_ALONE __u32 fan_address(struct lead *l, __u32 skip)
 	for (i = 0; i < TUNDISH_FAN_ADDRESSES; i++) {
 		if (i >= fan->n_addresses)
 			break;
-		index = base + i * fan_stride(fan);
-		if (index >= TUNDISH_FAN_LANES)
-			break;
-		index = fan->lane[index];
+		index = fan_lane(backend, base + i * fan_stride(fan), fan_stride(fan));
 		lane = bpf_map_lookup_elem(&lanes, &index);
 		if (!lane || !index || !fits(&lane->host, l->families) || fitting++ != skip)
 			continue;
