@@ -122,7 +122,7 @@ static __always_inline int nat_growth(const struct nat_packet *p)
 /* The client's address as an option, where it is due and there is room. Returns -1 where the
  * packet is in pieces. */
 static __always_inline int nat_tell(struct xdp_md *ctx, struct nat_packet *p,
-				    const struct nat_query *q)
+				    const struct nat_query *q, int growth)
 {
 	int r;
 
@@ -133,7 +133,8 @@ static __always_inline int nat_tell(struct xdp_md *ctx, struct nat_packet *p,
 	if (r) {
 		p->toa.client = q->record.client;
 		p->toa.port = q->record.client_port_be;
-		p->toa.mtu = p->hop.mtu;
+		/* before the other family's header takes its part; 0: not known */
+		p->toa.mtu = p->hop.mtu ? (__u16)(p->hop.mtu - growth) : 0xffff;
 		r = toa_insert(ctx, &p->n, &p->toa);
 	}
 	if (r < 0)
@@ -175,7 +176,7 @@ CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struc
 		return icmp_too_big(ctx, &p->n, (__u32)(p->hop.mtu - growth));
 	if (unlikely(p->n.ttl <= 1))
 		return DROP(ttl);
-	if (unlikely(nat_tell(ctx, p, q)))
+	if (unlikely(nat_tell(ctx, p, q, growth)))
 		return DROP(internal);
 	p->to.flags = REWRITE_HOP | (p->partial ? REWRITE_PARTIAL : 0);
 	if (unlikely(growth)) {

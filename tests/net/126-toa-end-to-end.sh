@@ -97,6 +97,13 @@ for vip in $VIP "[$VIP6]" $VIP2 "[$VIP62]"; do
 	is "$vip: 4 MiB come whole" "$(in_ns client curl -gsm 20 "http://$vip/big" | sha1sum)" "$(sha1sum <"$T/big")"
 	is "$vip: 4 MiB go whole" "$(in_ns client curl -gsm 20 -H 'Expect:' --data-binary @"$T/big" "http://$vip/post")" 4194304
 done
+# A first segment that is full has no room; the handshake has told the client by then.
+before=$(counter edge toa_no_room)
+long=$(printf '%03000d' 0)
+for vip in $VIP "[$VIP6]" $VIP2 "[$VIP62]"; do
+	is "$vip: a request of 3,000 bytes" "$(in_ns client curl -gs --max-time 5 -H "X-Long: $long" -o /dev/null -w '%{http_code}' "http://$vip/")" 200
+done
+check 'which is counted' test "$(counter edge toa_no_room)" -gt "$before"
 check 'added' test "$(counter edge toa_added)" -ge 40
 check 'and read' test "$(counter b1 toa_read)" -ge 30
 is 'none came from elsewhere' "$(counter b1 toa_untrusted)" 0
