@@ -4,7 +4,9 @@
 #define TD_BENCH_H
 
 #include <tundish/counters.h>
+#include <tundish/lane.h>
 #include <tundish/maps.h>
+#include <tundish/nat.h>
 
 #include "knobs.h"
 #include "lib/util.h"
@@ -49,12 +51,14 @@ void pin_cpu(void);
 #define RIG_VIP_UDP	0xc0000232u
 #define RIG_VIP_BARE	0xc000023cu /* UDP without flows */
 #define RIG_VIP_GUE	0xc0000246u
+#define RIG_VIP_NAT	0xc0000250u
+#define RIG_VIP_FULLNAT 0xc000025au
 #define RIG_VIP6_IPIP	0x0000000au /* 2001:db8::a */
 #define RIG_PORT	80
 
 #define RIG_BACKENDS 16u /* of each service */
 
-/* Service ids; backend b of service s is number (s - 1) * RIG_BACKENDS + b, from 1. */
+/* Service ids; backend b of service s is rig_number(s, b), from 1. */
 enum rig_service {
 	RIG_IPIP = 1,
 	RIG_DSR,
@@ -63,6 +67,8 @@ enum rig_service {
 	RIG_UDP,
 	RIG_BARE,
 	RIG_GUE,
+	RIG_NAT, /* these two where rig_open_nat() was asked for connections */
+	RIG_FULLNAT,
 	RIG_SERVICES
 };
 
@@ -78,6 +84,8 @@ enum rig_program {
 	RIG_NOTE4,
 	RIG_FLOOD4,
 	RIG_CHECK4,
+	RIG_ACK4,
+	RIG_ANSWER4,
 	RIG_TX,
 	RIG_PROGRAMS
 };
@@ -95,12 +103,16 @@ struct rig {
 	struct tundish_flow6_bucket *flows6;
 	struct tundish_maglev *rows; /* by service */
 	struct tundish_backend *backends;
+	struct rig_nat *nat; /* NULL: none */
 };
 
 /* Loads and fills everything for so many flows, as the daemon would. Ends the
  * program where that fails. */
 struct rig *rig_open(uint32_t flows, uint32_t flows6);
 struct rig *rig_close(struct rig *r); /* returns NULL */
+
+/* Likewise, and for so many translated connections, all to one of these two services. */
+struct rig *rig_open_nat(uint32_t flows, uint32_t flows6, uint32_t connections);
 
 /* What the wrappers go on with. */
 enum rig_target { RIG_TUNDISH, RIG_BASELINE };
@@ -123,6 +135,11 @@ void rig_ask(struct rig *r, enum rig_service service, bool ask);
 /* Opens flows first .. last-1 through the data path. */
 void rig_establish(struct rig *r, bool v6, uint32_t first, uint32_t last);
 
+/* An array in the kernel, shared with it. */
+void *rig_share(int fd, size_t value_bytes, size_t entries);
+
+uint32_t rig_number(enum rig_service service, uint32_t backend);
+
 /* Entries in a state; and removes all half-open ones. */
 uint64_t rig_count(struct rig *r, bool v6, enum tundish_flow_state state);
 void rig_forget_udp(struct rig *r); /* and all of UDP over IPv4 */
@@ -133,5 +150,28 @@ struct tundish_counters rig_counters(struct rig *r);
 /* Bytes of kernel memory of a map, as the kernel accounts them. */
 uint64_t rig_map_bytes(int fd);
 int rig_map_fd(struct rig *r, const char *name);
+
+/* ---- rig_nat.c ---------------------------------------------------------------- */
+
+/* What translates, sized before the object is loaded and filled after it. */
+struct rig_nat {
+	uint32_t buckets;
+	struct tundish_nat *records;
+	struct tundish_nat_bucket *tags;
+	struct tundish_lane *lanes;
+	struct tundish_lane_ports *ports;
+	struct bench_answer *answers;
+};
+
+void rig_nat_size(struct rig *r, uint32_t connections);
+void rig_nat_fill(struct rig *r);
+void rig_nat_close(struct rig *r);
+
+/* Opens connections first .. last-1 of a service, by the segments of both ends, and makes
+ * the servers' answers of all up to there ready for RIG_ANSWER4. Returns how many there are. */
+uint32_t rig_nat_establish(struct rig *r, enum rig_service service, uint32_t first, uint32_t last);
+
+/* Removes those that have no answer yet. */
+void rig_nat_forget(struct rig *r);
 
 #endif

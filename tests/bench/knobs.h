@@ -36,6 +36,16 @@ struct bench_knobs {
 	__u64 wrong;	      /* and is another than their SYN's */
 	__u64 wrong_unplaced; /* of these, of flows without a place in the table */
 	__u64 unsent;	      /* packets that came back as they were */
+	__u32 answer;	      /* the next of `answers` */
+	__u32 answer_flags;   /* TCP flags of answers */
+};
+
+/* What a server sends on a translated connection, all in network byte order. In an order
+ * of their own, so that reading them costs the wrapper little. */
+struct bench_answer {
+	__be32 from, to;
+	__be16 from_port, to_port;
+	__be32 ack_be; /* the client's next sequence number */
 };
 
 #endif

@@ -30,7 +30,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
-static void *map_memory(int fd, size_t value_bytes, size_t entries)
+void *rig_share(int fd, size_t value_bytes, size_t entries)
 {
 	size_t bytes = ((value_bytes + 7) & ~7ul) * entries, page = (size_t)sysconf(_SC_PAGESIZE);
 	void *p = mmap(NULL, (bytes + page - 1) / page * page, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -43,7 +43,7 @@ static void *map_memory(int fd, size_t value_bytes, size_t entries)
 
 /* ---- loading -------------------------------------------------------------------- */
 
-static void load_object(struct rig *r)
+static void load_object(struct rig *r, uint32_t connections)
 {
 	struct tundish_settings *s = &r->settings;
 	struct tundish *o = tundish__open();
@@ -63,25 +63,28 @@ static void load_object(struct rig *r)
 	bpf_map__set_max_entries(o->maps.flows6, s->flow6_buckets);
 	bpf_map__set_max_entries(o->maps.tuples, s->tuple_buckets);
 	bpf_program__set_autoload(o->progs.tundish_trace, false);
+	r->object = o;
+	if (connections)
+		rig_nat_size(r, connections);
 	if (bpf_object__load(o->obj) < 0)
 		die("cannot load the BPF object: %s", strerror(errno));
-	r->object = o;
-	r->flows = map_memory(bpf_map__fd(o->maps.flows), sizeof(*r->flows), s->flow_buckets);
-	r->flows6 = map_memory(bpf_map__fd(o->maps.flows6), sizeof(*r->flows6), s->flow6_buckets);
-	r->rows = map_memory(bpf_map__fd(o->maps.maglev), sizeof(*r->rows), s->services_max);
+	r->flows = rig_share(bpf_map__fd(o->maps.flows), sizeof(*r->flows), s->flow_buckets);
+	r->flows6 = rig_share(bpf_map__fd(o->maps.flows6), sizeof(*r->flows6), s->flow6_buckets);
+	r->rows = rig_share(bpf_map__fd(o->maps.maglev), sizeof(*r->rows), s->services_max);
 	r->backends =
-		map_memory(bpf_map__fd(o->maps.backends), sizeof(*r->backends), s->backends_max);
+		rig_share(bpf_map__fd(o->maps.backends), sizeof(*r->backends), s->backends_max);
 }
 
 static void load_wrappers(struct rig *r)
 {
 	static const char *const names[RIG_PROGRAMS] = {
-		[RIG_DATA4] = "bench_data4",   [RIG_DATA6] = "bench_data6",
-		[RIG_SYN4] = "bench_syn4",     [RIG_SYN6] = "bench_syn6",
-		[RIG_OPEN4] = "bench_open4",   [RIG_OPEN6] = "bench_open6",
-		[RIG_WHOLE4] = "bench_whole4", [RIG_WHOLE6] = "bench_whole6",
-		[RIG_NOTE4] = "bench_note4",   [RIG_FLOOD4] = "bench_flood4",
-		[RIG_CHECK4] = "bench_check4", [RIG_TX] = "bench_tx",
+		[RIG_DATA4] = "bench_data4",	 [RIG_DATA6] = "bench_data6",
+		[RIG_SYN4] = "bench_syn4",	 [RIG_SYN6] = "bench_syn6",
+		[RIG_OPEN4] = "bench_open4",	 [RIG_OPEN6] = "bench_open6",
+		[RIG_WHOLE4] = "bench_whole4",	 [RIG_WHOLE6] = "bench_whole6",
+		[RIG_NOTE4] = "bench_note4",	 [RIG_FLOOD4] = "bench_flood4",
+		[RIG_CHECK4] = "bench_check4",	 [RIG_ACK4] = "bench_ack4",
+		[RIG_ANSWER4] = "bench_answer4", [RIG_TX] = "bench_tx",
 	};
 	char path[512];
 	struct bpf_map *noted, *knobs = NULL, *m;
@@ -93,14 +96,17 @@ static void load_wrappers(struct rig *r)
 		die("cannot open %s: %s", path, strerror(errno));
 	noted = bpf_object__find_map_by_name(r->wrap, "syn_went_to");
 	bpf_map__set_max_entries(noted, r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES);
+	if (r->nat)
+		bpf_map__set_max_entries(bpf_object__find_map_by_name(r->wrap, "answers"),
+					 r->nat->buckets * TUNDISH_NAT_SLOTS);
 	if (bpf_object__load(r->wrap) < 0)
 		die("cannot load %s: %s", path, strerror(errno));
 	bpf_object__for_each_map(m, r->wrap) if (strstr(bpf_map__name(m), "knobs")) knobs = m;
 	if (!knobs)
 		die("%s has no knobs", path);
-	r->knobs = map_memory(bpf_map__fd(knobs), sizeof(*r->knobs), 1);
-	r->syn_went_to = map_memory(bpf_map__fd(noted), sizeof(uint64_t),
-				    r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES);
+	r->knobs = rig_share(bpf_map__fd(knobs), sizeof(*r->knobs), 1);
+	r->syn_went_to = rig_share(bpf_map__fd(noted), sizeof(uint64_t),
+				   r->settings.flow_buckets * TUNDISH_BUCKET_ENTRIES);
 	r->target_fd = bpf_object__find_map_fd_by_name(r->wrap, "target");
 	for (size_t i = 0; i < RIG_PROGRAMS; i++) {
 		struct bpf_program *p = bpf_object__find_program_by_name(r->wrap, names[i]);
@@ -113,14 +119,14 @@ static void load_wrappers(struct rig *r)
 
 /* ---- filling -------------------------------------------------------------------- */
 
-static uint32_t number_of(enum rig_service service, uint32_t backend)
+uint32_t rig_number(enum rig_service service, uint32_t backend)
 {
 	return (service - 1) * RIG_BACKENDS + backend + 1;
 }
 
 static struct tundish_addr address_of(enum rig_service service, uint32_t backend)
 {
-	uint32_t n = number_of(service, backend);
+	uint32_t n = rig_number(service, backend);
 
 	if (service != RIG_IPIP6)
 		return tundish_addr_v4(htonl(0xc6120000u + n));		   /* 198.18.0.0/15 */
@@ -161,7 +167,7 @@ static void add_service(struct rig *r, enum rig_service service, enum tundish_de
 	snprintf(s.name, sizeof(s.name), "service%u", id);
 	put(r->object->maps.services, &id, &s, "service");
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++) {
-		uint32_t n = number_of(service, i);
+		uint32_t n = rig_number(service, i);
 		struct tundish_backend *b = &r->backends[n];
 		struct tundish_nexthop hop = {
 			.ifindex = 1, .flags = TUNDISH_NEXTHOP_VALID, .mtu = 1500};
@@ -193,7 +199,7 @@ void rig_weigh(struct rig *r, enum rig_service service, const uint32_t weights[R
 	int e;
 
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++)
-		m[i] = (struct td_maglev_member){address_of(service, i), number_of(service, i),
+		m[i] = (struct td_maglev_member){address_of(service, i), rig_number(service, i),
 						 weights[i]};
 	e = td_maglev_fill(m, RIG_BACKENDS, slots);
 	if (e < 0)
@@ -222,6 +228,11 @@ void rig_ask(struct rig *r, enum rig_service service, bool ask)
 
 struct rig *rig_open(uint32_t flows, uint32_t flows6)
 {
+	return rig_open_nat(flows, flows6, 0);
+}
+
+struct rig *rig_open_nat(uint32_t flows, uint32_t flows6, uint32_t connections)
+{
 	struct rig *r = calloc(1, sizeof(*r));
 	struct tundish_settings *s;
 	uint32_t zero = 0;
@@ -247,7 +258,7 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	};
 	if (getrandom(&s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
 		die("no random numbers");
-	load_object(r);
+	load_object(r, connections);
 	load_wrappers(r);
 	put(r->object->maps.settings, &zero, s, "settings");
 
@@ -267,6 +278,14 @@ struct rig *rig_open(uint32_t flows, uint32_t flows6)
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_UDP)), 5, RIG_UDP, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_BARE)), 6, RIG_BARE, TUNDISH_DELIVERY_IPIP);
 	add_vip(r, tundish_addr_v4(htonl(RIG_VIP_GUE)), 7, RIG_GUE, TUNDISH_DELIVERY_GUE);
+	if (connections) {
+		add_service(r, RIG_NAT, TUNDISH_DELIVERY_NAT);
+		add_service(r, RIG_FULLNAT, TUNDISH_DELIVERY_FULLNAT);
+		add_vip(r, tundish_addr_v4(htonl(RIG_VIP_NAT)), 8, RIG_NAT, TUNDISH_DELIVERY_NAT);
+		add_vip(r, tundish_addr_v4(htonl(RIG_VIP_FULLNAT)), 9, RIG_FULLNAT,
+			TUNDISH_DELIVERY_FULLNAT);
+		rig_nat_fill(r);
+	}
 	r->knobs->random = 88172645463325252ull;
 	return r;
 }
@@ -289,6 +308,8 @@ struct rig *rig_close(struct rig *r)
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(maps); i++)
 		munmap(maps[i].at, (maps[i].bytes + page - 1) / page * page);
+	if (r->nat)
+		rig_nat_close(r);
 	bpf_object__close(r->wrap);
 	tundish__destroy(r->object);
 	free(r);

@@ -42,6 +42,14 @@ struct {
 	__type(value, __u64);
 } syn_went_to SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bench_answer);
+} answers SEC(".maps");
+
 #define FLAG_FIN 0x01
 #define FLAG_SYN 0x02
 #define FLAG_ACK 0x10
@@ -85,6 +93,20 @@ static __always_inline void write_tcp(struct tcphdr *tcp, __u16 client_port, __u
 	tcp->urg_ptr = 0;
 }
 
+static __always_inline void write_ip(struct iphdr *ip, __be32 from, __be32 to)
+{
+	*(__u8 *)ip = 0x45;
+	ip->tos = 0;
+	ip->tot_len = bpf_htons(BENCH_LENGTH - sizeof(struct ethhdr));
+	ip->id = 0;
+	ip->frag_off = bpf_htons(0x4000);
+	ip->ttl = 64;
+	ip->protocol = knobs.udp ? IPPROTO_UDP : IPPROTO_TCP;
+	ip->check = 0;
+	ip->saddr = from;
+	ip->daddr = to;
+}
+
 static __always_inline int send4(struct xdp_md *ctx, __u32 client, __u16 client_port, __u32 seq,
 				 __u8 flags)
 {
@@ -99,16 +121,7 @@ static __always_inline int send4(struct xdp_md *ctx, __u32 client, __u16 client_
 		return XDP_ABORTED;
 	write_eth(data, ETH_P_IP);
 	ip = data + sizeof(struct ethhdr);
-	*(__u8 *)ip = 0x45;
-	ip->tos = 0;
-	ip->tot_len = bpf_htons(BENCH_LENGTH - sizeof(struct ethhdr));
-	ip->id = 0;
-	ip->frag_off = bpf_htons(0x4000);
-	ip->ttl = 64;
-	ip->protocol = knobs.udp ? IPPROTO_UDP : IPPROTO_TCP;
-	ip->check = 0;
-	ip->saddr = bpf_htonl(client);
-	ip->daddr = knobs.vip_be;
+	write_ip(ip, bpf_htonl(client), knobs.vip_be);
 	if (knobs.udp)
 		seq = (BENCH_LENGTH - sizeof(struct ethhdr) - sizeof(*ip)) << 16;
 	write_tcp((void *)(ip + 1), client_port, seq, flags);
@@ -203,6 +216,47 @@ static __always_inline int whole(struct xdp_md *ctx, const int v6)
 	return send(ctx, v6, flow, isn_of(flow) + 1, FLAG_ACK | FLAG_FIN);
 }
 
+/* ACKs of flows in turn. */
+static __always_inline int ack(struct xdp_md *ctx)
+{
+	__u32 flow = knobs.next++;
+
+	return send(ctx, 0, flow, isn_of(flow) + 1, FLAG_ACK);
+}
+
+/* Answers of servers, in the order of the table. Their SYN-ACKs have the sequence number to
+ * which the acknowledgment in the clients' packets, 0, fits. */
+static __always_inline int answer(struct xdp_md *ctx)
+{
+	__u32 at = knobs.answer++;
+	struct bench_answer *a;
+	struct tcphdr *tcp;
+	void *data, *end;
+	struct iphdr *ip;
+
+	if (knobs.answer >= knobs.flows)
+		knobs.answer = 0;
+	a = bpf_map_lookup_elem(&answers, &at);
+	if (!a)
+		return XDP_ABORTED;
+	if (bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - BENCH_LENGTH))
+		return XDP_ABORTED;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + BENCH_LENGTH > end)
+		return XDP_ABORTED;
+	write_eth(data, ETH_P_IP);
+	ip = data + sizeof(struct ethhdr);
+	write_ip(ip, a->from, a->to);
+	tcp = (void *)(ip + 1);
+	write_tcp(tcp, 0, knobs.answer_flags & FLAG_SYN ? ~0u : 0, (__u8)knobs.answer_flags);
+	tcp->source = a->from_port;
+	tcp->dest = a->to_port;
+	tcp->ack_seq = a->ack_be;
+	bpf_tail_call(ctx, &target, 0);
+	return XDP_ABORTED;
+}
+
 /*
  * Where did the packet under way go? It comes back with its outer header, IPv4,
  * whose destination ends with the backend's number. 0: it has none.
@@ -259,6 +313,8 @@ WRAP(bench_open4, open(ctx, 0))
 WRAP(bench_open6, open(ctx, 1))
 WRAP(bench_whole4, whole(ctx, 0))
 WRAP(bench_whole6, whole(ctx, 1))
+WRAP(bench_ack4, ack(ctx))
+WRAP(bench_answer4, answer(ctx))
 
 /* Opens flows in turn and notes where their SYNs went. */
 SEC("xdp.frags")
