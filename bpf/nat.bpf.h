@@ -77,6 +77,42 @@ static __always_inline int nat_found(struct xdp_md *ctx, struct nat_packet *p, s
 	return NAT_NEXT_SEND;
 }
 
+/*
+ * Whether no client can have the address: a VIP's (a datagram from one to itself would go
+ * round between here and the server for ever), a group's, none at all, the loopback's. The
+ * server sees a source of this host, so it cannot tell.
+ */
+CHECKED_ALONE int nat_no_client(const struct tundish_addr *a)
+{
+	__u32 last, first;
+
+	if (!a)
+		return 0;
+	if (claim_find(a, CLAIM_NO_PORT) & TUNDISH_VIP_SERVICE)
+		return 1;
+	last = bpf_ntohl(a->word[3]);
+	if (tundish_addr_is_v4(a)) {
+		first = last >> 24;
+		return !first || first == 127 || (first & 0xf0) == 224 || !~last;
+	}
+	return bpf_ntohl(a->word[0]) >> 24 == 0xff ||
+	       (!(a->word[0] | a->word[1] | a->word[2]) && last <= 1);
+}
+
+/* Whether a client's packet that came by another way says that the next ones will: what
+ * is easily forged, and a handshake's that does not fit, says nothing. */
+static __always_inline int nat_moves(const struct nat_packet *p, const struct nat_query *q)
+{
+	if (q->udp)
+		return 1;
+	if (p->t.segment & TUNDISH_SEGMENT_RST)
+		return 0;
+	if (p->t.segment & TUNDISH_SEGMENT_SYN)
+		return q->record.word.state <= TUNDISH_NAT_SYN_RECEIVED &&
+		       p->t.seq == q->record.client_seq;
+	return q->record.word.state > TUNDISH_NAT_SYN_RECEIVED;
+}
+
 /* A client's packet to a service. Returns enum nat_next. */
 CHECKED_ALONE int nat_from_client(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
@@ -94,10 +130,13 @@ CHECKED_ALONE int nat_from_client(struct xdp_md *ctx, struct nat_packet *p, stru
 	q->side = TUNDISH_NAT_CLIENT;
 	q->now = tundish_tick(bpf_ktime_get_coarse_ns());
 	nat_partial(ctx, p);
-	if (!nat_find(q))
+	if (!nat_find(q)) {
+		if (nat_no_client(&p->n.source))
+			return NAT_NEXT_NO_CLIENT;
 		return p->t.segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP)
 			       ? NAT_NEXT_NEW
 			       : NAT_NEXT_UNKNOWN;
+	}
 	next = nat_backend_left(p, q);
 	if (unlikely(next != NAT_NEXT_SEND))
 		return next;
@@ -105,7 +144,8 @@ CHECKED_ALONE int nat_from_client(struct xdp_md *ctx, struct nat_packet *p, stru
 	if (unlikely(next != NAT_NEXT_SEND))
 		return next;
 	offset = p->n.offset;
-	if (unlikely(returns_differ(ctx, offset, TUNDISH_NAT_HOP(q->record.lane_hop))) && !p->dry) {
+	if (unlikely(returns_differ(ctx, offset, TUNDISH_NAT_HOP(q->record.lane_hop))) && !p->dry &&
+	    nat_moves(p, q)) {
 		hop = returns_number(ctx, offset, q->now);
 		if (hop != TUNDISH_NAT_HOP(q->record.lane_hop) && nat_hop(q, hop))
 			COUNT(0, return_moved);
@@ -172,9 +212,9 @@ CHECKED_ALONE int nat_error_about(struct xdp_md *ctx, struct nat_packet *p, stru
 		q->port = e->source_port;
 		q->id = CLAIM_VIP(p->claim);
 		q->side = TUNDISH_NAT_CLIENT;
-	} else {
+	} else { /* it tells who sent what it quotes, nobody else */
 		q->id = nat_server(&e->destination);
-		if (!q->id)
+		if (!q->id || !tundish_addr_equal(&e->source, &p->n.destination))
 			return NAT_NEXT_PASS;
 		q->far = e->source;
 		q->far_port = e->source_port;
@@ -267,17 +307,18 @@ CHECKED_ALONE verdict_t nat_refuse(struct xdp_md *ctx, struct nat_packet *p, __u
 	switch (next) {
 	case NAT_NEXT_PASS: return VERDICT(XDP_PASS, pass_other);
 	case NAT_NEXT_LOCAL: return VERDICT(XDP_PASS, pass_local);
+	case NAT_NEXT_NO_CLIENT: return DROP(nat_unknown);
 	case NAT_NEXT_NO_BACKEND: return DROP(no_backend);
 	case NAT_NEXT_NO_ROOM: return DROP(nat_full);
 	case NAT_NEXT_NO_PORT:
 	case NAT_NEXT_AGAIN:
 		if (!p->dry)
 			nat_count_refused(p);
-		if (tcp && !p->dry && !reset_reply(ctx, &p->n))
+		if (tcp && !reset_reply(ctx, &p->n))
 			return VERDICT(XDP_TX, sent_rst_ports);
 		return DROP(nat_ports);
 	case NAT_NEXT_DISABLED:
-		if (tcp && !p->dry && !reset_reply(ctx, &p->n))
+		if (tcp && !reset_reply(ctx, &p->n))
 			return VERDICT(XDP_TX, sent_rst_disabled);
 		return DROP(nat_unknown);
 	case NAT_NEXT_UNKNOWN:
@@ -288,7 +329,7 @@ CHECKED_ALONE verdict_t nat_refuse(struct xdp_md *ctx, struct nat_packet *p, __u
 		hop = bpf_map_lookup_elem(&nexthops, &index);
 		if (hop && (hop->flags & TUNDISH_NEXTHOP_LOCAL))
 			return VERDICT(XDP_PASS, pass_local);
-		if (tcp && !p->dry && !reset_reply(ctx, &p->n))
+		if (tcp && !reset_reply(ctx, &p->n))
 			return VERDICT(XDP_TX, sent_rst_unknown);
 		return DROP(nat_unknown);
 	default: return DROP(internal);

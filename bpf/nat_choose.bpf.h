@@ -150,12 +150,13 @@ static long nat_walk(__u32 i, struct nat_round *r)
 	return p->found;
 }
 
-/* Nothing is left: said so until the clock goes on. */
+/* Nothing is left: said so until the clock goes on. Under `nat` only lanes for hairpins can
+ * be full, which is nobody else's concern. */
 static __always_inline int nat_is_full(struct nat_packet *p)
 {
 	struct tundish_deliver *d = nat_delivery(p);
 
-	if (!d)
+	if (!d || CLAIM_DELIVERY(p->claim) == TUNDISH_DELIVERY_NAT)
 		return NAT_NEXT_NO_PORT;
 	if (READ_ONCE(d->full_ns) != p->now)
 		WRITE_ONCE(d->searches, 0);

@@ -61,6 +61,7 @@ enum nat_next {
 	NAT_NEXT_LOCAL,	    /* the backend is this host */
 	NAT_NEXT_UNKNOWN,   /* in the middle of a connection that is not known */
 	NAT_NEXT_DISABLED,  /* its backend was disabled */
+	NAT_NEXT_NO_CLIENT, /* it is from an address that no client has */
 	NAT_NEXT_NO_PORT,
 	NAT_NEXT_NO_ROOM,
 	NAT_NEXT_NO_BACKEND,

@@ -26,6 +26,8 @@ static __always_inline int returns_differ(struct xdp_md *ctx, __u32 offset, __u3
 		return 0;
 	to = (const __u16 *)r->key.to;
 	from = (const __u16 *)r->key.from;
+	if (unlikely((source[0] | destination[0]) & bpf_htons(0x0100)))
+		return 0; /* nobody's own address: it tells no way */
 	if ((to[0] ^ source[0]) | (to[1] ^ source[1]) | (to[2] ^ source[2]) |
 	    (from[0] ^ destination[0]) | (from[1] ^ destination[1]) | (from[2] ^ destination[2]) |
 	    (r->key.ifindex ^ ctx->ingress_ifindex))
@@ -49,7 +51,8 @@ CHECKED_ALONE int returns_take(__u32 number)
 
 /*
  * The number of the way that the frame came by, which is made where it is new; 0 where
- * there is none: two tags, tags that the NIC may have taken away, a full table.
+ * there is none: two tags, tags that the NIC may have taken away, a group's MAC address, a
+ * full table.
  */
 CHECKED_ALONE __u32 returns_number(struct xdp_md *ctx, __u32 offset, __u32 now)
 {
@@ -60,7 +63,8 @@ CHECKED_ALONE __u32 returns_number(struct xdp_md *ctx, __u32 offset, __u32 now)
 	struct tundish_link *l;
 	__be16 tci;
 
-	if (offset > sizeof(front) || bpf_xdp_load_bytes(ctx, 0, front, sizeof(front)))
+	if (offset > sizeof(front) || bpf_xdp_load_bytes(ctx, 0, front, sizeof(front)) ||
+	    ((front[0] | front[6]) & 1))
 		return 0;
 	__builtin_memcpy(key.from, front, sizeof(key.from));
 	__builtin_memcpy(key.to, front + 6, sizeof(key.to));

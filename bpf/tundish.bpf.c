@@ -400,8 +400,8 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	return serve(ctx, &n, &n.source, t.source, t.destination, claim, t.segment, t.seq, l->link,
 		     dry);
 
-others: /* to no service: an answer to what was translated, perhaps */
-	if (unlikely(nat_may_answer(&n, &t)))
+others: /* to no service: an answer to what was translated, perhaps; none comes in a tunnel */
+	if (unlikely(nat_may_answer(&n, &t)) && !l->link)
 		return nat_enter(ctx, &n, &t, claim, TUNDISH_NAT_SERVER, dry);
 	if ((claim & TUNDISH_VIP_SERVICE) && !tcp && !udp)
 		return VERDICT(XDP_PASS, pass_icmp);

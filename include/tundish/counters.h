@@ -67,7 +67,8 @@
 	  "segments of connections whose backend was disabled, answered with RST")                 \
 	X(drop_nat_full, DROP, "packets whose connection found no place in the NAT table")         \
 	X(drop_nat_ports, DROP, "packets of new UDP flows for which no source port was free")      \
-	X(drop_nat_unknown, DROP, "resets of no known connection")                                 \
+	X(drop_nat_unknown, DROP,                                                                  \
+	  "resets of no known connection, and packets from addresses that no client has")          \
 	X(drop_nat_family, DROP, "packets that cannot be translated to their new addresses")       \
 	X(nat_reply_unknown, EVENT, "packets of backends that belong to no known connection")      \
 	X(nat_collision, EVENT,                                                                    \

@@ -2,11 +2,11 @@
 /*
  * Translated connections, packet by packet, run by the object as it ships in this kernel.
  */
-#include "bpf/cases_nat.h"
+#include "bpf/cases_nat_hostile.h"
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_NAT};
+	const struct CMUnitTest tests[] = {CASES_NAT, CASES_NAT_HOSTILE};
 	int r;
 
 	if (world_open(1024, 1024) < 0)

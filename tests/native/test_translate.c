@@ -4,11 +4,11 @@
  */
 #include "native/rig_native.h"
 
-#include "bpf/cases_nat.h"
+#include "bpf/cases_nat_hostile.h"
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_NAT};
+	const struct CMUnitTest tests[] = {CASES_NAT, CASES_NAT_HOSTILE};
 	int r;
 
 	if (world_open(1024, 1024) < 0)
