@@ -83,7 +83,10 @@ static long lane_try(__u32 i, struct lane_round *r)
 	met->side = TUNDISH_NAT_SERVER;
 	met->udp = q->udp;
 	met->now = q->now;
-	back = nat_find(met) ? lane_take_back(q, met) : 0;
+	/* not of another lane, where one of all ports meets one of this port alone */
+	back = nat_find(met) && TUNDISH_NAT_LANE(met->record.lane_hop) == lane
+		       ? lane_take_back(q, met)
+		       : 0;
 	if (!back) {
 		/* too young here, although it has its turn: ports that time gave back were
 		 * taken in between */

@@ -154,6 +154,50 @@ static inline void case_nat_toa_family(void **state)
 	nat_out("no room", &s, port, C(sent_fullnat) | C(toa_no_room));
 }
 
+/* A lane of all ports and one of a single port, of the same server and source, both full:
+ * what is taken back for the one is its own. */
+static inline void case_nat_lanes_meet(void **state)
+{
+	struct tundish_lane *all = &rig.lanes[nat_lane_of(N_FULL)],
+			    *one = &rig.lanes[nat_lane_of(N_FROM6)];
+	struct spec s = nat_request(0, 2003, P_TCP, F_SYN);
+	struct tundish_vip v = {.id = ID_NATVIP6 + 2,
+				.flags = TUNDISH_VIP_SERVICE | TUNDISH_VIP_FORWARDS,
+				.n_ranges = 1,
+				.ranges = {{.first = 2003,
+					    .last = 2003,
+					    .service = N_FULL,
+					    .protocol = P_TCP,
+					    .delivery = TUNDISH_DELIVERY_FULLNAT}}};
+	struct tundish_counters before;
+	struct packet in, out;
+
+	nat_reset();
+	s.dst = ip4(192, 0, 2, 62);
+	rig_set_vip(&s.dst, &v);
+	all->last = one->last = NAT_FIRST;
+	all->usable = one->usable = 1;
+	for (uint32_t port = NAT_FIRST + 1; port < NAT_FIRST + NAT_PORTS; port++) {
+		rig.lane_ports[all->ports].taken[port / 64] |= 1ull << port % 64;
+		rig.lane_ports[one->ports].taken[port / 64] |= 1ull << port % 64;
+	}
+	one->port_be = TUNDISH_BE16(2001);
+	assert_int_equal(rig_run(build(&in, &s), &out), XDP_REDIRECT);
+	s = nat_request(1, 2002, P_TCP, F_SYN);
+	assert_int_equal(rig_run(build(&in, &s), &out), XDP_REDIRECT);
+	for (uint32_t i = 0; i < RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS; i++) {
+		struct tundish_nat *r = &rig.nat[i]; /* old enough to give way */
+
+		r->word.since = r->seen[0] = r->seen[1] = (uint16_t)(rig_tick() - 10);
+	}
+	s = nat_request(0, 2001, P_TCP, F_SYN);
+	rig_counters(&before);
+	assert_int_equal(rig_run(build(&in, &s), &out), XDP_TX);
+	check_counters("of another lane", &before, C(sent_rst_ports));
+	assert_int_equal(all->used, 1);
+	assert_int_equal(one->used, 1);
+}
+
 /* Tracing tells of refusals as they are. */
 static inline void case_nat_trace_refused(void **state)
 {
@@ -170,6 +214,6 @@ static inline void case_nat_trace_refused(void **state)
 	cmocka_unit_test(case_nat_no_client), cmocka_unit_test(case_nat_tunnelled),                \
 		cmocka_unit_test(case_nat_error_astray), cmocka_unit_test(case_nat_way_kept),      \
 		cmocka_unit_test(case_nat_hairpin_full), cmocka_unit_test(case_nat_toa_family),    \
-		cmocka_unit_test(case_nat_trace_refused)
+		cmocka_unit_test(case_nat_trace_refused), cmocka_unit_test(case_nat_lanes_meet)
 
 #endif
