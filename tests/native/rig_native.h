@@ -157,18 +157,19 @@ static void *rig_hash_find(const struct rig_hash *h, const void *key)
 	return NULL;
 }
 
-static void rig_hash_put(const struct rig_hash *h, const void *key, const void *value)
+static int rig_hash_put(const struct rig_hash *h, const void *key, const void *value)
 {
 	uint8_t *there = rig_hash_find(h, key);
 
 	if (!there) {
 		if (rig_n_hashed == sizeof(rig_hashed) / sizeof(rig_hashed[0]))
-			abort();
+			return -E2BIG;
 		rig_hashed[rig_n_hashed].map = h->map;
 		memcpy(rig_hashed[rig_n_hashed].key, key, h->key);
 		there = rig_hashed[rig_n_hashed++].value;
 	}
 	memcpy(there, value, h->value);
+	return 0;
 }
 
 long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
@@ -182,8 +183,7 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 			continue;
 		if (flags == BPF_NOEXIST && rig_hash_find(&rig_hashes[i], key))
 			return -EEXIST;
-		rig_hash_put(&rig_hashes[i], key, value);
-		return 0;
+		return rig_hash_put(&rig_hashes[i], key, value);
 	}
 	abort();
 }
@@ -191,8 +191,8 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 void rig_put(const char *name, const void *key, const void *value)
 {
 	for (size_t i = 0; i < sizeof(rig_hashes) / sizeof(rig_hashes[0]); i++)
-		if (!strcmp(rig_hashes[i].name, name))
-			rig_hash_put(&rig_hashes[i], key, value);
+		if (!strcmp(rig_hashes[i].name, name) && rig_hash_put(&rig_hashes[i], key, value))
+			abort();
 }
 
 /* No sockets here: the port is free. */
