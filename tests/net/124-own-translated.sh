@@ -49,7 +49,7 @@ own() {
 	for _ in $(seq "$2"); do in_ns edge curl -gsS --max-time $((3 * TUNDISH_TEST_SLOW)) "$1" 2>&1; done
 }
 own_udp() { in_ns edge "$PYTHON" "$TOP/tests/net/own_udp.py" "$@"; }
-sorted() { sort "$@" | uniq -c | awk '{$1 = $1; print}' | paste -sd, -; }
+sorted() { sort | uniq -c | awk '{$1 = $1; print}' | paste -sd, -; }
 counter() { t --json status | jq ".counters.$1 // 0"; }
 active() { t --json backend list | jq '[.[].connections_active] | add'; }
 none_active() { [ "$(active)" = 0 ]; }

@@ -60,6 +60,7 @@ told_by() { # CLIENT_ADDRESS of the first service
 		  - {name: six4, vips: ["$VIP62"], ports: [80], $common, client_address: toa, backends: [{name: b1, address: 10.0.1.11, port: 81}]}
 		  - {name: narrow, vips: ["$VIP6"], ports: [81], $common, client_address: toa, backends: [{name: b1, address: 10.0.1.11, port: 80}]}
 		  - {name: late, vips: [$VIP], ports: [82], $common, client_address: toa, backends: [{name: b1, address: 10.0.1.11, port: 82}]}
+		  - {name: roomy, vips: [$VIP, "$VIP6"], ports: [83], $common, client_address: toa, mss: auto, backends: [{name: b1, address: "fd00:1::11", port: 81}]}
 		limits: {flows: 1024, flows6: 1024, tuples: 1024, nat: 16384, lanes: 64}
 	YAML
 }
@@ -104,6 +105,11 @@ for vip in $VIP "[$VIP6]" $VIP2 "[$VIP62]"; do
 	is "$vip: a request of 3,000 bytes" "$(in_ns client curl -gs --max-time 5 -H "X-Long: $long" -o /dev/null -w '%{http_code}' "http://$vip/")" 200
 done
 check 'which is counted' test "$(counter edge toa_no_room)" -gt "$before"
+before=$(counter edge toa_no_room)
+for vip in $VIP:83 "[$VIP6]:83"; do
+	is "$vip, mss: auto: a request of 3,000 bytes" "$(in_ns client curl -gs --max-time 5 -H "X-Long: $long" -o /dev/null -w '%{http_code}' "http://$vip/")" 200
+done
+is 'which all have room' "$(counter edge toa_no_room)" "$before"
 check 'added' test "$(counter edge toa_added)" -ge 40
 check 'and read' test "$(counter b1 toa_read)" -ge 30
 is 'none came from elsewhere' "$(counter b1 toa_untrusted)" 0

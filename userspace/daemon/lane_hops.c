@@ -8,6 +8,7 @@
 #include "daemon/lanes.h"
 
 #define MSS_LEAST 536u
+#define TOA_MOST  20u /* a client's address with IPv6, as a TCP option */
 
 static struct td_lane_host *host_of(struct td_daemon *d, const struct tundish_lane *l)
 {
@@ -66,7 +67,8 @@ void td_lane_hop_refresh(struct td_daemon *d, uint32_t id)
 	point(d, l);
 }
 
-/* The MTU of the way to a service's servers, less the headers, is the largest segment. */
+/* The MTU of the way to a service's servers, less the headers, is the largest segment. One that
+ * is full has room for the client's address too, where it is told. */
 static void settle_mss(struct td_daemon *d)
 {
 	const struct tundish_backend *b = td_kernel_backends(d->kernel);
@@ -94,6 +96,8 @@ static void settle_mss(struct td_daemon *d)
 				mtu = mtu ? TD_MIN(mtu, hop->value.mtu) : hop->value.mtu;
 			}
 		}
+		if (v.flags & TUNDISH_DELIVER_TOA)
+			headers += TOA_MOST;
 		if (mtu < MSS_LEAST + headers || v.mss == mtu - headers)
 			continue;
 		v.mss = (uint16_t)(mtu - headers);
