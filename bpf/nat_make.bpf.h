@@ -150,31 +150,18 @@ CHECKED_ALONE int nat_undo(__u32 place, __u64 hash, __u64 tag)
 	return 0;
 }
 
-/* The keys of a new record, and those of its replies in `met`. */
-CHECKED_ALONE int nat_fill(struct nat_query *q, struct nat_query *met, __u32 place)
+/* The key of a new record's replies, in `met`. */
+CHECKED_ALONE int nat_fill_met(struct nat_query *q, struct nat_query *met)
 {
 	struct tundish_lane *l;
-	struct tundish_nat *r;
 	__u32 lane;
 
 	if (!q || !met)
 		return 0;
 	lane = q->lane;
 	l = bpf_map_lookup_elem(&lanes, &lane);
-	r = bpf_map_lookup_elem(&nat, &place);
-	if (!l || !r)
+	if (!l)
 		return 0;
-	WRITE_ONCE(r->client, q->far);
-	WRITE_ONCE(r->vip, q->vip);
-	WRITE_ONCE(r->client_port_be, q->far_port);
-	WRITE_ONCE(r->port_be, q->port);
-	WRITE_ONCE(r->source_port_be, q->source_port);
-	WRITE_ONCE(r->vip_id, q->id);
-	WRITE_ONCE(r->lane_hop, TUNDISH_NAT_LANE(lane) | q->hop * TUNDISH_NAT_HOP_ONE);
-	WRITE_ONCE(r->seen[0], q->now);
-	WRITE_ONCE(r->seen[1], q->now);
-	WRITE_ONCE(r->client_seq, q->syn.isn);
-	WRITE_ONCE(r->server_seq, 0);
 	met->far = l->flags & TUNDISH_LANE_SOURCE ? l->source : q->far;
 	met->far_port = q->source_port;
 	met->port = l->port_be ? l->port_be : q->port;
@@ -182,10 +169,25 @@ CHECKED_ALONE int nat_fill(struct nat_query *q, struct nat_query *met, __u32 pla
 	met->side = TUNDISH_NAT_SERVER;
 	met->udp = q->udp;
 	met->now = q->now;
-	met->except = place + 1;
 	met->making = 1;
 	met->hash = nat_query_hash(met);
 	return 1;
+}
+
+/* The keys of a new record. */
+static __always_inline void nat_fill(struct tundish_nat *r, const struct nat_query *q)
+{
+	WRITE_ONCE(r->client, q->far);
+	WRITE_ONCE(r->vip, q->vip);
+	WRITE_ONCE(r->client_port_be, q->far_port);
+	WRITE_ONCE(r->port_be, q->port);
+	WRITE_ONCE(r->source_port_be, q->source_port);
+	WRITE_ONCE(r->vip_id, q->id);
+	WRITE_ONCE(r->lane_hop, TUNDISH_NAT_LANE(q->lane) | q->hop * TUNDISH_NAT_HOP_ONE);
+	WRITE_ONCE(r->seen[0], q->now);
+	WRITE_ONCE(r->seen[1], q->now);
+	WRITE_ONCE(r->client_seq, q->syn.isn);
+	WRITE_ONCE(r->server_seq, 0);
 }
 
 /* Of two records of one key the one at the earlier place stays, unless the other has got
@@ -225,7 +227,7 @@ CHECKED_ALONE int nat_make(struct nat_query *q, __u32 toa)
 	__u64 tag;
 
 	met = bpf_map_lookup_elem(&nat_queries, &index);
-	if (!q || !met)
+	if (!q || !met || !nat_fill_met(q, met))
 		return NAT_FULL;
 	place = nat_claim_hard(q, TUNDISH_NAT_CLIENT, q->hash, TUNDISH_NAT_TAG_BUSY);
 	if (!place)
@@ -234,11 +236,15 @@ CHECKED_ALONE int nat_make(struct nat_query *q, __u32 toa)
 	r = bpf_map_lookup_elem(&nat, &place);
 	if (!r)
 		return NAT_FULL;
+	/* On their way from memory together with the record. */
+	nat_touch(TUNDISH_NAT_SERVER, met->hash);
 	old.raw = READ_ONCE(r->word.raw);
-	if (old.state != TUNDISH_NAT_FREE || !nat_fill(q, met, place)) {
+	if (old.state != TUNDISH_NAT_FREE) {
 		nat_set_tag(place, 0);
 		return NAT_FULL;
 	}
+	nat_fill(r, q);
+	met->except = place + 1;
 	tag = tundish_nat_tag(met->hash, old.generation, place);
 	if (!nat_claim_hard(met, TUNDISH_NAT_SERVER, met->hash, tag)) {
 		nat_undo(place, 0, 0);

@@ -96,6 +96,21 @@ static __always_inline void nat_buckets(__u32 side, __u64 hash, __u32 *ret_first
 	*ret_second = base + tundish_bucket((__u32)(hash >> 32), n);
 }
 
+/* Both buckets of a key begin their way from memory. */
+static __always_inline void nat_touch(__u32 side, __u64 hash)
+{
+	struct tundish_nat_bucket *b;
+	__u32 first, second;
+
+	nat_buckets(side, hash, &first, &second);
+	b = bpf_map_lookup_elem(&nat_tags, &first);
+	if (b)
+		READ_ONCE(b->tag[0]);
+	b = bpf_map_lookup_elem(&nat_tags, &second);
+	if (b)
+		READ_ONCE(b->tag[0]);
+}
+
 static __always_inline __u64 nat_query_hash(const struct nat_query *q)
 {
 	__u32 zero = 0;
@@ -204,6 +219,15 @@ CHECKED_ALONE int nat_search(struct nat_query *q)
 		return 0;
 	/* The second bucket is on its way from memory while the first is read. */
 	READ_ONCE(b->tag[0]);
+	/* So is the page, if not the very line, where the client's record lies most likely: its
+	 * translation is as dear as the line. */
+	if (q->side == TUNDISH_NAT_CLIENT) {
+		__u32 place = first * TUNDISH_NAT_SLOTS;
+		struct tundish_nat *r = bpf_map_lookup_elem(&nat, &place);
+
+		if (r)
+			READ_ONCE(r->word.raw);
+	}
 	if (nat_search_bucket(q, first))
 		return 1;
 	return first != second && nat_search_bucket(q, second);
