@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Helper of veth.sh and http.sh: attaches the programs of net.bpf.c, and sends SYNs
+ * Helper of veth.sh, http.sh and nat.sh: attaches the programs of net.bpf.c, and sends SYNs
  * along several ways in turn.
  *
  *   net attach NAMESPACE DEVICE pass
  *   net attach NAMESPACE DEVICE limit VIP OUT-DEVICE TO-MAC
+ *   net attach NAMESPACE DEVICE both VIP CLIENT CLIENT-MAC OUT-DEVICE SOURCE SERVER SERVER-MAC
  *   net send SOURCE-NAMESPACE SINK-NAMESPACE VIP NAME=DEVICE,TO-MAC,SINK-DEVICE...
  *
  * `send` generates live frames (BPF_F_TEST_XDP_LIVE_FRAMES) on one CPU. veth hands
@@ -116,6 +117,36 @@ static void attach(const char *device, int fd)
 		die("cannot attach to %s: %s", device, strerror(errno));
 }
 
+/* What the checksum's sum grows by where one address takes the place of another. */
+static uint32_t change(__be32 from, __be32 to)
+{
+	uint32_t sum = (~from & 0xffff) + (~from >> 16) + (to & 0xffff) + (to >> 16);
+
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static void attach_both(struct bpf_object *o, const char *in, char **argv)
+{
+	struct bench_both *b = variable(o, ".both");
+	const __be32 vip = read_address(argv[0]), client = read_address(argv[1]),
+		     source = read_address(argv[4]), server = read_address(argv[5]);
+	const char *const device[] = {argv[3], in};
+
+	b->way[0].from = b->way[1].new_to = client;
+	b->way[0].to = b->way[1].new_from = vip;
+	b->way[0].new_from = b->way[1].to = source;
+	b->way[0].new_to = b->way[1].from = server;
+	b->way[0].sum = change(client, source) + change(vip, server);
+	b->way[1].sum = change(source, client) + change(server, vip);
+	read_mac(argv[6], b->way[0].to_mac);
+	read_mac(argv[2], b->way[1].to_mac);
+	for (int i = 0; i < 2; i++) {
+		b->way[i].ifindex = index_of(device[i]);
+		mac_of(device[i], b->way[i].from_mac);
+		attach(device[i], program(o, "bench_both"));
+	}
+}
+
 static int do_attach(int argc, char **argv)
 {
 	struct bpf_object *o = load();
@@ -123,6 +154,8 @@ static int do_attach(int argc, char **argv)
 	enter_namespace(argv[0]);
 	if (!strcmp(argv[2], "pass")) {
 		attach(argv[1], program(o, "bench_pass"));
+	} else if (argc >= 10 && !strcmp(argv[2], "both")) {
+		attach_both(o, argv[1], argv + 3);
 	} else if (argc >= 6) {
 		struct bench_limit *l = variable(o, ".limit");
 

@@ -55,3 +55,100 @@ restore() {
 	[ -z "${CONNTRACK_WAS##* }" ] || echo "${CONNTRACK_WAS##* }" >/sys/module/nf_conntrack/parameters/hashsize
 } 2>/dev/null
 trap restore EXIT
+
+# ---- HTTP, for http.sh and nat.sh: all have the same raised priority ---------------------
+
+NET=$BUILD/bench/net
+ROUNDS=${BENCH_ROUNDS:-10}
+LAST=$(($(nproc) - 1))
+declare -A ADDRESS # of each way
+
+# serve_web NAMESPACE: nginx on the first CPU.
+serve_web() {
+	mkdir -p "$T/web"
+	cat >"$T/nginx.conf" <<-CONF
+		daemon off;
+		master_process off;
+		pid $T/web/pid;
+		error_log stderr warn;
+		worker_rlimit_nofile 16384;
+		events { worker_connections 8192; }
+		http {
+			access_log off;
+			keepalive_requests 100000000;
+			client_body_temp_path $T/web/body;
+			proxy_temp_path $T/web/proxy;
+			fastcgi_temp_path $T/web/fastcgi;
+			uwsgi_temp_path $T/web/uwsgi;
+			scgi_temp_path $T/web/scgi;
+			server {
+				listen 80 backlog=8192;
+				location / { return 200 "a small answer\n"; }
+			}
+		}
+	CONF
+	(exec nsenter --net=/run/netns/"$1" nice -n -10 taskset -c 0 nginx -p "$T/web" -e stderr -c "$T/nginx.conf" >"$T/web.log" 2>&1) &
+	PID[web]=$!
+}
+
+# start_haproxy NAMESPACE VIP SERVER
+start_haproxy() {
+	add_address "$1" lo "$2"/32
+	cat >"$T/haproxy.cfg" <<-CFG
+		global
+			nbthread 1
+			maxconn 8192
+		defaults
+			mode tcp
+			timeout connect 5s
+			timeout client 30s
+			timeout server 30s
+		listen web
+			bind $2:80
+			server server $3:80
+	CFG
+	(exec nsenter --net=/run/netns/"$1" nice -n -10 haproxy -db -f "$T/haproxy.cfg" >"$T/haproxy.log" 2>&1) &
+	PID[haproxy]=$!
+}
+
+real_time() { # PROCESS...
+	local p
+	for p; do
+		chrt -a -f -p 1 "${PID[$p]}" || fail "no real-time priority"
+	done
+}
+usual_time() {
+	local p
+	for p; do
+		chrt -a -o -p 0 "${PID[$p]}"
+	done
+}
+
+sample() { echo "{\"kind\": \"$1\", \"way\": \"$2\", \"value\": $3}" >>"$T/samples"; }
+
+requests() { # KIND WAY [HEADER]: requests per second
+	local out
+	out=$(in_ns client nice -n -10 taskset -c $LAST wrk -t 1 -c 32 -d 1s ${3:+-H "$3"} "http://${ADDRESS[$2]}/")
+	if echo "$out" | grep -qE 'Socket errors|Non-2xx'; then
+		echo "$1, $2: $(echo "$out" | grep -E 'Socket errors|Non-2xx')" >&2
+	fi
+	sample "$1" "$2" "$(echo "$out" | awk '/^Requests\/sec/ {print $2}')"
+}
+p99() { # WAY
+	local out
+	out=$(in_ns client chrt -f 1 taskset -c $LAST "$BUILD/bench/rate" "${ADDRESS[$1]}" 80 1000 1000) || fail "p99, $1: $out"
+	[ "${out##* }" = 0 ] || echo "p99, $1: ${out##* } of 1000 requests failed" >&2
+	sample p99 "$1" "$(echo "$out" | cut -d' ' -f2)"
+}
+
+# Begins a jq program over the samples. Medians; ratios are medians of the rounds' own ratios.
+# shellcheck disable=SC2034,SC2016
+SAMPLES='
+	def median: sort | if length == 0 then 0 elif length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+	. as $all
+	| def of($kind; $way): [$all[] | select(.kind == $kind and .way == $way) | .value];
+	def against($kind; $way; $other): [of($kind; $way), of($kind; $other)] | transpose | map(select(.[1] > 0) | .[0] / .[1]) | median;
+	def row($name; $value; $unit; $ratio; $goal; $met):
+		{name: $name, value: ($value * 100 | round / 100), unit: $unit, baseline: (if $ratio == 0 then null else $value / $ratio * 100 | round / 100 end),
+		 ratio: ($ratio * 10000 | round / 10000), goal: $goal, met: $met};
+'

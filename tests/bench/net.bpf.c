@@ -2,8 +2,8 @@
 /*
  * What the measurements over veth need beside tundish: a source of SYNs, a sink
  * that counts them, the least that an XDP program can do to forward a frame (the
- * limit for all of them), and a program that passes everything, which a veth end
- * needs so that its peer may redirect to it.
+ * limit for all of them), the least to translate it both ways, and a program that passes
+ * everything, which a veth end needs so that its peer may redirect to it.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -18,6 +18,7 @@
 
 struct bench_source source SEC(".data.source");
 struct bench_limit limit SEC(".data.limit");
+struct bench_both both SEC(".data.both");
 
 /* Frames by the interface that they came in on. */
 struct {
@@ -115,6 +116,36 @@ int bench_limit(struct xdp_md *ctx)
 	__builtin_memcpy(eth->h_dest, limit.to, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, limit.from, ETH_ALEN);
 	return bpf_redirect(limit.ifindex, 0);
+}
+
+static __always_inline __u16 grown(__u16 check, __u32 sum)
+{
+	return fold((__u16)~check + (sum & 0xffff) + (sum >> 16));
+}
+
+/* Other addresses, the same ports, out of the other NIC: nothing is looked up or kept. */
+SEC("xdp")
+int bench_both(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	struct iphdr *ip = (void *)(eth + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	__u32 back;
+
+	if ((void *)(tcp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) ||
+	    ip->protocol != IPPROTO_TCP || ip->ihl != 5)
+		return XDP_PASS;
+	back = ip->daddr == both.way[1].to && ip->saddr == both.way[1].from;
+	if (!back && (ip->daddr != both.way[0].to || ip->saddr != both.way[0].from))
+		return XDP_PASS;
+	ip->saddr = both.way[back].new_from;
+	ip->daddr = both.way[back].new_to;
+	ip->check = grown(ip->check, both.way[back].sum);
+	tcp->check = grown(tcp->check, both.way[back].sum);
+	__builtin_memcpy(eth->h_dest, both.way[back].to_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, both.way[back].from_mac, ETH_ALEN);
+	return bpf_redirect(both.way[back].ifindex, 0);
 }
 
 SEC("xdp")

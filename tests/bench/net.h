@@ -30,4 +30,16 @@ struct bench_limit {
 	__u8 to[6], from[6];
 };
 
+/* Either direction of the least that translates both addresses of one client: 0 from it to
+ * the server, 1 back. */
+struct bench_both {
+	struct {
+		__u32 ifindex;
+		__be32 from, to;	 /* addresses as the packet comes */
+		__be32 new_from, new_to; /* and as it leaves */
+		__u32 sum;		 /* what checksums grow by */
+		__u8 to_mac[6], from_mac[6];
+	} way[2];
+};
+
 #endif

@@ -13,7 +13,6 @@
 #   nftables   the kernel forwards, after DNAT
 . "$(dirname "$0")/lib.sh"
 
-NET=$BUILD/bench/net
 add_ns source
 add_ns sink
 in_ns sink sysctl -qw net.ipv4.conf.all.arp_ignore=0
