@@ -275,7 +275,7 @@ CHECKED_ALONE int nat_new(struct xdp_md *ctx, struct nat_packet *p, struct nat_q
 /* On the first lane of the backend that would have had the connection. */
 CHECKED_ALONE int nat_count_refused(struct nat_packet *p)
 {
-	__u32 backend, i, lane = 0;
+	__u32 backend, i, first, lane = 0;
 	struct tundish_fan *fan;
 	struct tundish_lane *l;
 
@@ -285,8 +285,11 @@ CHECKED_ALONE int nat_count_refused(struct nat_packet *p)
 	fan = bpf_map_lookup_elem(&fans, &backend);
 	if (!fan)
 		return 0;
-	for (i = 0; i < TUNDISH_FAN_LANES && !lane; i++) /* not of sources of the other family */
-		lane = fan->lane[i];
+	/* not of sources of the other family, nor of the clients' own ports, which are never full */
+	first = fan->flags & TUNDISH_FAN_DIRECT ? fan->n_addresses * (fan->n_ports ?: 1) : 0;
+	for (i = 0; i < TUNDISH_FAN_LANES && !lane; i++)
+		if (i >= first)
+			lane = fan->lane[i];
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	if (l && lane)
 		__sync_fetch_and_add(&l->refused, 1);
