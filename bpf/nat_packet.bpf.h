@@ -107,12 +107,44 @@ CHECKED_ALONE int nat_complete(struct xdp_md *ctx, struct nat_packet *p)
 	return 0;
 }
 
+/*
+ * Whether the checksum is the pseudo header's sum alone, or cannot be read here. What marks an
+ * IPv4 address is zero to a sum. By pointer: on such links every packet asks.
+ */
+static __always_inline int nat_looks_partial(struct xdp_md *ctx, const struct nat_packet *p)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	const struct tundish_addr *from = &p->n.source, *to = &p->n.destination;
+	__u32 at = p->n.transport, covered = p->n.offset + p->n.length - at;
+	__u64 sum;
+	__u16 check, partial;
+
+	forget(at);
+	if (at > OFFSET_MAX || data + at + sizeof(struct tcphdr) > data_end)
+		return 1;
+	if (p->n.protocol == IPPROTO_UDP) {
+		struct udphdr *udp = data + at;
+
+		check = udp->check;
+		covered = bpf_ntohs(udp->len);
+	} else {
+		struct tcphdr *tcp = data + at;
+
+		check = tcp->check;
+	}
+	sum = (__u64)from->word[0] + from->word[1] + from->word[2] + from->word[3] + to->word[0] +
+	      to->word[1] + to->word[2] + to->word[3] + bpf_htons(p->n.protocol) +
+	      bpf_htons((__u16)covered);
+	partial = (__u16)~csum_fold(sum);
+	return check == partial;
+}
+
 static __always_inline void nat_partial(struct xdp_md *ctx, struct nat_packet *p)
 {
 	__u32 zero = 0;
 	struct tundish_nat_settings *set = bpf_map_lookup_elem(&nat_settings, &zero);
 
-	if (set && set->n_partial)
+	if (set && set->n_partial && nat_looks_partial(ctx, p))
 		nat_complete(ctx, p);
 }
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/source_ports.h"
+#include "daemon/nat.h"
 #include "kernel/private.h"
 
 #define USABLE 1000u
@@ -19,7 +19,8 @@
 
 static struct td_kernel kernel;
 static struct td_source_ports ports;
-static struct td_daemon a_daemon = {.kernel = &kernel, .source_ports = &ports};
+static struct td_nat nat;
+static struct td_daemon a_daemon = {.kernel = &kernel, .source_ports = &ports, .nat = &nat};
 static uint64_t random_state = 88172645463325252ull;
 
 static uint32_t random_below(uint32_t n)
