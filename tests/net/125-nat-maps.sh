@@ -60,7 +60,7 @@ is 'as many as the data path is told' "$(dump nat_settings | jq '.[0].value.n_ho
 is 'the network of nat servers is near' "$(dump nat_near | jq -c '[.[].key.length]')" '[120]'
 is 'a backend has its lanes' "$(dump fans 'select(.value.n_addresses == 2) | .value | [.n_sources, .n_ports, .flags, (.lane | map(select(. != 0)) | length)]')" \
 	'[[2,2,1,8],[2,2,1,8],[1,0,3,4]]'
-is 'mss follows the links' "$(dump deliveries 'select(.value.flags == 1) | .value.mss')" '[1460]'
+is 'mss follows the links, with room for the client'"'"'s address' "$(dump deliveries 'select(.value.flags == 1) | .value.mss')" '[1440]'
 check 'sources are put on the host' eventually 5 has_source 10.0.1.251
 _resolved() { [ "$(dump lanes '.value | select(.number != 0 and .nexthop == 0)')" = '[]' ]; }
 check 'each lane has a next hop' eventually 5 _resolved
