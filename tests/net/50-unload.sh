@@ -21,7 +21,7 @@ stop edge
 is 'they stay when the daemon ends' "$(owned)" 1
 is 'the program too' "$(mode_of eth0)" native
 made=$(objects edge)
-between 'objects in the kernel' "$(echo "$made" | wc -l)" 10 60
+between 'objects in the kernel' "$(echo "$made" | wc -l)" 10 90
 check 'unload without a daemon' t unload
 is 'no program' "$(mode_of eth0)" none
 is 'no pin' "$(find /sys/fs/bpf -mindepth 1 | grep -c edge)" 0
