@@ -4,7 +4,8 @@
  * its way like a whole packet and leaves word in `fragments`; the later ones follow it, by
  * the same delivery, as long as their receiver would wait for them. Those that overtake
  * the first, which XDP cannot hold, are dropped, as are those of a backend that has been
- * disabled in between: the rest of their packet is elsewhere.
+ * disabled in between: the rest of their packet is elsewhere. Where addresses are translated the
+ * word is of a record, nat_fragment.bpf.h goes on with it, and servers' answers leave theirs too.
  *
  * The table is an LRU, and takes floods of first fragments at the price of what it knows
  * of others.
@@ -31,9 +32,11 @@ struct {
  *   bits 16-31  destination port
  *   bits 32-39  protocol
  *   bits 40-56  backend; of a first one 0
+ *   bit  62     the first one was translated
  *   bit  63     always set
  */
 #define FRAGMENT_KNOWN	     (1ull << 63)
+#define FRAGMENT_NAT	     (1ull << 62)
 #define FRAGMENT_SOURCE(f)   ((__be16)(f))
 #define FRAGMENT_PORT(f)     ((__be16)((f) >> 16))
 #define FRAGMENT_PORTS(f)    ((__u32)(f))
@@ -107,19 +110,21 @@ CHECKED_ALONE __u64 fragment_ask(struct xdp_md *ctx, __u32 offset, __u32 transpo
 	if (where * 8 + (end - transport) > 0xffff)
 		return 0;
 	f = bpf_map_lookup_elem(&fragments, &key);
-	if (!f || (__s64)(bpf_ktime_get_coarse_ns() - f->first_ns) > (__s64)TUNDISH_FRAGMENT_NS ||
-	    f->side != TUNDISH_FRAGMENT_PLAIN)
+	if (!f || (__s64)(bpf_ktime_get_coarse_ns() - f->first_ns) > (__s64)TUNDISH_FRAGMENT_NS)
 		return 0;
 	/* over the flags of TCP's header (RFC 3128) */
 	if (where == 1 && f->protocol == IPPROTO_TCP)
 		return 0;
 	backend = f->backend & TUNDISH_SLOT_BACKEND;
 	b = bpf_map_lookup_elem(&backends, &backend);
-	if (!b || b->state == TUNDISH_BACKEND_FREE || b->state == TUNDISH_BACKEND_DISABLED ||
-	    b->service != f->service)
+	/* what a server has begun to answer goes on */
+	if (f->side != TUNDISH_FRAGMENT_SERVER &&
+	    (!b || b->state == TUNDISH_BACKEND_FREE || b->state == TUNDISH_BACKEND_DISABLED ||
+	     b->service != f->service))
 		return 0;
-	return FRAGMENT_KNOWN | (__u64)backend << 40 | (__u64)f->protocol << 32 |
-	       (__u64)f->port_be << 16 | f->source_port_be;
+	return FRAGMENT_KNOWN | (f->side != TUNDISH_FRAGMENT_PLAIN ? FRAGMENT_NAT : 0) |
+	       (__u64)backend << 40 | (__u64)f->protocol << 32 | (__u64)f->port_be << 16 |
+	       f->source_port_be;
 }
 
 /* Leaves word of where a first fragment goes. Packed as the verifier gives five arguments:

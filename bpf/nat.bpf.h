@@ -166,6 +166,64 @@ CHECKED_ALONE __u32 nat_server(const struct tundish_addr *address)
 	return h && (h->flags & TUNDISH_NAT_HOST_BACKEND) ? h->number : 0;
 }
 
+/*
+ * A fragment of which nobody has told that it is the first one. Returns enum nat_next: SEND for a
+ * later one, whose record is in the query; NEW for a server's first one, which goes on like
+ * a whole packet; PASS where a server has sent it, but for all that is known to somebody else.
+ */
+CHECKED_ALONE int nat_follow(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
+{
+	__u32 end, place, generation;
+	__u64 known;
+
+	if (!p || !q)
+		return NAT_NEXT_BROKEN;
+	q->side = p->side;
+	if (p->side == TUNDISH_NAT_SERVER) {
+		q->id = nat_server(&p->n.source);
+		if (!q->id)
+			return NAT_NEXT_PASS;
+		end = p->n.offset + p->n.length;
+		known = fragment_ask(ctx, p->n.offset, p->n.transport, end, p->n.is_v6);
+		if (!known)
+			return NAT_NEXT_PASS;
+		p->n.protocol = FRAGMENT_PROTOCOL(known);
+		p->t.source = FRAGMENT_SOURCE(known);
+		p->t.destination = FRAGMENT_PORT(known);
+		if (!FRAGMENT_BACKEND(known)) {
+			p->n.odd = ODD_FIRST_FRAGMENT;
+			p->t.segment = TUNDISH_SEGMENT_UDP;
+			if (p->n.protocol == IPPROTO_TCP)
+				load_tcp(ctx, p->n.transport, end - p->n.transport, &p->t);
+			return p->t.malformed ? NAT_NEXT_PASS : NAT_NEXT_NEW;
+		}
+		q->far = p->n.destination;
+		q->far_port = p->t.destination;
+		q->port = p->t.source;
+	} else {
+		q->far = p->n.source;
+		q->vip = p->n.destination;
+		q->far_port = p->t.source;
+		q->port = p->t.destination;
+		q->id = CLAIM_VIP(p->claim);
+	}
+	q->udp = p->n.protocol == IPPROTO_UDP;
+	q->now = tundish_tick(bpf_ktime_get_coarse_ns());
+	q->except = 0;
+	q->making = 0;
+	if (nat_fragment_known(ctx, p, q))
+		return NAT_NEXT_FRAGMENT;
+	place = q->place;
+	generation = q->record.word.generation;
+	if (!nat_look(q, tundish_nat_tag(0, generation, place)))
+		return NAT_NEXT_FRAGMENT;
+	if (!p->dry)
+		nat_seen(q);
+	COUNT(p->dry, fragment_followed);
+	TRACE(p->dry, fragment, q->record.word.backend);
+	return NAT_NEXT_SEND;
+}
+
 /* What a server may have answered. Returns enum nat_next: PASS where it is none of ours. */
 CHECKED_ALONE int nat_from_server(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
@@ -306,11 +364,12 @@ CHECKED_ALONE verdict_t nat_refuse(struct xdp_md *ctx, struct nat_packet *p, __u
 
 	if (!p)
 		return DROP(internal);
-	tcp = p->n.protocol == IPPROTO_TCP;
+	tcp = p->n.protocol == IPPROTO_TCP && !p->n.odd;
 	switch (next) {
 	case NAT_NEXT_PASS: return VERDICT(XDP_PASS, pass_other);
 	case NAT_NEXT_LOCAL: return VERDICT(XDP_PASS, pass_local);
 	case NAT_NEXT_NO_CLIENT: return DROP(nat_unknown);
+	case NAT_NEXT_FRAGMENT: return DROP(fragment);
 	case NAT_NEXT_NO_BACKEND: return DROP(no_backend);
 	case NAT_NEXT_NO_ROOM: return DROP(nat_full);
 	case NAT_NEXT_NO_PORT:
@@ -347,8 +406,10 @@ static __always_inline int nat_may_answer(const struct network *n, const struct 
 	__u32 zero = 0;
 
 	set = bpf_map_lookup_elem(&nat_settings, &zero);
-	if (!set || likely(!set->n_hosts) || n->odd)
+	if (!set || likely(!set->n_hosts))
 		return 0;
+	if (unlikely(n->odd))
+		return n->odd == ODD_FRAGMENT;
 	if (n->protocol == IPPROTO_TCP || n->protocol == IPPROTO_UDP)
 		return !t->malformed;
 	return n->protocol == (n->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
@@ -393,6 +454,13 @@ CHECKED_ALONE verdict_t nat_serve(struct xdp_md *ctx, struct nat_packet *p, stru
 
 	if (!p || !q)
 		return DROP(internal);
+	if (unlikely(p->n.odd == ODD_FRAGMENT)) {
+		next = nat_follow(ctx, p, q);
+		if (next == NAT_NEXT_SEND)
+			return nat_send(ctx, p, q);
+		if (next != NAT_NEXT_NEW)
+			return nat_refuse(ctx, p, (__u32)next);
+	}
 	if (unlikely(p->n.protocol != IPPROTO_TCP && p->n.protocol != IPPROTO_UDP)) {
 		if (nat_error_about(ctx, p, q) == NAT_NEXT_SEND)
 			return nat_send_error(ctx, p, q);

@@ -26,6 +26,7 @@ struct nat_packet {
 	__u32 side;  /* enum tundish_nat_side: who sent it */
 	__u32 dry;
 	__u32 partial; /* its checksum stays partial */
+	__u32 new_id;  /* of a fragment: the identification that it leaves with; 0: its own */
 	__u32 attempt; /* of making its record, from 0 on */
 	__u64 now;     /* of choosing, ns */
 	/* Choosing a backend with a port that is free. */
@@ -62,6 +63,7 @@ enum nat_next {
 	NAT_NEXT_UNKNOWN,   /* in the middle of a connection that is not known */
 	NAT_NEXT_DISABLED,  /* its backend was disabled */
 	NAT_NEXT_NO_CLIENT, /* it is from an address that no client has */
+	NAT_NEXT_FRAGMENT,  /* its record has ended since the first one came */
 	NAT_NEXT_NO_PORT,
 	NAT_NEXT_NO_ROOM,
 	NAT_NEXT_NO_BACKEND,
@@ -144,7 +146,8 @@ static __always_inline void nat_partial(struct xdp_md *ctx, struct nat_packet *p
 	__u32 zero = 0;
 	struct tundish_nat_settings *set = bpf_map_lookup_elem(&nat_settings, &zero);
 
-	if (set && set->n_partial && nat_looks_partial(ctx, p))
+	/* no stack leaves the sum of a datagram that it cuts to the NIC */
+	if (set && set->n_partial && !p->n.odd && nat_looks_partial(ctx, p))
 		nat_complete(ctx, p);
 }
 

@@ -6,7 +6,7 @@
 #ifndef TUNDISH_NAT_WAY_BPF_H
 #define TUNDISH_NAT_WAY_BPF_H
 
-#include "nat_packet.bpf.h"
+#include "nat_fragment.bpf.h"
 
 /* The next hop of a lane, and its own addresses: q->record's. Returns 0, or -1. */
 CHECKED_ALONE int nat_way_to_server(struct nat_packet *p, struct nat_query *q)
@@ -126,7 +126,7 @@ static __always_inline int nat_tell(struct xdp_md *ctx, struct nat_packet *p,
 {
 	int r;
 
-	if (p->side != TUNDISH_NAT_CLIENT || !q->record.word.toa_due || q->udp ||
+	if (p->side != TUNDISH_NAT_CLIENT || !q->record.word.toa_due || q->udp || p->n.odd ||
 	    p->t.seq != q->record.client_seq + 1 || (p->t.segment & TUNDISH_SEGMENT_RST))
 		return 0;
 	r = p->partial ? 0 : 1;
@@ -171,6 +171,8 @@ CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struc
 	if (unlikely(!(p->hop.flags & TUNDISH_NEXTHOP_VALID)) && nat_way_asked(ctx, p))
 		return DROP(no_nexthop);
 	growth = nat_growth(p);
+	if (unlikely(p->n.odd && growth))
+		return DROP(fragment);
 	TRACE(p->dry, mtu, p->hop.mtu);
 	if (unlikely(p->hop.mtu && (int)p->n.length + growth > p->hop.mtu))
 		return icmp_too_big(ctx, &p->n, (__u32)(p->hop.mtu - growth));
@@ -179,7 +181,9 @@ CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struc
 	if (unlikely(nat_tell(ctx, p, q, growth)))
 		return DROP(internal);
 	p->to.flags = REWRITE_HOP | (p->partial ? REWRITE_PARTIAL : 0);
-	if (unlikely(growth)) {
+	if (unlikely(p->n.odd)) {
+		failed = nat_fragment_leave(ctx, p, q);
+	} else if (unlikely(growth)) {
 		p->to.id = (__be16)bpf_get_prandom_u32();
 		failed = rewrite_family(ctx, &p->n, &p->to, &p->chunk);
 	} else {

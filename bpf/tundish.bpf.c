@@ -335,12 +335,16 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 			return oddity(claim & TUNDISH_VIP_FORWARDS, n.odd);
 		claim = claim_find(&n.destination,
 				   CLAIM_PORT(FRAGMENT_PROTOCOL(f), bpf_ntohs(FRAGMENT_PORT(f))));
-		if (!CLAIM_SERVICE(claim) || CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT)
+		if (!CLAIM_SERVICE(claim) ||
+		    (FRAGMENT_BACKEND(f) && (CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT) !=
+						    !!(f & FRAGMENT_NAT)))
 			return DROP(fragment);
 		udp = 1;
 		t.source = FRAGMENT_SOURCE(f);
 		t.destination = FRAGMENT_PORT(f);
-		if (FRAGMENT_BACKEND(f)) {
+		if (f & FRAGMENT_NAT) {
+			n.protocol = FRAGMENT_PROTOCOL(f); /* nat_follow() counts it */
+		} else if (FRAGMENT_BACKEND(f)) {
 			COUNT(dry, fragment_followed);
 			TRACE(dry, fragment, FRAGMENT_BACKEND(f));
 			t.seq = FRAGMENT_BACKEND(f);

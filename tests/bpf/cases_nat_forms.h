@@ -215,8 +215,6 @@ static inline void case_nat_forms(void **state)
 		else
 			build(&want, &to);
 		nat_expect("no checksum", &in, XDP_REDIRECT, &want, nat_sent(&s));
-		s.fragment = 0x2000;
-		expect("fragment", build(&in, &s), XDP_DROP, NULL, C(drop_fragment));
 	}
 	/* two tags tell no way back, so the kernel is asked; this one does not forward */
 	s = nat_request(1, 2001, P_TCP, F_SYN);

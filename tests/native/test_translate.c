@@ -4,14 +4,14 @@
  */
 #include "native/rig_native.h"
 
-#include "bpf/cases_nat_forms.h"
+#include "bpf/cases_nat_fragment.h"
 #include "bpf/cases_nat_hostile.h"
 #include "bpf/cases_nat_life.h"
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_NAT, CASES_NAT_FORMS, CASES_NAT_HOSTILE,
-					   CASES_NAT_LIFE};
+	const struct CMUnitTest tests[] = {CASES_NAT, CASES_NAT_FORMS, CASES_NAT_FRAGMENT,
+					   CASES_NAT_HOSTILE, CASES_NAT_LIFE};
 	int r;
 
 	if (world_open(1024, 1024) < 0)
