@@ -5,6 +5,7 @@
 udp.py serve NAME PORT ADDRESS...     answers "NAME CLIENT ADDRESS PORT" from each address; on "::"
        [--workers N]                  from the one that was asked; N sockets each (SO_REUSEPORT),
        [--inherited]                  called NAME0, NAME1, ...; those of LISTEN_FDS
+       [--bytes N]                    with N bytes more, of which the client tells too
 udp.py hold ADDRESS PORT N            N sockets; "ask" on stdin asks on each and prints a line for
        [--source ADDRESS]             each and a dot, "close" closes them
 udp.py get ADDRESS PORT N             N questions, each from a port of its own
@@ -38,7 +39,7 @@ def answer_where_asked(s, name):
             s.sendmsg([text.encode()], [(level, kind, data[:16] + bytes(4))], 0, client)
 
 
-def answer(s, name):
+def answer(s, name, more):
     if s.getsockname()[0] == "::":
         return answer_where_asked(s, name)
     asked, client = s.recvfrom(65535)
@@ -46,7 +47,7 @@ def answer(s, name):
     text = "%s %s %s %d" % (name, client[0], here[0], here[1])
     if len(asked) > 4:
         text += " %d %s" % (len(asked), "whole" if asked == question(len(asked)) else "changed")
-    s.sendto(text.encode(), client)
+    s.sendto(text.encode() + (b"\n" + question(more) if more else b""), client)
 
 
 def make(o, address):
@@ -76,7 +77,7 @@ def serve(o):
     while True:
         for key, _ in selector.select():
             try:
-                answer(key.fileobj, key.data)
+                answer(key.fileobj, key.data, o.bytes)
             except OSError:
                 pass  # a spoofed client, to which there is no way
 
@@ -97,7 +98,10 @@ def question(n):
 def exchange(s, n=4):
     try:
         s.send(question(n))
-        return s.recv(65535).decode()
+        text, _, more = s.recv(65535).partition(b"\n")
+        if more:
+            text += b" %d %s" % (len(more), b"whole" if more == question(len(more)) else b"changed")
+        return text.decode()
     except OSError as e:
         return "lost " + (e.strerror or type(e).__name__)
 
@@ -165,6 +169,7 @@ q.add_argument("port", type=int)
 q.add_argument("address", nargs="*")
 q.add_argument("--workers", type=int, default=0)
 q.add_argument("--inherited", action="store_true")
+q.add_argument("--bytes", type=int, default=0)
 q.set_defaults(run=serve)
 for name, run in (("hold", hold), ("get", get), ("flood", flood)):
     q = sub.add_parser(name)
