@@ -26,8 +26,7 @@ CHECKED_ALONE int nat_fragment_known(struct xdp_md *ctx, struct nat_packet *p, s
 	struct tundish_fragment_key key;
 	struct tundish_fragment *f;
 
-	if (!p || !q ||
-	    fragment_key(ctx, p->n.offset, p->n.transport, p->n.is_v6, &key) < 0)
+	if (!p || !q || fragment_key(ctx, p->n.offset, p->n.transport, p->n.is_v6, &key) < 0)
 		return -1;
 	f = bpf_map_lookup_elem(&fragments, &key);
 	if (!f || f->side != nat_fragment_side(p))
@@ -40,14 +39,12 @@ CHECKED_ALONE int nat_fragment_known(struct xdp_md *ctx, struct nat_packet *p, s
 }
 
 /* Leaves word of a first one, whose connection is in the query, and draws its identification. */
-CHECKED_ALONE int nat_fragment_enter(struct xdp_md *ctx, struct nat_packet *p,
-				     struct nat_query *q)
+CHECKED_ALONE int nat_fragment_enter(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
 	struct tundish_fragment f = {};
 	struct tundish_fragment_key key;
 
-	if (!p || !q ||
-	    fragment_key(ctx, p->n.offset, p->n.transport, p->n.is_v6, &key) < 0)
+	if (!p || !q || fragment_key(ctx, p->n.offset, p->n.transport, p->n.is_v6, &key) < 0)
 		return -1;
 	p->new_id = 0;
 	if (!tundish_addr_equal(&p->n.source, &p->to.source)) {
@@ -72,8 +69,7 @@ CHECKED_ALONE int nat_fragment_enter(struct xdp_md *ctx, struct nat_packet *p,
 
 /* As rewrite_same(), with the identification; a later one has no transport header. Returns 0;
  * -1 where the packet is not what the parser saw. */
-CHECKED_ALONE int nat_fragment_leave(struct xdp_md *ctx, struct nat_packet *p,
-				     struct nat_query *q)
+CHECKED_ALONE int nat_fragment_leave(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
 	__u32 offset, id;
 	void *data, *data_end;

@@ -336,8 +336,8 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 		claim = claim_find(&n.destination,
 				   CLAIM_PORT(FRAGMENT_PROTOCOL(f), bpf_ntohs(FRAGMENT_PORT(f))));
 		if (!CLAIM_SERVICE(claim) ||
-		    (FRAGMENT_BACKEND(f) && (CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT) !=
-						    !!(f & FRAGMENT_NAT)))
+		    (FRAGMENT_BACKEND(f) &&
+		     (CLAIM_DELIVERY(claim) >= TUNDISH_DELIVERY_NAT) != !!(f & FRAGMENT_NAT)))
 			return DROP(fragment);
 		udp = 1;
 		t.source = FRAGMENT_SOURCE(f);
