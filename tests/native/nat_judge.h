@@ -23,6 +23,7 @@ struct seen_ip {
 	uint32_t protocol, ttl;
 	struct tundish_addr src, dst;
 	uint16_t sport, dport; /* as they lie */
+	bool later;	       /* a fragment without ports */
 };
 
 /* `have` bytes are there; a quote is less than what it says to be. */
@@ -46,6 +47,7 @@ static bool read_ip(const uint8_t *ip, uint32_t have, struct seen_ip *s)
 			s->protocol == 51 || s->protocol == 60)) {
 			const uint8_t *x = ip + s->header;
 
+			s->later |= s->protocol == 44 && (get16(x + 2) & 0xfff8);
 			s->header += s->protocol == 44	 ? 8u
 				     : s->protocol == 51 ? (x[1] + 2) * 4u
 							 : (x[1] + 1) * 8u;
@@ -62,6 +64,7 @@ static bool read_ip(const uint8_t *ip, uint32_t have, struct seen_ip *s)
 		s->length = get16(ip + 2);
 		s->protocol = ip[9];
 		s->ttl = ip[8];
+		s->later = get16(ip + 6) & 0x1fff;
 	}
 	if (s->header + 4 > have || s->header < 20)
 		return false;
@@ -109,10 +112,10 @@ static uint32_t quote_weight(const struct seen_ip *s)
 /* ---- what must hold of what leaves -------------------------------------------------------- */
 
 /* The record of a packet as the client sends it and as the server gets it. */
-static const struct tundish_nat *record_of(const struct seen_ip *client,
-					   const struct seen_ip *server)
+static const struct tundish_nat *record_from(uint32_t i, const struct seen_ip *client,
+					     const struct seen_ip *server)
 {
-	for (uint32_t i = 0; i < JUDGE_PLACES; i++) {
+	for (; i < JUDGE_PLACES; i++) {
 		const struct tundish_nat *r = &rig.nat[i];
 		const struct tundish_lane *l = &rig.lanes[TUNDISH_NAT_LANE(r->lane_hop)];
 		bool own = l->flags & TUNDISH_LANE_SOURCE;
@@ -120,14 +123,21 @@ static const struct tundish_nat *record_of(const struct seen_ip *client,
 		if (r->word.state && r->word.udp == (client->protocol == P_UDP) &&
 		    tundish_addr_equal(&r->client, &client->src) &&
 		    tundish_addr_equal(&r->vip, &client->dst) &&
-		    r->client_port_be == client->sport && r->port_be == client->dport &&
 		    tundish_addr_equal(own ? &l->source : &r->client, &server->src) &&
 		    tundish_addr_equal(&l->host, &server->dst) &&
-		    r->source_port_be == server->sport &&
-		    (l->port_be ? l->port_be : r->port_be) == server->dport)
+		    (client->later ||
+		     (r->client_port_be == client->sport && r->port_be == client->dport &&
+		      r->source_port_be == server->sport &&
+		      (l->port_be ? l->port_be : r->port_be) == server->dport)))
 			return r;
 	}
 	return NULL;
+}
+
+static const struct tundish_nat *record_of(const struct seen_ip *client,
+					   const struct seen_ip *server)
+{
+	return record_from(0, client, server);
 }
 
 static const char *link_wrong(const struct tundish_nat *r, int reply, const struct packet *out,
@@ -190,6 +200,22 @@ static const char *error_wrong(const struct seen_ip *a, const struct seen_ip *b,
 }
 
 /* A packet of a connection. @told: its client's address was put in. */
+/* A later fragment belongs to one of the connections between its addresses. */
+static const char *later_wrong(const struct seen_ip *a, const struct seen_ip *b,
+			       const struct seen_ip *client, const struct seen_ip *server,
+			       int reply, const struct packet *out, uint32_t at)
+{
+	const struct tundish_nat *r = record_of(client, server);
+	const char *wrong = "a fragment of no connection";
+
+	if (a->v6 != b->v6 || a->length - a->header != b->length - b->header ||
+	    memcmp(a->ip + a->header, b->ip + b->header, a->length - a->header))
+		return "payload of a fragment";
+	for (; r && wrong; r = record_from((uint32_t)(r - rig.nat) + 1, client, server))
+		wrong = link_wrong(r, reply, out, at);
+	return wrong;
+}
+
 static const char *translated_wrong(const struct packet *in, const struct packet *out, int reply,
 				    bool told, bool changed, bool partial)
 {
@@ -217,6 +243,9 @@ static const char *translated_wrong(const struct packet *in, const struct packet
 		return "protocol";
 	ca = reply ? turned(b) : a;
 	cb = reply ? turned(a) : b;
+	if (a.later || b.later)
+		return a.later == b.later ? later_wrong(&a, &b, &ca, &cb, reply, out, at)
+					  : "a fragment";
 	r = record_of(&ca, &cb);
 	if (!r)
 		return "of no connection";
