@@ -171,18 +171,19 @@ CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struc
 	if (unlikely(!(p->hop.flags & TUNDISH_NEXTHOP_VALID)) && nat_way_asked(ctx, p))
 		return DROP(no_nexthop);
 	growth = nat_growth(p);
-	if (unlikely(p->n.odd && growth))
-		return DROP(fragment);
 	TRACE(p->dry, mtu, p->hop.mtu);
 	if (unlikely(p->hop.mtu && (int)p->n.length + growth > p->hop.mtu))
-		return icmp_too_big(ctx, &p->n, (__u32)(p->hop.mtu - growth));
+		return p->n.odd && growth ? DROP(fragment)
+					  : icmp_too_big(ctx, &p->n, (__u32)(p->hop.mtu - growth));
 	if (unlikely(p->n.ttl <= 1))
 		return DROP(ttl);
 	if (unlikely(nat_tell(ctx, p, q, growth)))
 		return DROP(internal);
 	p->to.flags = REWRITE_HOP | (p->partial ? REWRITE_PARTIAL : 0);
 	if (unlikely(p->n.odd)) {
-		failed = nat_fragment_leave(ctx, p, q);
+		if (growth || nat_fragment_leave(ctx, p, q))
+			return DROP(fragment);
+		failed = 0;
 	} else if (unlikely(growth)) {
 		p->to.id = (__be16)bpf_get_prandom_u32();
 		failed = rewrite_family(ctx, &p->n, &p->to, &p->chunk);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Translated packets of other forms: options and extension headers, checksums that are
- * missing or wait to be completed, what is changed on request, fragments, two tags, and
- * errors between families.
+ * missing or wait to be completed, what is changed on request, two tags, and errors between
+ * families.
  */
 #ifndef TESTS_CASES_NAT_FORMS_H
 #define TESTS_CASES_NAT_FORMS_H

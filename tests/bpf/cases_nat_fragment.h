@@ -10,12 +10,13 @@
 #include "bpf/cases_nat_forms.h"
 
 #define PIECE 800u
+#define FULL  1480u /* just fits where the header does not grow */
 
-/* The piece from `at` on of the packet that `s` describes. */
-static inline struct packet *nat_piece(struct packet *p, const struct spec *s, uint32_t id,
-				       uint32_t at)
+/* `bytes` from `at` on of the packet that `s` describes. */
+static inline struct packet *nat_cut(struct packet *p, const struct spec *s, uint32_t id,
+				     uint32_t at, uint32_t bytes)
 {
-	uint32_t ip, header = spec_v6(s) ? 40 : 20, more = 1, bytes = PIECE, length;
+	uint32_t ip, header = spec_v6(s) ? 40 : 20, more = 1, length;
 	struct packet whole;
 
 	nat_build(&whole, s);
@@ -45,6 +46,12 @@ static inline struct packet *nat_piece(struct packet *p, const struct spec *s, u
 	}
 	memcpy(p->data + p->len - bytes, whole.data + ip + header + at, bytes);
 	return p;
+}
+
+static inline struct packet *nat_piece(struct packet *p, const struct spec *s, uint32_t id,
+				       uint32_t at)
+{
+	return nat_cut(p, s, id, at, PIECE);
 }
 
 /* The identification that a first one's packet has from here on; 0: its own. */
@@ -153,6 +160,8 @@ static inline void case_nat_fragments_families(void **state)
 		s.payload = 2000;
 		expect("request", nat_piece(&in, &s, 77, 0), XDP_DROP, NULL, C(drop_fragment));
 		nat_rest("request", &s, 77, NULL, 0, XDP_DROP, C(drop_fragment));
+		expect("full frame", nat_cut(&in, &s, 77, 0, v6 ? PIECE : FULL), XDP_DROP, NULL,
+		       C(drop_fragment));
 		answer = nat_answer(&s, port, 0);
 		answer.payload = 2000;
 		expect("answer", nat_piece(&in, &answer, 78, 0), XDP_DROP, NULL, C(drop_fragment));
