@@ -113,14 +113,20 @@ CHECKED_ALONE int nat_complete(struct xdp_md *ctx, struct nat_packet *p)
  * Whether the checksum is the pseudo header's sum alone, or cannot be read here. What marks an
  * IPv4 address is zero to a sum. By pointer: on such links every packet asks.
  */
-static __always_inline int nat_looks_partial(struct xdp_md *ctx, const struct nat_packet *p)
+CHECKED_ALONE int nat_looks_partial(struct xdp_md *ctx, const struct nat_packet *p)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	const struct tundish_addr *from = &p->n.source, *to = &p->n.destination;
-	__u32 at = p->n.transport, covered = p->n.offset + p->n.length - at;
+	const struct tundish_addr *from, *to;
+	__u32 at, covered;
 	__u64 sum;
 	__u16 check, partial;
 
+	if (!p)
+		return 0;
+	from = &p->n.source;
+	to = &p->n.destination;
+	at = p->n.transport;
+	covered = p->n.offset + p->n.length - at;
 	forget(at);
 	if (at > OFFSET_MAX || data + at + sizeof(struct tcphdr) > data_end)
 		return 1;
