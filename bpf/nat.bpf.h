@@ -346,8 +346,7 @@ CHECKED_ALONE int nat_count_refused(struct nat_packet *p)
 	/* not of sources of the other family, nor of the clients' own ports, which are never full */
 	first = fan->flags & TUNDISH_FAN_DIRECT ? fan->n_addresses * (fan->n_ports ?: 1) : 0;
 	for (i = 0; i < TUNDISH_FAN_LANES && !lane; i++)
-		if (i >= first)
-			lane = fan->lane[i];
+		lane = fan->lane[(first + i) & (TUNDISH_FAN_LANES - 1)];
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	if (l && lane)
 		__sync_fetch_and_add(&l->refused, 1);
