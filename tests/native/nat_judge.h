@@ -12,6 +12,7 @@
 
 #define SECOND4	     ip4(192, 0, 2, 61) /* another VIP before the servers of NATVIP4:2000 */
 #define JUDGE_PLACES (RIG_NAT_BUCKETS * TUNDISH_NAT_SLOTS)
+#define JUDGE_VIPS   (ID_NATVIP6 + 2) /* SECOND4's is the last */
 
 static uint32_t (*draw)(void);
 
@@ -374,7 +375,7 @@ static const char *nat_tables_wrong(void)
 	static uint8_t owner[RIG_LANES][NAT_PORTS];
 	uint32_t used[RIG_LANES] = {0}, live = 0, tags = 0;
 	int64_t active[N_MAX] = {0};
-	uint64_t counted[2] = {0}, in_tuples[2] = {0};
+	uint64_t counted[JUDGE_VIPS][2] = {0}, in_tuples[JUDGE_VIPS][2] = {0};
 
 	memset(owner, 0, sizeof(owner));
 	for (uint32_t i = 0; i < JUDGE_PLACES; i++) {
@@ -406,7 +407,9 @@ static const char *nat_tables_wrong(void)
 		live++;
 		on = tundish_nat_is_active(r->word.state);
 		active[r->word.backend] += on;
-		counted[r->word.udp] += on && r->word.counted;
+		if (r->vip_id < ID_NATVIP4 || r->vip_id >= JUDGE_VIPS)
+			return "a record of no VIP that translates";
+		counted[r->vip_id][r->word.udp] += on && r->word.counted;
 		used[lane]++;
 		if (l->ports) {
 			if (port < l->first || port > l->last)
@@ -455,13 +458,21 @@ static const char *nat_tables_wrong(void)
 		if ((int64_t)rig.backends[k].connections_active != active[k])
 			return "a backend's count is not its connections";
 	for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++) {
-		if (tuple_at(i)->value.raw == ~0ull)
+		const struct tundish_tuple *t = tuple_at(i);
+		uint32_t vip = t->vip & (TUNDISH_TUPLE_UDP - 1);
+
+		if (t->value.raw == ~0ull)
 			return "a tuple entry is left busy";
-		in_tuples[!!(tuple_at(i)->vip & TUNDISH_TUPLE_UDP)] += tuple_at(i)->value.active;
+		if (vip >= JUDGE_VIPS)
+			return "a tuple of no VIP";
+		in_tuples[vip][!!(t->vip & TUNDISH_TUPLE_UDP)] += t->value.active;
 	}
-	return in_tuples[0] == counted[0] && in_tuples[1] == counted[1]
-		       ? NULL
-		       : "the tuples' counts are not the connections";
+	/* The other VIPs' are flows, to which a changed address leads now and then. */
+	for (uint32_t vip = ID_NATVIP4; vip < JUDGE_VIPS; vip++)
+		for (int udp = 0; udp < 2; udp++)
+			if (in_tuples[vip][udp] != counted[vip][udp])
+				return "the tuples' counts are not the connections";
+	return NULL;
 }
 
 static void judge_tables(const char *name)

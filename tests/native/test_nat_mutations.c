@@ -81,9 +81,43 @@ static void test_nat_mutations(void **state)
 			fail_msg("no packet met %s", counter_name(i));
 }
 
+/* A flow of a service that does not translate has a tuple too, which is no record's; one of
+ * a VIP that translates is. */
+static void test_flows_beside(void **state)
+{
+	struct spec s = {.src = CLIENT4,
+			 .dst = VIP4,
+			 .sport = 40000,
+			 .dport = port_of(K_UDP),
+			 .protocol = P_UDP,
+			 .payload = 10};
+	struct tundish_tuple *t = NULL;
+	struct packet in, out;
+	uint64_t now = rig_now_ns;
+
+	assert_int_equal(world_open(16, 16), 0);
+	judge_world();
+	build(&in, &s);
+	for (int i = 0; i < 2; i++) { /* it counts from its second tick on */
+		rig_run(&in, &out);
+		rig_now_ns += 2ull << TUNDISH_TICK_SHIFT;
+	}
+	for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
+		if (tuple_at(i)->value.active)
+			t = tuple_at(i);
+	assert_non_null(t);
+	assert_int_equal(t->vip, ID_VIP4 | TUNDISH_TUPLE_UDP);
+	judge_tables("a flow beside");
+	t->vip = ID_NATVIP4 | TUNDISH_TUPLE_UDP;
+	assert_non_null(nat_tables_wrong());
+	rig_now_ns = now; /* a seed's packets stay what they were */
+	rig_close();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_nat_mutations)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_flows_beside),
+					   cmocka_unit_test(test_nat_mutations)};
 
 	return cmocka_run_group_tests_name("native: mutations of translated packets", tests, NULL,
 					   NULL);
