@@ -82,14 +82,18 @@ static inline void join(const char *path)
 
 /* ---- the world ------------------------------------------------------------------------ */
 
+/* accept(2) waits two seconds at most: a client whose address vanished before its last
+ * ACK never comes. */
 static inline int listen_on(int family)
 {
+	const struct timeval patience = {.tv_sec = 2};
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(PORT)};
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1;
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (family == AF_INET6) {
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 		assert_int_equal(bind(fd, (struct sockaddr *)&a6, sizeof(a6)), 0);

@@ -541,7 +541,18 @@ static void destinations(void **state)
 
 /* ---- trouble -------------------------------------------------------------------------------- */
 
-/* A source that vanishes is not waited for. */
+/* As load(), to the end. */
+static void load_all(struct seen *s, void *context)
+{
+	const struct load *l = context;
+
+	for (uint32_t i = 0; i < l->most; i++)
+		once(s, l->family, l->to);
+}
+
+/* A source that vanishes is not waited for: at most the one connection that is between
+ * its bind and its SYN at that moment finds that its address is gone, as it would
+ * without a pool. */
 static void source_vanishes(void **state)
 {
 	struct load l = {AF_INET, "10.9.1.1", 2000};
@@ -553,13 +564,13 @@ static void source_vanishes(void **state)
 	/* What the daemon says is not there is not tried. */
 	td_kernel_egress(k)[POOL].source[3].flags &= ~(uint32_t)TUNDISH_SOURCE_PRESENT;
 	*seen = (struct seen){0};
-	pid = client_start(cgroup_path, load, &l);
+	pid = client_start(cgroup_path, load_all, &l);
 	while (__atomic_load_n(&seen->opened, __ATOMIC_RELAXED) < 500 && kill(pid, 0) == 0)
 		usleep(1000);
 	run("ip addr del 10.9.0.2/32 dev lo");
 	client_wait(pid);
-	assert_int_equal(seen->opened, 2000);
-	assert_int_equal(seen->failed, 0);
+	assert_int_equal(seen->opened + seen->failed, 2000);
+	assert_in_range(seen->failed, 0, 1);
 	assert_in_range(seen->by[2], 100, 490);
 	assert_int_equal(seen->by[4], 0);
 	assert_true(td_kernel_egress(k)[POOL].source[1].rests_until != 0);
