@@ -150,7 +150,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/libt
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(PKG_LIBS) -lm
 
-test: setup ## every test this machine can run, in under ten minutes (as root)
+test: setup ## every test this machine can run, in some twenty minutes (as root)
 	@+$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
