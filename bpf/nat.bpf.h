@@ -311,6 +311,7 @@ CHECKED_ALONE int nat_new(struct xdp_md *ctx, struct nat_packet *p, struct nat_q
 		return NAT_NEXT_NO_BACKEND;
 	q->hairpin = nat_is_near(&p->n.source);
 	p->yields = 0;
+	q->lane = 0; /* which is left as it was where there is none */
 	if (nat_try(p, q) == NAT_NEXT_LOCAL)
 		return NAT_NEXT_LOCAL;
 	lane = q->lane;

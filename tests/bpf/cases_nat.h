@@ -693,6 +693,12 @@ static inline void case_nat_trace(void **state)
 		assert_int_equal(t.service, N_FULL);
 		assert_int_equal(t.from_flow, known);
 	}
+	/* a backend without a lane has none of an earlier trace */
+	nat_reset();
+	rig.fans[N_FULL].n_sources = 0;
+	rig_trace(&in, &t);
+	rig.fans[N_FULL].n_sources = 1;
+	assert_int_equal(t.counter, TUNDISH_COUNTER_sent_rst_ports);
 }
 
 #define CASES_NAT                                                                                  \
