@@ -86,8 +86,17 @@ CHECKED_ALONE int nat_way_asked(struct xdp_md *ctx, struct nat_packet *p)
 			   p->side == TUNDISH_NAT_CLIENT ? BPF_FIB_LOOKUP_OUTPUT : 0);
 }
 
+/* What is counted where a packet leaves, or an error about one. */
+static __always_inline __u32 nat_way_counter(const struct nat_packet *p)
+{
+	if (p->side != TUNDISH_NAT_CLIENT)
+		return TUNDISH_COUNTER_sent_reply;
+	return CLAIM_DELIVERY(p->claim) == TUNDISH_DELIVERY_NAT ? TUNDISH_COUNTER_sent_nat
+								: TUNDISH_COUNTER_sent_fullnat;
+}
+
 /* The link header, and away. The network header is at p->n.offset. */
-static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet *p, __u32 counter)
+static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet *p)
 {
 	__u32 tagged = p->hop.flags & TUNDISH_NEXTHOP_VLAN, ifindex = p->hop.ifindex;
 	int delta = (int)p->n.offset -
@@ -102,10 +111,10 @@ static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet
 		return DROP(headroom);
 	write_link(data, &p->hop, bpf_htons(p->n.is_v6 ? ETH_P_IPV6 : ETH_P_IP), tagged);
 	if (ifindex == ctx->ingress_ifindex)
-		return counter << 3 | XDP_TX;
+		return nat_way_counter(p) << 3 | XDP_TX;
 	if (bpf_redirect(ifindex, 0) != XDP_REDIRECT)
 		return DROP(internal);
-	return counter << 3 | XDP_REDIRECT;
+	return nat_way_counter(p) << 3 | XDP_REDIRECT;
 }
 
 /* What a packet grows by where the family changes. */
@@ -152,20 +161,12 @@ static __always_inline int nat_tell(struct xdp_md *ctx, struct nat_packet *p,
  */
 CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struct nat_query *q)
 {
-	__u32 counter = TUNDISH_COUNTER_sent_reply;
 	int growth, failed;
 
 	if (!p || !q)
 		return DROP(internal);
-	if (p->side == TUNDISH_NAT_CLIENT) {
-		if (nat_way_to_server(p, q))
-			return DROP(internal);
-		counter = CLAIM_DELIVERY(p->claim) == TUNDISH_DELIVERY_NAT
-				  ? TUNDISH_COUNTER_sent_nat
-				  : TUNDISH_COUNTER_sent_fullnat;
-	} else if (nat_way_to_client(p, q)) {
+	if (p->side == TUNDISH_NAT_CLIENT ? nat_way_to_server(p, q) : nat_way_to_client(p, q))
 		return DROP(internal);
-	}
 	if (unlikely(p->hop.flags & TUNDISH_NEXTHOP_LOCAL))
 		return VERDICT(XDP_PASS, pass_local);
 	if (unlikely(!(p->hop.flags & TUNDISH_NEXTHOP_VALID)) && nat_way_asked(ctx, p))
@@ -192,7 +193,7 @@ CHECKED_ALONE verdict_t nat_send(struct xdp_md *ctx, struct nat_packet *p, struc
 	}
 	if (unlikely(failed))
 		return DROP(nat_family);
-	return nat_leave(ctx, p, counter);
+	return nat_leave(ctx, p);
 }
 
 /* ---- ICMP errors --------------------------------------------------------------------------- */
@@ -250,11 +251,7 @@ CHECKED_ALONE verdict_t nat_send_error(struct xdp_md *ctx, struct nat_packet *p,
 	if (failed)
 		return DROP(nat_family);
 	COUNT(p->dry, icmp_error);
-	return nat_leave(ctx, p,
-			 !from_client ? TUNDISH_COUNTER_sent_reply
-			 : CLAIM_DELIVERY(p->claim) == TUNDISH_DELIVERY_NAT
-				 ? TUNDISH_COUNTER_sent_nat
-				 : TUNDISH_COUNTER_sent_fullnat);
+	return nat_leave(ctx, p);
 }
 
 #endif
