@@ -30,13 +30,16 @@ struct {
 #endif
 
 /*
- * Asks the kernel's tables for a next hop that the daemon has not filled in:
- * the neighbour was not resolved when it last looked, or it is gone since. With
- * BPF_FIB_LOOKUP_OUTPUT as for the host's own packet, out of hop->ifindex; with 0 as for
- * one that came in here. The
- * kernel answers only where that device forwards; elsewhere packets are dropped until
- * the daemon has resolved it.
- * Returns 0 with MAC addresses, ifindex and MTU in *hop.
+ * Asks the kernel's tables for a next hop that the daemon has not filled in: the neighbour
+ * was not resolved when it last looked, or it is gone since. The kernel answers only where
+ * the device forwards; elsewhere packets are dropped until the daemon has resolved it.
+ *
+ * @hop:   asked with ifindex (0: where the packet came in) and, as the source, tunnel_source
+ * @flags: BPF_FIB_LOOKUP_OUTPUT: as for the host's own packet that leaves by that device;
+ *         0: as for one that came in by it
+ *
+ * Returns 0 with MAC addresses, ifindex and MTU in *hop, else what bpf_fib_lookup() said;
+ * then *hop is as it was.
  */
 static __noinline int fib_nexthop(struct xdp_md *ctx, const struct tundish_addr *to,
 				  struct tundish_nexthop *hop, __u32 flags)
