@@ -78,7 +78,7 @@ static long lane_try(__u32 i, struct lane_round *r)
 	h->tries++;
 	met->far = l->source;
 	met->far_port = bpf_htons((__u16)port);
-	met->port = l->port_be ? l->port_be : q->port;
+	met->port = tundish_lane_port(l, q->port);
 	met->id = l->number;
 	met->side = TUNDISH_NAT_SERVER;
 	met->udp = q->udp;

@@ -36,7 +36,7 @@ CHECKED_ALONE int nat_is_ours(struct xdp_md *ctx, struct nat_query *q)
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	if (!l || !(l->flags & TUNDISH_LANE_SHARED))
 		return 0;
-	port = l->port_be ? l->port_be : q->port;
+	port = tundish_lane_port(l, q->port);
 	if (tundish_addr_is_v4(&l->source)) {
 		tuple.ipv4.saddr = l->host.word[3];
 		tuple.ipv4.daddr = l->source.word[3];

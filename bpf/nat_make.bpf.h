@@ -162,9 +162,9 @@ CHECKED_ALONE int nat_fill_met(struct nat_query *q, struct nat_query *met)
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	if (!l)
 		return 0;
-	met->far = l->flags & TUNDISH_LANE_SOURCE ? l->source : q->far;
+	met->far = *tundish_lane_source(l, &q->far);
 	met->far_port = q->source_port;
-	met->port = l->port_be ? l->port_be : q->port;
+	met->port = tundish_lane_port(l, q->port);
 	met->id = l->number;
 	met->side = TUNDISH_NAT_SERVER;
 	met->udp = q->udp;

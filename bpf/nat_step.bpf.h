@@ -170,9 +170,8 @@ static __always_inline __u64 nat_back_hash(const struct tundish_nat *r,
 
 	if (!set)
 		return 0;
-	return tundish_nat_hash(
-		&set->secret, l->flags & TUNDISH_LANE_SOURCE ? &l->source : &r->client,
-		r->source_port_be, l->port_be ? l->port_be : r->port_be, l->number, udp);
+	return tundish_nat_hash(&set->secret, tundish_lane_source(l, &r->client), r->source_port_be,
+				tundish_lane_port(l, r->port_be), l->number, udp);
 }
 
 /*

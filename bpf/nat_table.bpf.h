@@ -171,9 +171,8 @@ CHECKED_ALONE int nat_look(struct nat_query *q, __u64 tag)
 	lane = TUNDISH_NAT_LANE(c->lane_hop);
 	l = bpf_map_lookup_elem(&lanes, &lane);
 	return l && l->number == q->id && c->source_port_be == q->far_port &&
-	       (l->port_be ? l->port_be : c->port_be) == q->port &&
-	       tundish_addr_equal(l->flags & TUNDISH_LANE_SOURCE ? &l->source : &c->client,
-				  &q->far);
+	       tundish_lane_port(l, c->port_be) == q->port &&
+	       tundish_addr_equal(tundish_lane_source(l, &c->client), &q->far);
 }
 
 #define NAT_DIFFERS(x) ((READ_ONCE(x) ^ want) & TUNDISH_NAT_TAG_MASK)

@@ -24,10 +24,10 @@ CHECKED_ALONE int nat_way_to_server(struct nat_packet *p, struct nat_query *q)
 	if (!l)
 		return -1;
 	w = &p->to;
-	w->source = l->flags & TUNDISH_LANE_SOURCE ? l->source : q->record.client;
+	w->source = *tundish_lane_source(l, &q->record.client);
 	w->destination = l->host;
 	w->source_port = q->record.source_port_be;
-	w->destination_port = l->port_be ? l->port_be : q->record.port_be;
+	w->destination_port = tundish_lane_port(l, q->record.port_be);
 	index = l->nexthop;
 	hop = bpf_map_lookup_elem(&nexthops, &index);
 	if (!hop)

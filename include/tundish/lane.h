@@ -109,6 +109,20 @@ struct tundish_fan {
 	__u64 reserved2;
 };
 
+/* The server's port, for a connection to the service's `port`. */
+static inline __attribute__((always_inline)) __be16 tundish_lane_port(const struct tundish_lane *l,
+								      __be16 port)
+{
+	return l->port_be ? l->port_be : port;
+}
+
+/* The address that the server takes for the client's: *l's, or that of *client. */
+static inline __attribute__((always_inline)) const struct tundish_addr *
+tundish_lane_source(const struct tundish_lane *l, const struct tundish_addr *client)
+{
+	return l->flags & TUNDISH_LANE_SOURCE ? &l->source : client;
+}
+
 /*
  * The word that has its turn at a ticket: all words of the range once in each
  * round, in an order that the ports do not show (RFC 6056, section 3.3).

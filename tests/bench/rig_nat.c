@@ -136,9 +136,8 @@ static uint32_t list_answers(struct rig_nat *n, enum tundish_nat_state state)
 		n->answers[found++] = n->answers[at];
 		n->answers[at] = (struct bench_answer){
 			.from = l->host.word[3],
-			.to = l->flags & TUNDISH_LANE_SOURCE ? l->source.word[3]
-							     : c->client.word[3],
-			.from_port = l->port_be ? l->port_be : c->port_be,
+			.to = tundish_lane_source(l, &c->client)->word[3],
+			.from_port = tundish_lane_port(l, c->port_be),
 			.to_port = c->source_port_be,
 			.ack_be = htonl(flow * 2654435761u + 1),
 		};

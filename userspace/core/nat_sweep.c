@@ -163,9 +163,8 @@ static uint64_t back_hash(const struct td_nat_tables *t, const struct tundish_la
 			  const struct tundish_addr *client, __be16 source_port, __be16 port,
 			  uint32_t udp)
 {
-	return tundish_nat_hash(&t->settings.secret,
-				l->flags & TUNDISH_LANE_SOURCE ? &l->source : client, source_port,
-				l->port_be ? l->port_be : port, l->number, udp);
+	return tundish_nat_hash(&t->settings.secret, tundish_lane_source(l, client), source_port,
+				tundish_lane_port(l, port), l->number, udp);
 }
 
 /* As lane_mark() of the data path. */

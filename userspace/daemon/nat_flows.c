@@ -47,12 +47,11 @@ static json_t *translated_json(const struct td_nat_tables *t, const struct tundi
 
 	if (!l)
 		return json_null();
-	return json_pack(
-		"{s:s s:i s:s s:i}", "source",
-		td_address_print(l->flags & TUNDISH_LANE_SOURCE ? &l->source : &r->client, source),
-		"source_port", __builtin_bswap16(r->source_port_be), "backend_address",
-		td_address_print(&l->host, host), "backend_port",
-		__builtin_bswap16(l->port_be ? l->port_be : r->port_be));
+	return json_pack("{s:s s:i s:s s:i}", "source",
+			 td_address_print(tundish_lane_source(l, &r->client), source),
+			 "source_port", __builtin_bswap16(r->source_port_be), "backend_address",
+			 td_address_print(&l->host, host), "backend_port",
+			 __builtin_bswap16(tundish_lane_port(l, r->port_be)));
 }
 
 static void one(struct td_flow_listing *l, const struct td_nat_tables *t,
