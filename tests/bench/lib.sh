@@ -57,11 +57,39 @@ restore() {
 trap restore EXIT
 
 # ---- HTTP, for http.sh and nat.sh: all have the same raised priority ---------------------
+#
+#   client ── c-WAY ═ in [WAY] out ═ s-WAY ── server
+#
+# close: a connection for each request; keepalive: 32 connections; p99: from when a request is
+# due, 1,000 new connections a second. nginx has the first CPU, the client the last.
 
 NET=$BUILD/bench/net
 ROUNDS=${BENCH_ROUNDS:-10}
 LAST=$(($(nproc) - 1))
 declare -A ADDRESS # of each way
+
+# make_way WAY N: to the VIP ADDRESS[WAY] by an edge between 10.20.N.1 and 10.22.N.1, whose
+# server is 10.22.N.2; `direct`: by none.
+make_way() {
+	ADDRESS[$1]=192.0.2.$((10 + $2))
+	if [ "$1" = direct ]; then
+		wire client c-direct server s-direct
+		add_address server s-direct 10.20."$2".1/24
+		add_address server lo "${ADDRESS[direct]}"/32
+	else
+		add_ns "$1"
+		wire client c-"$1" "$1" in
+		wire "$1" out server s-"$1"
+		add_address "$1" in 10.20."$2".1/24
+		add_address "$1" out 10.22."$2".1/24
+		add_address server s-"$1" 10.22."$2".2/24
+		ip -n "$1" neigh add 10.22."$2".2 lladdr "$(mac server s-"$1")" dev out nud permanent
+	fi
+	add_address client c-"$1" 10.20."$2".100/24
+	ip -n client route add "${ADDRESS[$1]}"/32 via 10.20."$2".1
+}
+
+way_answers() { in_ns client curl -sf -m 1 -o /dev/null "http://${ADDRESS[$1]}/"; } # WAY
 
 # serve_web NAMESPACE: nginx on the first CPU.
 serve_web() {
@@ -89,6 +117,20 @@ serve_web() {
 	CONF
 	(exec nsenter --net=/run/netns/"$1" nice -n -10 taskset -c 0 nginx -p "$T/web" -e stderr -c "$T/nginx.conf" >"$T/web.log" 2>&1) &
 	PID[web]=$!
+}
+
+# start_nftables NAMESPACE VIP SERVER
+start_nftables() {
+	many_connections
+	in_ns "$1" sysctl -qw net.ipv4.ip_forward=1
+	in_ns "$1" nft -f - <<-NFT || fail "no nftables"
+		table ip nat {
+			chain prerouting {
+				type nat hook prerouting priority dstnat; policy accept;
+				ip daddr $2 tcp dport 80 dnat to $3
+			}
+		}
+	NFT
 }
 
 # start_haproxy NAMESPACE VIP SERVER
@@ -141,7 +183,24 @@ p99() { # WAY
 	sample p99 "$1" "$(echo "$out" | cut -d' ' -f2)"
 }
 
+# take_turns CLOSE PROCESS...: all of $WAYS in each round; CLOSE WAY makes connections for one
+# request each.
+take_turns() {
+	local close=$1 i way
+	shift
+	for ((i = 0; i < ROUNDS; i++)); do
+		for way in $WAYS; do "$close" "$way"; done
+		for way in $WAYS; do requests keepalive "$way"; done
+		# At a tenth of what they can do nobody is starved by real-time priority, and other
+		# programs' time slices are not in the tail.
+		real_time "$@"
+		for way in $WAYS; do p99 "$way"; done
+		usual_time "$@"
+	done
+}
+
 # Begins a jq program over the samples. Medians; ratios are medians of the rounds' own ratios.
+# compare: what take_turns measured, of which tundish is to reach a share of the limit.
 # shellcheck disable=SC2034,SC2016
 SAMPLES='
 	def median: sort | if length == 0 then 0 elif length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
@@ -151,4 +210,18 @@ SAMPLES='
 	def row($name; $value; $unit; $ratio; $goal; $met):
 		{name: $name, value: ($value * 100 | round / 100), unit: $unit, baseline: (if $ratio == 0 then null else $value / $ratio * 100 | round / 100 end),
 		 ratio: ($ratio * 10000 | round / 10000), goal: $goal, met: $met};
+	def compare($prefix; $share; $others):
+		("close", "keepalive", "p99") as $kind
+		| (if $kind == "p99" then "us" else "per s" end) as $unit
+		| ((("direct", "limit"), $others[]) as $way
+			| row("\($prefix)_\($kind)_\($way)"; of($kind; $way) | median; $unit; against($kind; $way; "direct"); null; null)),
+		  (against($kind; "tundish"; "limit") as $r | (of($kind; "tundish") | median) as $v
+			| if $kind == "p99" then
+				row("\($prefix)_p99_tundish"; $v; $unit; $r; "at most 1/\($share) of the limit"; $r <= 1 / $share)
+			  else
+				row("\($prefix)_\($kind)_tundish"; $v; $unit; $r; "at least \($share) x the limit"; $r >= $share)
+			  end),
+		  ($others[] as $way | against($kind; "tundish"; $way) as $r
+			| row("\($prefix)_\($kind)_tundish_over_\($way)"; $r; "times"; $r; if $kind == "p99" then "below 1" else "above 1" end;
+				if $kind == "p99" then $r < 1 else $r > 1 end));
 '

@@ -12,12 +12,10 @@
 #   haproxy    mode tcp
 #   nginx      stream
 #
-#   client ── c-NAME ═ in [NAME] out ═ s-NAME ── server
-#
-# As http.sh measures. Also what an edge costs: `memory`, bytes for each of 4,000 connections
-# that are held, beyond `limit`, which keeps none (slabs of networking and files, and of proxies their own; of tundish
-# its tables too, which are there beforehand); `cpu`, microseconds of the whole host for each
-# connection of the `close` runs, beyond `direct`.
+# What is measured lib.sh says. Also what an edge costs: `memory`, bytes for each of 4,000
+# connections that are held, beyond `limit`, which keeps none (slabs of networking and files, and
+# of proxies their own; of tundish its tables too, which are there beforehand); `cpu`, microseconds
+# of the whole host for each connection of the `close` runs, beyond `direct`.
 . "$(dirname "$0")/lib.sh"
 
 WAYS='direct limit tundish nftables haproxy nginx'
@@ -29,26 +27,10 @@ add_ns server
 k=0
 for way in $WAYS; do
 	k=$((k + 1))
-	vip=192.0.2.$((10 + k)) near=10.22.$k.250
-	ADDRESS[$way]=$vip
-	if [ $way = direct ]; then
-		wire client c-$way server s-$way
-		add_address client c-$way 10.20.$k.100/24
-		add_address server s-$way 10.20.$k.1/24
-		add_address server lo $vip/32
-		ip -n client route add $vip/32 via 10.20.$k.1
-		continue
-	fi
-	add_ns $way
-	wire client c-$way $way in
-	wire $way out server s-$way
-	add_address client c-$way 10.20.$k.100/24
-	add_address $way in 10.20.$k.1/24
-	add_address $way out 10.22.$k.1/24
-	add_address server s-$way 10.22.$k.2/24
-	ip -n client route add $vip/32 via 10.20.$k.1
+	make_way $way $k
+	[ $way != direct ] || continue
+	vip=${ADDRESS[$way]} near=10.22.$k.250
 	ip -n client neigh add 10.20.$k.1 lladdr "$(mac $way in)" dev c-$way nud permanent
-	ip -n $way neigh add 10.22.$k.2 lladdr "$(mac server s-$way)" dev out nud permanent
 	ip -n server neigh add $near lladdr "$(mac $way out)" dev s-$way nud permanent
 	case $way in
 	limit)
@@ -70,14 +52,9 @@ for way in $WAYS; do
 		start_tundish tundish
 		;;
 	nftables)
-		many_connections
-		in_ns nftables sysctl -qw net.ipv4.ip_forward=1
+		start_nftables nftables $vip 10.22.$k.2
 		in_ns nftables nft -f - <<-NFT || fail "no nftables"
 			table ip nat {
-				chain prerouting {
-					type nat hook prerouting priority dstnat; policy accept;
-					ip daddr $vip tcp dport 80 dnat to 10.22.$k.2
-				}
 				chain postrouting {
 					type nat hook postrouting priority srcnat; policy accept;
 					oifname out masquerade
@@ -111,9 +88,8 @@ for way in $WAYS; do
 done
 serve_web server
 
-_answers() { in_ns client curl -sf -m 1 -o /dev/null "http://${ADDRESS[$way]}/"; }
 for way in $WAYS; do
-	if eventually 10 _answers; then continue; fi
+	if eventually 10 way_answers $way; then continue; fi
 	[ $way = nginx ] || fail "no answer by way of $way: $(tail -qn 2 "$T/web.log" "$T/$way.log" 2>/dev/null)"
 	echo "nginx does not know \"stream\" (Debian: libnginx-mod-stream): $(tail -n 1 "$T/nginx.log")" >&2
 	WAYS=${WAYS% nginx}
@@ -159,35 +135,13 @@ close_with_cpu() { # WAY
 	# the run is a second long
 	sample cpu $1 "$(tail -n 1 "$T/samples" | jq "if .value > 0 then ($after - $before) * 1e6 / $(getconf CLK_TCK) / .value else 0 end")"
 }
-round() {
-	local way
-	for way in $WAYS; do close_with_cpu $way; done
-	for way in $WAYS; do requests keepalive $way; done
-	real_time web haproxy nginx
-	for way in $WAYS; do p99 $way; done
-	usual_time web haproxy nginx
-}
-for ((i = 0; i < ROUNDS; i++)); do
-	round
-done
+take_turns close_with_cpu web haproxy nginx
 [ "$(NS=tundish counter sent_fullnat)" -ge $((ROUNDS * 5000)) ] || fail "tundish has translated nothing"
 
 jq -sc "$SAMPLES"'
 	def beyond($kind; $way): [of($kind; $way), of($kind; if $kind == "cpu" then "direct" else "limit" end)] | transpose | map(.[0] - .[1]) | median;
 	([$all[] | .way] | unique - ["direct", "limit", "tundish"]) as $others
-	| (("close", "keepalive", "p99") as $kind
-	| (if $kind == "p99" then "us" else "per s" end) as $unit
-	| ((("direct", "limit"), $others[]) as $way
-		| row("nat_\($kind)_\($way)"; of($kind; $way) | median; $unit; against($kind; $way; "direct"); null; null)),
-	  (against($kind; "tundish"; "limit") as $r | (of($kind; "tundish") | median) as $v
-		| if $kind == "p99" then
-			row("nat_p99_tundish"; $v; $unit; $r; "at most 1/0.95 of the limit"; $r <= 1 / 0.95)
-		  else
-			row("nat_\($kind)_tundish"; $v; $unit; $r; "at least 0.95 x the limit"; $r >= 0.95)
-		  end),
-	  ($others[] as $way | against($kind; "tundish"; $way) as $r
-		| row("nat_\($kind)_tundish_over_\($way)"; $r; "times"; $r; if $kind == "p99" then "below 1" else "above 1" end;
-			if $kind == "p99" then $r < 1 else $r > 1 end))),
+	| compare("nat"; 0.95; $others),
 	  (("cpu", "memory") as $kind | (if $kind == "cpu" then "us" else "bytes" end) as $unit
 	| beyond($kind; "tundish") as $own
 	| ((if $kind == "cpu" then "limit" else empty end, "tundish") as $way | beyond($kind; $way)
