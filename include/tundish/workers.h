@@ -3,11 +3,10 @@
  * Worker groups: listeners of this host behind the VIPs of `workers` services.
  *
  * A worker is a listening TCP socket, or a UDP socket that is not connected. A group is
- * all of them, of one protocol, on the addresses
- * and ports that `workers.listen` names; several services may stand in front
- * of one group. Group g has `size` indices from `first` on in `workers`,
- * `listeners`, `queues` and `worker_waits`; an index belongs to one socket from
- * its listen(2) to its close.
+ * all of them, of one protocol, on the addresses and ports that `workers.listen` names;
+ * several services may stand in front of one group. Group g has `size` indices from `first`
+ * on in `workers`, `listeners`, `queues` and `worker_waits`; an index belongs to one socket
+ * from its listen(2) to its close.
  *
  * Whether a worker lives is what `listeners` (a SOCKMAP) says: the kernel takes
  * a socket out of it when it closes, and holds none alive.
