@@ -383,6 +383,10 @@ static void test_a_backend_is_gone_after_its_last_flow(void **state)
 	v->raw = 0;
 	pass();
 	assert_true(td_sweep_gone(f.s, &f.t, GONE));
+	f.backends[GONE].connections_active = 1; /* of this host, which no table has */
+	assert_false(td_sweep_gone(f.s, &f.t, GONE));
+	f.backends[GONE].connections_active = 0;
+	assert_true(td_sweep_gone(f.s, &f.t, GONE));
 	assert_false(td_sweep_gone(f.s, &f.t, UP2)); /* no flows, but wanted */
 	f.backends[GONE].weight = 5;		     /* still in the row */
 	assert_false(td_sweep_gone(f.s, &f.t, GONE));

@@ -404,7 +404,9 @@ bool td_sweep_gone(const struct td_sweep *s, const struct td_sweep_tables *t, ui
 {
 	return backend && backend < s->backends_max && s->gone_at_start[backend] &&
 	       !s->flows_of[backend] && t->backends[backend].state == TUNDISH_BACKEND_GONE &&
-	       !t->backends[backend].weight;
+	       !t->backends[backend].weight &&
+	       (int64_t)__atomic_load_n(&t->backends[backend].connections_active,
+					__ATOMIC_RELAXED) <= 0;
 }
 
 const struct td_sweep_counts *td_sweep_counts(const struct td_sweep *s, uint64_t *ret_passes)

@@ -56,7 +56,8 @@ bool td_sweep_slice(struct td_sweep *s, const struct td_sweep_tables *t, uint64_
 		    uint32_t buckets);
 
 /* Whether the backend was GONE, and out of its row, when the last complete pass
- * began, and the pass met no flow of it. */
+ * began, and the pass met no flow of it; nor has it connections of this host, which are
+ * counted there alone and given back when they end. */
 bool td_sweep_gone(const struct td_sweep *s, const struct td_sweep_tables *t, uint32_t backend);
 
 /* A connection of this tuple is not active any more. @vip: as in tuples; tick: clock of flow.h */
