@@ -43,9 +43,13 @@ CHECKED_ALONE int nat_fragment_enter(struct xdp_md *ctx, struct nat_packet *p, s
 {
 	struct tundish_fragment f = {};
 	struct tundish_fragment_key key;
+	struct tundish_backend *b;
+	__u32 backend;
 
 	if (!p || !q || fragment_key(ctx, p->n.offset, p->n.transport, p->n.is_v6, &key) < 0)
 		return -1;
+	backend = q->record.word.backend;
+	b = bpf_map_lookup_elem(&backends, &backend);
 	p->new_id = 0;
 	if (!tundish_addr_equal(&p->n.source, &p->to.source)) {
 		p->new_id = bpf_get_prandom_u32();
@@ -53,8 +57,8 @@ CHECKED_ALONE int nat_fragment_enter(struct xdp_md *ctx, struct nat_packet *p, s
 			p->new_id |= 1;
 	}
 	f.first_ns = bpf_ktime_get_coarse_ns();
-	f.backend = q->record.word.backend;
-	f.service = CLAIM_SERVICE(p->claim);
+	f.backend = backend;
+	f.service = b ? b->service : 0; /* the port may be another's since the connection began */
 	f.source_port_be = p->t.source;
 	f.port_be = p->t.destination;
 	f.protocol = p->n.protocol;

@@ -133,6 +133,14 @@ static inline void case_nat_fragments(void **state)
 		assert_memory_equal(out.data, want.data, out.len);
 		nat_rest(name, &answer, 78, &to, id, XDP_TX, C(sent_reply) | FOLLOWED);
 
+		/* the file has given the port to another service since */
+		rig.backends[nat_kind_of(v6, service)].service = N_FROM4;
+		to = nat_forwarded(&s, port);
+		assert_int_equal(rig_run(nat_piece(&in, &s, 80, 0), &out), XDP_REDIRECT);
+		id = nat_drawn(&s, 80);
+		nat_rest(name, &s, 80, &to, id ? id : 80, XDP_REDIRECT, nat_sent(&s) | FOLLOWED);
+		rig.backends[nat_kind_of(v6, service)].service = nat_kind_of(v6, service);
+
 		/* hop limit, another id, a connection that is over, a backend that is */
 		answer.ttl = 1;
 		nat_rest(name, &answer, 78, NULL, 0, XDP_DROP, C(drop_ttl) | FOLLOWED);
