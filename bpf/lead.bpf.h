@@ -112,7 +112,7 @@ CHECKED_ALONE int address_of(struct lead *l)
 {
 	struct tundish_backend *b;
 	struct tundish_fan *fan;
-	__u32 backend, n;
+	__u32 backend, n, skip;
 
 	if (!l)
 		return 0;
@@ -128,8 +128,9 @@ CHECKED_ALONE int address_of(struct lead *l)
 	n = fan_address(l, ~0u);
 	if (!n)
 		return 0;
-	return fan_address(l, (l->ticket ? (__u32)__sync_fetch_and_add(&b->own_next, 1) : l->hash) %
-				      n) != 0;
+	skip = (l->ticket ? (__u32)__sync_fetch_and_add(&b->own_next, 1) : l->hash) % n;
+	/* the daemon may have taken addresses away since they were counted */
+	return fan_address(l, skip) > skip;
 }
 
 /* What a draw gave. */
