@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VIPs that the daemon keeps on this host, and sources of translated connections in the
- * same way; and this host's own addresses, at which tunnels end. VIPs that we own are not counted among the latter: they
- * are there because of us, and come and go with the file.
+ * VIPs that the daemon keeps on this host, and sources of translated connections in the same
+ * way; and this host's own addresses, at which tunnels end. VIPs that we own are not counted
+ * among the latter: they are there because of us, and come and go with the file.
  */
 #include "core/address.h"
 #include "daemon/daemon.h"
@@ -60,8 +60,27 @@ static int collect_sources(const struct td_config *c, struct td_prefix **list, s
 	return r;
 }
 
+static bool is_source(const struct td_config *c, const struct tundish_addr *a)
+{
+	for (size_t i = 0; c && i < c->n_services; i++)
+		for (size_t j = 0; j < c->services[i].n_sources; j++)
+			if (tundish_addr_equal(&c->services[i].sources[j].address, a))
+				return true;
+	return false;
+}
+
+/* Whether a lane's source goes with it: it is GONE, or the steps that say so are still to come.
+ * A VIP that `nat` has as the source of hairpins is not one of the file's. */
+static bool is_leaving(const struct tundish_lane *l, const struct td_config *c,
+		       const struct td_state *former)
+{
+	return l->flags & TUNDISH_LANE_GONE ||
+	       (!is_source(c, &l->source) && !(former && td_state_vip(former, &l->source)));
+}
+
 /* Sources that we added and that connections still have, though the file has them no more. */
-static int collect_leaving(struct td_daemon *d, struct td_prefix **list, size_t *n)
+static int collect_leaving(struct td_daemon *d, const struct td_config *c,
+			   const struct td_state *former, struct td_prefix **list, size_t *n)
 {
 	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
 	_cleanup_free_ struct td_net_address *have = NULL;
@@ -72,8 +91,8 @@ static int collect_leaving(struct td_daemon *d, struct td_prefix **list, size_t 
 		bool ours = false;
 
 		if (!lanes[id].number || !(lanes[id].flags & TUNDISH_LANE_SOURCE) ||
-		    !(lanes[id].flags & TUNDISH_LANE_GONE) ||
-		    !__atomic_load_n(&lanes[id].used, __ATOMIC_RELAXED))
+		    !__atomic_load_n(&lanes[id].used, __ATOMIC_RELAXED) ||
+		    !is_leaving(&lanes[id], c, former))
 			continue;
 		if (!have)
 			r = td_net_networks(d->net, &have, &n_have);
@@ -153,8 +172,11 @@ int td_vips_own(struct td_daemon *d, const struct td_config *config, const struc
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
 	if (!add)
 		keep_installed(wanted, &n_wanted, n_vips, before, n_before, former);
-	if (!d->unloading && collect_leaving(d, &wanted, &n_wanted) < 0)
-		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
+	if (!d->unloading)
+		r = collect_leaving(d, config, former, &wanted, &n_wanted);
+	if (r < 0)
+		return td_fail(error, -r, "cannot tell which sources are still used: %s",
+			       strerror(-r));
 	interfaces = calloc(config->n_interfaces + 1, sizeof(*interfaces));
 	if (!interfaces)
 		return td_fail(error, ENOMEM, "out of memory while owning VIPs");
