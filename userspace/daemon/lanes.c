@@ -198,14 +198,16 @@ static void wanted_reserved(const struct td_lanes *l, const struct td_lane_state
 int td_lanes_check(struct td_daemon *d, const struct td_plan *plan, struct td_error *error)
 {
 	const struct td_lanes *l = d->lanes;
-	struct td_port_bits kept;
+	struct td_port_bits kept, away;
 	uint32_t left = 0;
 
 	wanted_reserved(l, plan->target.lanes, plan->target.n_lanes, &kept);
 	if (!td_port_bits_count(&kept))
 		return 0;
+	for (size_t i = 0; i < TUNDISH_LANE_WORDS; i++) /* ours that is not kept is given back */
+		away.word[i] = kept.word[i] | (l->reserved[i] & ~l->ours.word[i]);
 	for (uint32_t p = l->local_first; p <= l->local_last; p++)
-		left += !td_port_bits_get(&kept, p) && !(l->reserved[p / 64] >> (p % 64) & 1);
+		left += !td_port_bits_get(&away, p);
 	if (left >= EPHEMERAL_LEAST)
 		return 0;
 	return td_fail(
