@@ -133,6 +133,29 @@ static void test_ours_is_given_back(void **state)
 	assert_int_equal(check(50001, 60999), -ENOSPC);
 }
 
+/* ---- the end of lanes ------------------------------------------------------------------ */
+
+/* One that is GONE has no ports that could meet the host's, so nothing is planned anew for it,
+ * pass after pass; here that would end the test, which has no host to look at. */
+static void test_host_is_not_asked_for_the_gone(void **state)
+{
+	lanes[1] = pooled(TUNDISH_LANE_SHARED | TUNDISH_LANE_GONE);
+	lanes[1].used = 1;
+	td_lanes_swept(&a_daemon);
+	assert_int_equal(lanes[1].number, 1);
+}
+
+static void test_text(void **state)
+{
+	struct tundish_lane l = pooled(0);
+	char text[TD_LANE_TEXT];
+
+	assert_string_equal(td_lane_text(&l, text), "10.0.1.250 to 10.0.1.21 port 8443");
+	l.port_be = 0;
+	l.flags = 0;
+	assert_string_equal(td_lane_text(&l, text), "clients to 10.0.1.21 any port");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)

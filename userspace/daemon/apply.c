@@ -44,18 +44,6 @@ const char *td_step_kind_name(enum td_step_kind kind)
 	return names[kind];
 }
 
-/* "10.0.1.250 to 10.0.1.21 port 8443" */
-static void lane_object(const struct tundish_lane *l, char *buffer, size_t size)
-{
-	char source[TD_ADDRESS_TEXT] = "clients", host[TD_ADDRESS_TEXT], port[16] = "any port";
-
-	if (l->flags & TUNDISH_LANE_SOURCE)
-		td_address_print(&l->source, source);
-	if (l->port_be)
-		snprintf(port, sizeof(port), "port %u", ntohs(l->port_be));
-	snprintf(buffer, size, "%s to %s %s", source, td_address_print(&l->host, host), port);
-}
-
 /* The backend whose fan it is, which may be gone. */
 static void fan_object(const struct td_state *t, uint32_t backend, char *buffer, size_t size)
 {
@@ -72,7 +60,7 @@ void td_step_object(const struct td_state *installed, const struct td_plan *p,
 		    const struct td_step *s, char *buffer, size_t size)
 {
 	const struct td_state *t = &p->target;
-	char text[TD_ADDRESS_TEXT], id[TD_SERVER_ID_TEXT];
+	char text[TD_ADDRESS_TEXT], lane[TD_LANE_TEXT], id[TD_SERVER_ID_TEXT];
 	const struct td_quic_state *q;
 	const struct tundish_backend *b;
 
@@ -95,7 +83,9 @@ void td_step_object(const struct td_state *installed, const struct td_plan *p,
 			 td_address_print(&installed->hosts[s->index].address, text));
 		break;
 	case TD_STEP_LANE_PUT:
-	case TD_STEP_LANE_GONE: lane_object(&t->lanes[s->index].value, buffer, size); break;
+	case TD_STEP_LANE_GONE:
+		snprintf(buffer, size, "%s", td_lane_text(&t->lanes[s->index].value, lane));
+		break;
 	case TD_STEP_FAN_PUT:
 	case TD_STEP_FAN_GONE: fan_object(t, s->id, buffer, size); break;
 	case TD_STEP_VIP_PUT:

@@ -306,6 +306,9 @@ void td_lanes_unreserve(struct td_daemon *d);
 /* Ports of a lane that are taken for nobody, TUNDISH_LANE_WORDS words; NULL: none.
  * @context: the daemon */
 const uint64_t *td_lane_reserved(void *context, uint32_t lane);
+/* "10.0.1.250 to 10.0.1.21 port 8443", "clients to 10.0.1.21 any port" */
+#define TD_LANE_TEXT (2 * TD_ADDRESS_TEXT + 20)
+const char *td_lane_text(const struct tundish_lane *l, char *buffer);
 void td_lane_hops_open(struct td_daemon *d);
 void td_lane_hop_refresh(struct td_daemon *d, uint32_t lane);
 void td_lane_hops_refresh_all(struct td_daemon *d, bool unresolved_only);

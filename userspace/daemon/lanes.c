@@ -313,6 +313,7 @@ void td_lanes_settle(struct td_daemon *d, const struct td_state *target)
 {
 	struct td_lanes *l = d->lanes;
 	struct td_port_bits kept;
+	int r;
 
 	l->n_pending = 0;
 	for (size_t i = 0; i < target->n_lanes; i++)
@@ -332,71 +333,84 @@ void td_lanes_settle(struct td_daemon *d, const struct td_state *target)
 			v6 |= !tundish_addr_is_v4(&c->vips[k].address);
 		l->auto_mss[target->services[i].id] = v6 ? 60 : 40;
 	}
-	td_lane_host_near(d, l->config);
+	r = td_lane_host_near(d, l->config);
+	if (r < 0)
+		td_log(TD_LOG_WARNING,
+		       "the networks of servers of delivery nat cannot be noted: %s; their clients "
+		       "there may hear no answer until the next reload",
+		       strerror(-r));
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */
 
-/* A host's number goes when no lane names it, a flag when no lane says it. */
-static void settle_host(struct td_daemon *d, const struct tundish_addr *a,
-			const struct tundish_lane *but)
+/* A host's number goes when no lane names it. */
+static void settle_host(struct td_daemon *d, const struct tundish_addr *a)
 {
 	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
-	struct tundish_nat_host host = {0};
+	bool named = false;
 
-	for (uint32_t id = 1; id < d->settings.lanes_max; id++) {
-		if (!lanes[id].number || &lanes[id] == but)
-			continue;
-		if (tundish_addr_equal(&lanes[id].host, a))
-			host.flags |= TUNDISH_NAT_HOST_BACKEND;
-		if (lanes[id].flags & TUNDISH_LANE_SOURCE &&
-		    tundish_addr_equal(&lanes[id].source, a))
-			host.flags |= TUNDISH_NAT_HOST_SOURCE;
-	}
-	if (!host.flags)
+	for (uint32_t id = 1; id < d->settings.lanes_max && !named; id++)
+		named = lanes[id].number && (tundish_addr_equal(&lanes[id].host, a) ||
+					     (lanes[id].flags & TUNDISH_LANE_SOURCE &&
+					      tundish_addr_equal(&lanes[id].source, a)));
+	if (!named)
 		td_kernel_delete_host(d->kernel, a);
 	/* A flag that is left too long costs a look in vain; the next plan takes it. */
 	td_step_done(d);
 }
 
+const char *td_lane_text(const struct tundish_lane *l, char *buffer)
+{
+	char source[TD_ADDRESS_TEXT] = "clients", host[TD_ADDRESS_TEXT], port[16] = "any port";
+
+	if (l->flags & TUNDISH_LANE_SOURCE)
+		td_address_print(&l->source, source);
+	if (l->port_be)
+		snprintf(port, sizeof(port), "port %u", ntohs(l->port_be));
+	snprintf(buffer, TD_LANE_TEXT, "%s to %s %s", source, td_address_print(&l->host, host),
+		 port);
+	return buffer;
+}
+
 static void free_lane(struct td_daemon *d, uint32_t id)
 {
 	struct tundish_lane lane = td_kernel_lanes(d->kernel)[id];
-	struct td_lane_state state = {.id = id, .value = lane};
-	const struct td_state former = {.lanes = &state, .n_lanes = 1};
-	struct td_error e = {0};
-	char object[160], host[TD_ADDRESS_TEXT], source[TD_ADDRESS_TEXT] = "clients";
+	char object[TD_LANE_TEXT];
 
-	td_address_print(&lane.host, host);
-	if (lane.flags & TUNDISH_LANE_SOURCE)
-		td_address_print(&lane.source, source);
-	snprintf(object, sizeof(object), "%s to %s port %u", source, host, ntohs(lane.port_be));
 	td_lane_hop_forget(d, id);
 	td_kernel_delete_lane(d->kernel, id);
 	td_step_done(d);
-	settle_host(d, &lane.host, NULL);
+	settle_host(d, &lane.host);
 	if (lane.flags & TUNDISH_LANE_SOURCE)
-		settle_host(d, &lane.source, NULL);
+		settle_host(d, &lane.source);
 	free(d->lanes->blocked[id]);
 	d->lanes->blocked[id] = NULL;
 	d->lanes->ports[id] = (struct td_range_conf){0};
 	d->lanes->unused_ns[id] = 0;
-	td_event(d, "freed", object, "its last connection has ended");
-	/* Where nothing has its source any more that goes too, if it was us who added it. */
-	if (lane.flags & TUNDISH_LANE_SOURCE && td_vips_own(d, d->config, &former, true, &e) < 0)
+	td_event(d, "freed", td_lane_text(&lane, object), "its last connection has ended");
+}
+
+/* Where nothing has their sources any more these go too, if it was us who added them. */
+static void give_sources_back(struct td_daemon *d, const struct td_state *freed)
+{
+	struct td_error e = {0};
+
+	if (freed->n_lanes && td_vips_own(d, d->config, freed, true, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
 }
 
 void td_lanes_swept(struct td_daemon *d)
 {
 	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
+	_cleanup_(td_state_done) struct td_state freed = {0};
 	struct td_lanes *l = d->lanes;
 	uint64_t now = td_now_ns();
 	struct td_error e = {0};
 	bool shared = false;
 
 	for (uint32_t id = 1; id < d->settings.lanes_max; id++) {
-		shared |= lanes[id].number && lanes[id].flags & TUNDISH_LANE_SHARED;
+		shared |= lanes[id].number && lanes[id].flags & TUNDISH_LANE_SHARED &&
+			  !(lanes[id].flags & TUNDISH_LANE_GONE);
 		if (!lanes[id].number || !(lanes[id].flags & TUNDISH_LANE_GONE) ||
 		    __atomic_load_n(&lanes[id].used, __ATOMIC_RELAXED)) {
 			l->unused_ns[id] = 0;
@@ -404,9 +418,13 @@ void td_lanes_swept(struct td_daemon *d)
 		}
 		if (!l->unused_ns[id])
 			l->unused_ns[id] = now;
-		else if (now - l->unused_ns[id] >= REST_NS)
-			free_lane(d, id);
+		if (now - l->unused_ns[id] < REST_NS ||
+		    td_grow(&freed.lanes, freed.n_lanes, sizeof(*freed.lanes)) < 0)
+			continue;
+		freed.lanes[freed.n_lanes++] = (struct td_lane_state){.id = id, .value = lanes[id]};
+		free_lane(d, id);
 	}
+	give_sources_back(d, &freed);
 	if (shared && td_lane_host_changed(d) && td_replan(d, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", e.text);
 	if (!l->n_pending)
