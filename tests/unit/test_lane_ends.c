@@ -156,6 +156,47 @@ static void test_text(void **state)
 	assert_string_equal(td_lane_text(&l, text), "clients to 10.0.1.21 any port");
 }
 
+/* ---- metrics ---------------------------------------------------------------------------- */
+
+static unsigned long early_reuses(void)
+{
+	static const char name[] = "\ntundish_nat_early_reuse_total ";
+	const struct td_state none = {0};
+	unsigned long value;
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+
+	assert_non_null(out);
+	td_print_nat_metrics(out, &a_daemon, &none);
+	fclose(out);
+	assert_non_null(strstr(text, name));
+	value = strtoul(strstr(text, name) + strlen(name), NULL, 10);
+	free(text);
+	return value;
+}
+
+static void test_counters_outlive_lanes(void **state)
+{
+	lanes[1] = pooled(0);
+	lanes[1].opened = 9;
+	lanes[1].early = 5;
+	lanes[1].refused = 7;
+	lanes[2] = pooled(0);
+	lanes[2].host = address(22);
+	lanes[2].opened = lanes[2].early = 1;
+	assert_int_equal(early_reuses(), 6);
+	lanes[1] = (struct tundish_lane){0};
+	assert_int_equal(early_reuses(), 6);
+	assert_int_equal(nat.refused_before, 7);
+	/* The last one too, with which the sweep ends. */
+	lanes[2].refused = 3;
+	assert_int_equal(early_reuses(), 6);
+	td_lane_ports_done(&nat);
+	assert_int_equal(nat.early_before, 6);
+	assert_int_equal(nat.refused_before, 10);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -163,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_what_is_left_to_sockets),	   TEST(test_ours_is_given_back),
 		TEST(test_host_is_not_asked_for_the_gone), TEST(test_text),
+		TEST(test_counters_outlive_lanes),
 	};
 
 	return cmocka_run_group_tests_name("daemon: lanes", tests, NULL, NULL);

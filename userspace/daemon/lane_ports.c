@@ -10,7 +10,7 @@
 #include "core/address.h"
 #include "daemon/nat.h"
 
-#define EVENTS_IN_PASS 16
+#define EVENTS_AT_ONCE 16
 #define TOLD_AGAIN_NS  (60 * TD_NS_PER_S) /* of one lane's refusals */
 
 /* ---- who has them ---------------------------------------------------------------------- */
@@ -185,13 +185,13 @@ int td_lane_ports_read(struct td_daemon *d, bool after_pass)
 			continue;
 		changes = td_budget_changes(&t->budget, &t->picture,
 					    (double)(n->pass_ns - n->former_ns) / TD_NS_PER_S);
-		if (changes && told++ < EVENTS_IN_PASS)
+		if (changes && told++ < EVENTS_AT_ONCE)
 			tell(d, t, changes);
 	}
 	forget_missing(n);
-	if (told > EVENTS_IN_PASS)
+	if (told > EVENTS_AT_ONCE)
 		td_event(d, "ports-half", "NAT source ports",
-			 "and %zu more tuples; see `tundish port list`", told - EVENTS_IN_PASS);
+			 "and %zu more tuples; see `tundish port list`", told - EVENTS_AT_ONCE);
 	return 0;
 }
 
@@ -201,6 +201,7 @@ void td_lane_ports_watch(struct td_daemon *d)
 	struct td_nat *n = d->nat;
 	uint64_t now = td_now_ns();
 	bool any = false;
+	size_t told = 0;
 
 	for (uint32_t i = 1; i < d->settings.lanes_max && !any; i++)
 		any = has_ports(&lanes[i]) && __atomic_load_n(&lanes[i].refused, __ATOMIC_RELAXED);
@@ -214,7 +215,9 @@ void td_lane_ports_watch(struct td_daemon *d)
 		if (refused > t->refused)
 			t->failed_ns = now;
 		t->refused = refused;
-		if (refused <= *known || (t->told_ns && now - t->told_ns < TOLD_AGAIN_NS))
+		/* What is not told now is told the next second. */
+		if (refused <= *known || (t->told_ns && now - t->told_ns < TOLD_AGAIN_NS) ||
+		    told++ >= EVENTS_AT_ONCE)
 			continue;
 		tell_refused(d, t, refused - *known);
 		t->told_ns = now;
@@ -224,6 +227,8 @@ void td_lane_ports_watch(struct td_daemon *d)
 
 void td_lane_ports_done(struct td_nat *n)
 {
+	n->reading++;
+	forget_missing(n);
 	td_tuples_done(&n->rows);
 }
 

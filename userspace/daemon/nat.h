@@ -77,6 +77,7 @@ void td_lane_uses_read(struct td_daemon *d);
 int td_lane_ports_read(struct td_daemon *d, bool after_pass);
 /* Each second: those that got no port. */
 void td_lane_ports_watch(struct td_daemon *d);
+/* Forgets all rows, but for what metrics go on to count. */
 void td_lane_ports_done(struct td_nat *n);
 /* "shop", or "shop and others"; NULL: none has it any more. */
 const char *td_lane_service(const struct td_daemon *d, const struct td_state *s, uint32_t lane,

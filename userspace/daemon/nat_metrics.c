@@ -32,14 +32,17 @@ static void print_connections(FILE *out, const struct td_daemon *d, const struct
 
 void td_print_nat_metrics(FILE *out, struct td_daemon *d, const struct td_state *s)
 {
-	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
-	uint64_t early = d->nat->early_before;
+	uint64_t early;
 
 	if (!td_nat_is_on(d))
 		return;
 	print_connections(out, d, s);
-	for (uint32_t i = 1; i < d->settings.lanes_max; i++)
-		early += __atomic_load_n(&lanes[i].early, __ATOMIC_RELAXED);
+	if (td_lane_ports_read(d, false) < 0)
+		return;
+	/* Not of the lanes themselves: a counter must not fall where one is freed. */
+	early = d->nat->early_before;
+	for (size_t i = 0; i < d->nat->rows.n; i++)
+		early += d->nat->rows.row[i].early;
 	td_metric_head(out, "tundish_nat_early_reuse_total", "counter",
 		       "Source ports given again before their rest was over, where that is safe.");
 	fprintf(out, "tundish_nat_early_reuse_total %llu\n", (unsigned long long)early);
