@@ -149,6 +149,25 @@ static void hosts_are_counted(void **state)
 	td_kernel_close(k);
 }
 
+/* What found no place is not counted: the data path would look for it for ever. */
+static void hosts_that_do_not_fit(void **state)
+{
+	struct tundish_nat_host value = {1, TUNDISH_NAT_HOST_BACKEND};
+	struct td_kernel *k;
+	struct tundish_addr a;
+
+	NEED_ROOT();
+	k = open_kernel(false);
+	for (uint32_t i = 0; i < TUNDISH_NAT_HOSTS_MAX; i++) {
+		a = tundish_addr_v4(htonl(0x0a000000 + i));
+		assert_int_equal(td_kernel_put_host(k, &a, &value), 0);
+	}
+	a = tundish_addr_v4(htonl(0x0b000000));
+	assert_int_equal(td_kernel_put_host(k, &a, &value), -E2BIG);
+	assert_int_equal(td_kernel_nat_settings(k)->n_hosts, TUNDISH_NAT_HOSTS_MAX);
+	td_kernel_close(k);
+}
+
 static void timeouts_and_near_networks(void **state)
 {
 	struct tundish_nat_timeouts t = {.syn = 57, .udp = 169};
@@ -210,11 +229,9 @@ static void pins_tell_sources_and_reserved_ports(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_new_lane_has_no_ports_yet),
-		TEST(lanes_and_fans_are_read_back),
-		TEST(hosts_are_counted),
-		TEST(timeouts_and_near_networks),
-		TEST(pins_tell_sources_and_reserved_ports),
+		TEST(a_new_lane_has_no_ports_yet), TEST(lanes_and_fans_are_read_back),
+		TEST(hosts_are_counted),	   TEST(hosts_that_do_not_fit),
+		TEST(timeouts_and_near_networks),  TEST(pins_tell_sources_and_reserved_ports),
 	};
 
 	isolate();

@@ -99,16 +99,19 @@ static int count_hosts(struct td_kernel *k, int by)
 int td_kernel_put_host(struct td_kernel *k, const struct tundish_addr *address,
 		       const struct tundish_nat_host *value)
 {
-	int fd = k->map_fd[TD_MAP_nat_hosts], r;
+	int fd = k->map_fd[TD_MAP_nat_hosts], r = 0;
 	struct tundish_nat_host old;
+	bool fresh = bpf_map_lookup_elem(fd, address, &old) < 0;
 
 	/* Counted before it is there: a count that is too high costs a look in vain. */
-	if (bpf_map_lookup_elem(fd, address, &old) < 0) {
+	if (fresh)
 		r = count_hosts(k, 1);
-		if (r < 0)
-			return r;
+	if (r == 0 && bpf_map_update_elem(fd, address, value, BPF_ANY) < 0) {
+		r = -errno;
+		if (fresh)
+			count_hosts(k, -1);
 	}
-	return bpf_map_update_elem(fd, address, value, BPF_ANY) < 0 ? -errno : 0;
+	return r;
 }
 
 int td_kernel_delete_host(struct td_kernel *k, const struct tundish_addr *address)
@@ -224,13 +227,14 @@ static uint32_t lanes_of(const struct tundish_fan *f)
 void td_kernel_put_fan(struct td_kernel *k, uint32_t backend, const struct tundish_fan *value)
 {
 	struct tundish_fan *to = td_kernel_fans(k) + backend;
-	bool grows = lanes_of(value) >= lanes_of(to);
-	bool by_port = value->n_ports > 1 || to->n_ports > 1 ||
-		       (to->flags ^ value->flags) & TUNDISH_FAN_DIRECT;
+	bool grows, by_port;
 	uint32_t head;
 
 	if (backend >= k->settings.backends_max)
 		return;
+	grows = lanes_of(value) >= lanes_of(to);
+	by_port = value->n_ports > 1 || value->n_ports != to->n_ports ||
+		  (to->flags ^ value->flags) & TUNDISH_FAN_DIRECT;
 	_Static_assert(offsetof(struct tundish_fan, time_wait) == sizeof(head), "head of a fan");
 	memcpy(&head, value, sizeof(head));
 	STORE(to, time_wait, value->time_wait);
