@@ -144,3 +144,12 @@ check 'unload without a daemon' t unload
 is 'ports are given back, but those it cannot tell from others' "$(reserved)" 40000
 has_source 10.0.1.251 && not_ok 'the source is gone' || ok 'the source is gone'
 check 'the own address is not' has_source 10.0.1.1
+
+# What one half of that cannot do keeps nothing from the other.
+start edge
+is 'ports are kept again' "$(reserved)" 40000,50000-50100
+stop edge KILL
+read_only() { unshare -m sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"' - "$@"; }
+refused 'ports cannot be given back' 1 'cannot write net.ipv4.ip_local_reserved_ports' \
+	read_only nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock --pin /sys/fs/bpf/edge unload
+has_source 10.0.1.251 && not_ok 'the source goes all the same' || ok 'the source goes all the same'

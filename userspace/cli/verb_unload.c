@@ -91,20 +91,26 @@ static int unload_here(const struct cli *c, const char *pin, int none)
 {
 	_cleanup_free_ struct td_prefix *vips = NULL;
 	uint64_t ports[TUNDISH_LANE_WORDS] = {0};
-	struct td_error error = {0};
+	struct td_error error = {0}, other = {0};
 	size_t n = 0;
-	int r;
+	int r, q;
 
 	td_kernel_pinned_vips(pin, &vips, &n);
 	td_kernel_pinned_reserved(pin, ports);
 	r = td_kernel_unload(pin, &error);
-	if (r == 0)
+	if (r == -ENOENT)
+		return none == CLI_DONE ? done(c, pin)
+					: cli_fail(none, "nothing to unload: %s",
+						   error.text[0] ? error.text : pin);
+	if (r == 0) { /* both, since nothing tells of them any more */
 		r = give_ports_back(ports, &error);
-	if (r == 0)
-		r = take_vips_away(vips, n, &error);
-	if (r == -ENOENT && none != CLI_DONE)
-		return cli_fail(none, "nothing to unload: %s", error.text[0] ? error.text : pin);
-	if (r < 0 && r != -ENOENT)
+		q = take_vips_away(vips, n, &other);
+		if (r == 0 && q < 0) {
+			r = q;
+			error = other;
+		}
+	}
+	if (r < 0)
 		return cli_fail(CLI_FAILED, "%s", error.text[0] ? error.text : strerror(-r));
 	return done(c, pin);
 }
