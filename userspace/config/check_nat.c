@@ -10,6 +10,7 @@
 #include "config/check.h"
 #include "config/value.h"
 #include "core/address.h"
+#include "core/lanes.h"
 
 /* ---- keys of one delivery alone ---------------------------------------------------- */
 
@@ -229,39 +230,84 @@ int td_check_nat(struct td_document *d, const struct td_service_conf *s, const y
 
 /* ---- several services ------------------------------------------------------------------ */
 
-/* One source towards one server has one range of ports, whoever uses it. */
-static bool meet(const struct td_service_conf *a, const struct td_service_conf *b)
+static const struct td_source_conf *common_source(const struct td_service_conf *a,
+						  const struct td_service_conf *b)
 {
-	for (size_t i = 0; i < a->n_backends; i++)
-		for (size_t k = 0; k < td_backend_addresses(&a->backends[i]); k++)
-			for (size_t j = 0; j < b->n_backends; j++)
-				for (size_t l = 0; l < td_backend_addresses(&b->backends[j]); l++)
-					if (tundish_addr_equal(
-						    td_backend_address(&a->backends[i], k),
-						    td_backend_address(&b->backends[j], l)))
-						return true;
-	return false;
+	for (size_t i = 0; i < a->n_sources; i++)
+		for (size_t k = 0; k < b->n_sources; k++)
+			if (tundish_addr_equal(&a->sources[i].address, &b->sources[k].address))
+				return &a->sources[i];
+	return NULL;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tundish_addr));
+}
+
+/* The addresses of all servers, sorted; NULL without memory. */
+static struct tundish_addr *servers(const struct td_service_conf *s, size_t *ret_n)
+{
+	struct tundish_addr *all;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_backends; i++)
+		n += td_backend_addresses(&s->backends[i]);
+	all = calloc(n + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	n = 0;
+	for (size_t i = 0; i < s->n_backends; i++)
+		for (size_t k = 0; k < td_backend_addresses(&s->backends[i]); k++)
+			all[n++] = *td_backend_address(&s->backends[i], k);
+	qsort(all, n, sizeof(*all), by_address);
+	*ret_n = n;
+	return all;
+}
+
+/* Whether they have a server in common, or -ENOMEM. */
+static int meet(const struct td_service_conf *a, const struct td_service_conf *b)
+{
+	_cleanup_free_ struct tundish_addr *x = NULL, *y = NULL;
+	size_t n_x = 0, n_y = 0;
+
+	x = servers(a, &n_x);
+	y = servers(b, &n_y);
+	if (!x || !y)
+		return -ENOMEM;
+	for (size_t i = 0, k = 0; i < n_x && k < n_y;) {
+		int order = by_address(&x[i], &y[k]);
+
+		if (!order)
+			return 1;
+		i += order < 0;
+		k += order > 0;
+	}
+	return 0;
+}
+
+/* One source towards one server has one range of ports, whoever uses it. */
 static int check_ranges(struct td_document *d, const struct td_config *c, size_t late, size_t early)
 {
 	const struct td_service_conf *a = &c->services[late], *b = &c->services[early];
 	const struct td_range_conf *x = &a->nat.source_ports, *y = &b->nat.source_ports;
+	const struct td_source_conf *source;
 	char text[TD_ADDRESS_TEXT];
+	int r;
 
 	if (!td_translates(b->delivery) || a->protocol != b->protocol ||
 	    (x->first == y->first && x->last == y->last))
 		return 0;
-	for (size_t i = 0; i < a->n_sources; i++)
-		for (size_t k = 0; k < b->n_sources; k++)
-			if (tundish_addr_equal(&a->sources[i].address, &b->sources[k].address) &&
-			    meet(a, b))
-				return td_document_fail_at(
-					d, a->sources[i].at,
-					"source %s has other \"source_ports\" in service \"%s\", "
-					"which has servers in common; give both the same",
-					td_address_print(&a->sources[i].address, text), b->name);
-	return 0;
+	source = common_source(a, b);
+	r = source ? meet(a, b) : 0;
+	if (r < 0)
+		return td_fail(d->error, ENOMEM, "out of memory");
+	if (!r)
+		return 0;
+	return td_document_fail_at(d, source->at,
+				   "source %s has other \"source_ports\" in service \"%s\", which "
+				   "has servers in common; give both the same",
+				   td_address_print(&source->address, text), b->name);
 }
 
 /* On a VIP that is a source too, an answer's port must not be a service's. */
@@ -284,7 +330,7 @@ static int check_claimed(struct td_document *d, const struct td_config *c,
 				uint16_t last = range->last ? range->last : UINT16_MAX;
 
 				/* auto goes round single ports, but not round all of them */
-				if (!range->last && (other->ports[k].first > 1024 ||
+				if (!range->last && (other->ports[k].first > TD_PORTS_FIRST ||
 						     other->ports[k].last < UINT16_MAX))
 					continue;
 				if (other->ports[k].last < first || other->ports[k].first > last)
