@@ -120,24 +120,50 @@ static bool is_loopback(const struct tundish_addr *a)
 	return tundish_addr_equal(a, &one);
 }
 
-int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n)
+/* All of this host but loopback's own, and room for a list of as many elements; the caller frees
+ * both. */
+static int read_others(struct td_net *n, size_t element_size, struct td_host_address **ret,
+		       size_t *ret_n, void **ret_list)
 {
-	_cleanup_free_ struct td_host_address *all = NULL;
-	struct tundish_addr *list;
-	size_t n_all = 0, count = 0;
+	struct td_host_address *all = NULL;
+	size_t n_all = 0, kept = 0;
+	void *list;
 	int r;
 
 	r = td_host_addresses(n, 0, &all, &n_all);
 	if (r < 0)
 		return r;
-	list = calloc(n_all + 1, sizeof(*list));
-	if (!list)
+	list = calloc(n_all + 1, element_size);
+	if (!list) {
+		free(all);
 		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n_all; i++)
+		if (!is_loopback(&all[i].address))
+			all[kept++] = all[i];
+	*ret = all;
+	*ret_n = kept;
+	*ret_list = list;
+	return 0;
+}
+
+int td_net_addresses(struct td_net *n, struct tundish_addr **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct td_host_address *all = NULL;
+	size_t n_all = 0, count = 0;
+	struct tundish_addr *list;
+	void *room;
+	int r;
+
+	r = read_others(n, sizeof(*list), &all, &n_all, &room);
+	if (r < 0)
+		return r;
+	list = room;
 	for (size_t i = 0; i < n_all; i++) {
 		const struct tundish_addr *a = &all[i].address;
 
 		/* Sorted, so that an address on two devices stands twice in a row. */
-		if (is_loopback(a) || (all[i].flags & IFA_F_DADFAILED && !tundish_addr_is_v4(a)) ||
+		if ((all[i].flags & IFA_F_DADFAILED && !tundish_addr_is_v4(a)) ||
 		    (count && tundish_addr_equal(a, &list[count - 1])))
 			continue;
 		list[count++] = *a;
@@ -151,21 +177,18 @@ int td_net_networks(struct td_net *n, struct td_net_address **ret, size_t *ret_n
 {
 	_cleanup_free_ struct td_host_address *all = NULL;
 	struct td_net_address *list;
-	size_t n_all = 0, count = 0;
+	size_t n_all = 0;
+	void *room;
 	int r;
 
-	r = td_host_addresses(n, 0, &all, &n_all);
+	r = read_others(n, sizeof(*list), &all, &n_all, &room);
 	if (r < 0)
 		return r;
-	list = calloc(n_all + 1, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
+	list = room;
 	for (size_t i = 0; i < n_all; i++) {
 		bool v4 = tundish_addr_is_v4(&all[i].address);
 
-		if (is_loopback(&all[i].address))
-			continue;
-		list[count++] = (struct td_net_address){
+		list[i] = (struct td_net_address){
 			.address = all[i].address,
 			.ifindex = all[i].ifindex,
 			.prefix = (uint8_t)(all[i].prefix_length + (v4 ? TD_PREFIX_V4 : 0)),
@@ -175,6 +198,6 @@ int td_net_networks(struct td_net *n, struct td_net_address **ret, size_t *ret_n
 		};
 	}
 	*ret = list;
-	*ret_n = count;
+	*ret_n = n_all;
 	return 0;
 }
