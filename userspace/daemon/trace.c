@@ -117,6 +117,34 @@ static void backend_text(const struct td_state *s, uint32_t id, char *buffer, si
 		snprintf(buffer, size, "backend %.63s", b ? b->value.name : "unknown");
 }
 
+/* What the argument of a step stands for. */
+static void argument_text(const struct td_state *s, uint32_t step, uint32_t argument, char *buffer,
+			  size_t size)
+{
+	static const char *const flow_states[] = {"free",    "syn",	"established", "reopen",
+						  "closing", "udp-new", "udp"};
+	char vip[TD_PREFIX_TEXT];
+
+	switch (step) {
+	case TUNDISH_STEP_vip:
+		snprintf(buffer, size, "%s", td_vip_text(s, argument, vip) ?: "unknown");
+		break;
+	case TUNDISH_STEP_service:
+		snprintf(buffer, size, "%.63s", td_service_name(s, argument));
+		break;
+	case TUNDISH_STEP_flow_hit:
+		snprintf(buffer, size, "%s",
+			 argument < TD_ARRAY_SIZE(flow_states) ? flow_states[argument] : "busy");
+		break;
+	case TUNDISH_STEP_owner:
+	case TUNDISH_STEP_flow_backend:
+	case TUNDISH_STEP_flow_disabled:
+	case TUNDISH_STEP_quic:
+	case TUNDISH_STEP_fragment: backend_text(s, argument, buffer, size); break;
+	default: snprintf(buffer, size, "%u", argument);
+	}
+}
+
 static void describe(const struct td_state *s, uint32_t step, uint32_t argument, char *line,
 		     size_t size)
 {
@@ -125,55 +153,33 @@ static void describe(const struct td_state *s, uint32_t step, uint32_t argument,
 		TUNDISH_TRACE_STEPS(TUNDISH_X)
 #undef TUNDISH_X
 	};
-	static const char *const flow_states[] = {"free",    "syn",	"established", "reopen",
-						  "closing", "udp-new", "udp"};
-	char text[160] = "";
-	const char *place;
+	/* Of those whose argument has a name. */
+	static const char *const named[TD_ARRAY_SIZE(sentences)] = {
+		[TUNDISH_STEP_vip] = "destination is virtual IP %s",
+		[TUNDISH_STEP_service] = "service %s",
+		[TUNDISH_STEP_owner] = "slot belongs to %s",
+		[TUNDISH_STEP_flow_hit] = "flow is known in state %s",
+		[TUNDISH_STEP_flow_backend] = "flow belongs to %s",
+		[TUNDISH_STEP_flow_disabled] = "the flow's %s is disabled, it is moved",
+		[TUNDISH_STEP_quic] = "QUIC connection id names %s",
+		[TUNDISH_STEP_fragment] = "a later fragment follows its first one to %s",
+	};
+	const char *sentence, *place;
+	char text[160];
 
-	switch (step) {
-	case TUNDISH_STEP_vip:
-		snprintf(line, size, "destination is virtual IP %s",
-			 td_vip_text(s, argument, text) ?: "unknown");
-		return;
-	case TUNDISH_STEP_service:
-		snprintf(line, size, "service %.63s", td_service_name(s, argument));
-		return;
-	case TUNDISH_STEP_owner:
-		backend_text(s, argument, text, sizeof(text));
-		snprintf(line, size, "slot belongs to %s", text);
-		return;
-	case TUNDISH_STEP_flow_backend:
-		backend_text(s, argument, text, sizeof(text));
-		snprintf(line, size, "flow belongs to %s", text);
-		return;
-	case TUNDISH_STEP_flow_disabled:
-		backend_text(s, argument, text, sizeof(text));
-		snprintf(line, size, "the flow's %s is disabled, it is moved", text);
-		return;
-	case TUNDISH_STEP_quic:
-		backend_text(s, argument, text, sizeof(text));
-		snprintf(line, size, "QUIC connection id names %s", text);
-		return;
-	case TUNDISH_STEP_fragment:
-		backend_text(s, argument, text, sizeof(text));
-		snprintf(line, size, "a later fragment follows its first one to %s", text);
-		return;
-	case TUNDISH_STEP_flow_hit:
-		snprintf(line, size, "flow is known in state %s",
-			 argument < TD_ARRAY_SIZE(flow_states) ? flow_states[argument] : "busy");
-		return;
-	}
 	if (step >= TD_ARRAY_SIZE(sentences)) {
 		snprintf(line, size, "step %u", step);
 		return;
 	}
-	/* The sentence is ours, but not a literal here: put the number in by hand. */
-	place = strstr(sentences[step], "%u");
+	argument_text(s, step, argument, text, sizeof(text));
+	sentence = named[step] ?: sentences[step];
+	/* It is ours, but not a literal here: put the argument in by hand. */
+	place = strchr(sentence, '%');
 	if (place)
-		snprintf(line, size, "%.*s%u%s", (int)(place - sentences[step]), sentences[step],
-			 argument, place + 2);
+		snprintf(line, size, "%.*s%s%s", (int)(place - sentence), sentence, text,
+			 place + 2);
 	else
-		snprintf(line, size, "%s", sentences[step]);
+		snprintf(line, size, "%s", sentence);
 }
 
 static void explain(const struct td_state *s, const struct tundish_trace *t, const char *target,
