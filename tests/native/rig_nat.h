@@ -26,6 +26,7 @@
 #include "nat_make.bpf.h"
 
 #include "bpf/nat_world.h"
+#include "native/helpers.h"
 
 enum {
 	NAT_CPUS = 5,
@@ -53,7 +54,6 @@ static struct tundish_counters rig_counters_of[NAT_CPUS];
 static uint64_t rig_now_ns = 1000000ull << TUNDISH_TICK_SHIFT;
 static bool rig_careless; /* records were ended at once, not after a second: a mark may be late */
 static __thread uint32_t rig_cpu;
-static __thread uint32_t rig_random = 7;
 
 void *bpf_map_lookup_elem(void *map, const void *key)
 {
@@ -91,25 +91,6 @@ void *bpf_map_lookup_elem(void *map, const void *key)
 __u64 bpf_ktime_get_coarse_ns(void)
 {
 	return rig_now_ns;
-}
-
-__u32 bpf_get_prandom_u32(void)
-{
-	rig_random ^= rig_random << 13;
-	rig_random ^= rig_random >> 17;
-	rig_random ^= rig_random << 5;
-	return rig_random;
-}
-
-long bpf_loop(__u32 n, void *callback, void *context, __u64 flags)
-{
-	long (*call)(__u32, void *);
-
-	memcpy(&call, &callback, sizeof(call));
-	for (uint32_t i = 0; i < n; i++)
-		if (call(i, context))
-			return i + 1;
-	return n;
 }
 
 /* ---- a world --------------------------------------------------------------------------- */

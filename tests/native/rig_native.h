@@ -29,6 +29,7 @@
 #include "native/steps.h"
 #endif
 
+#include "native/helpers.h"
 #include "tundish.bpf.c"
 
 struct rig rig;
@@ -211,27 +212,6 @@ struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u
 long bpf_sk_release(void *sock)
 {
 	return 0;
-}
-
-__u32 bpf_get_prandom_u32(void)
-{
-	static uint32_t x = 7;
-
-	x ^= x << 13;
-	x ^= x >> 17;
-	x ^= x << 5;
-	return x;
-}
-
-long bpf_loop(__u32 n, void *callback, void *context, __u64 flags)
-{
-	long (*call)(__u32, void *);
-
-	memcpy(&call, &callback, sizeof(call));
-	for (uint32_t i = 0; i < n; i++)
-		if (call(i, context))
-			return i + 1;
-	return n;
 }
 
 static struct {
