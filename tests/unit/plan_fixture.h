@@ -84,29 +84,47 @@ static inline struct td_state read_model(void)
 	return s;
 }
 
-static inline void put_vip(const struct td_vip_state *v)
+typedef int compare_fn(const void *a, const void *b);
+
+/* Where the entry stands in a list of the model; *n: nowhere. */
+static inline size_t place_of(const void *list, size_t n, size_t size, const void *entry,
+			      compare_fn *compare)
 {
 	size_t i = 0;
 
-	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
+	while (i < n && compare((const char *)list + i * size, entry))
 		i++;
-	assert_in_range(i, 0, N_VIPS - 1);
-	model.vips[i] = *v;
-	if (i == model.n_vips)
-		model.n_vips++;
-	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
+	return i;
 }
 
-static inline void delete_vip(const struct td_vip_state *v)
+static inline void put_entry(void *list, size_t *n, size_t most, size_t size, const void *entry,
+			     compare_fn *compare)
 {
-	size_t i = 0;
+	size_t i = place_of(list, *n, size, entry, compare);
 
-	while (i < model.n_vips && td_vip_state_compare(&model.vips[i], v))
-		i++;
-	assert_in_range(i, 0, model.n_vips - 1);
-	model.vips[i] = model.vips[--model.n_vips];
-	qsort(model.vips, model.n_vips, sizeof(*model.vips), td_vip_state_compare);
+	assert_true(i < most);
+	memcpy((char *)list + i * size, entry, size);
+	*n += i == *n;
+	qsort(list, *n, size, compare);
 }
+
+static inline void delete_entry(void *list, size_t *n, size_t size, const void *entry,
+				compare_fn *compare)
+{
+	size_t i = place_of(list, *n, size, entry, compare);
+
+	assert_true(i < *n);
+	--*n;
+	memmove((char *)list + i * size, (char *)list + *n * size, size);
+	qsort(list, *n, size, compare);
+}
+
+/* @list: an array of the model, beside its n_... */
+#define PUT(list, entry, compare)                                                                  \
+	put_entry(model.list, &model.n_##list, TD_ARRAY_SIZE(model.list), sizeof(*model.list),     \
+		  entry, compare)
+#define DELETE(list, entry, compare)                                                               \
+	delete_entry(model.list, &model.n_##list, sizeof(*model.list), entry, compare)
 
 static inline int by_host(const void *a, const void *b)
 {
@@ -119,48 +137,6 @@ static inline struct td_host_state *host_at(const struct tundish_addr *a)
 		if (tundish_addr_equal(&model.hosts[i].address, a))
 			return &model.hosts[i];
 	return NULL;
-}
-
-static inline void put_host(const struct td_host_state *h)
-{
-	struct td_host_state *to = host_at(&h->address);
-
-	assert_in_range(model.n_hosts, 0, N_HOSTS - 1);
-	*(to ? to : &model.hosts[model.n_hosts++]) = *h;
-	qsort(model.hosts, model.n_hosts, sizeof(*model.hosts), by_host);
-}
-
-static inline void delete_host(const struct tundish_addr *a)
-{
-	struct td_host_state *h = host_at(a);
-
-	assert_non_null(h);
-	*h = model.hosts[--model.n_hosts];
-	qsort(model.hosts, model.n_hosts, sizeof(*model.hosts), by_host);
-}
-
-static inline void put_quic(const struct td_quic_state *q)
-{
-	size_t i = 0;
-
-	while (i < model.n_quic && td_quic_state_compare(&model.quic[i], q))
-		i++;
-	assert_in_range(i, 0, 2 * N_BACKENDS - 1);
-	model.quic[i] = *q;
-	if (i == model.n_quic)
-		model.n_quic++;
-	qsort(model.quic, model.n_quic, sizeof(*model.quic), td_quic_state_compare);
-}
-
-static inline void delete_quic(const struct td_quic_state *q)
-{
-	size_t i = 0;
-
-	while (i < model.n_quic && td_quic_state_compare(&model.quic[i], q))
-		i++;
-	assert_in_range(i, 0, model.n_quic - 1);
-	model.quic[i] = model.quic[--model.n_quic];
-	qsort(model.quic, model.n_quic, sizeof(*model.quic), td_quic_state_compare);
 }
 
 static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
@@ -201,8 +177,8 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 		model.services[s->id] = p->target.services[s->index].value;
 		model.delivers[s->id] = p->target.services[s->index].deliver;
 		break;
-	case TD_STEP_HOST_PUT: put_host(&p->target.hosts[s->index]); break;
-	case TD_STEP_HOST_DELETE: delete_host(&installed->hosts[s->index].address); break;
+	case TD_STEP_HOST_PUT: PUT(hosts, &p->target.hosts[s->index], by_host); break;
+	case TD_STEP_HOST_DELETE: DELETE(hosts, &installed->hosts[s->index], by_host); break;
 	case TD_STEP_LANE_PUT:
 	case TD_STEP_LANE_GONE:
 		assert_int_equal(p->target.lanes[s->index].id, s->id);
@@ -225,13 +201,17 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 		assert_int_equal(p->target.services[s->index].id, s->id);
 		set_row(p, s->id, false);
 		break;
-	case TD_STEP_VIP_PUT: put_vip(&p->target.vips[s->index]); break;
-	case TD_STEP_VIP_DELETE: delete_vip(&installed->vips[s->index]); break;
+	case TD_STEP_VIP_PUT: PUT(vips, &p->target.vips[s->index], td_vip_state_compare); break;
+	case TD_STEP_VIP_DELETE:
+		DELETE(vips, &installed->vips[s->index], td_vip_state_compare);
+		break;
 	case TD_STEP_QUIC_PUT:
 		assert_int_equal(p->target.quic[s->index].backend, s->id);
-		put_quic(&p->target.quic[s->index]);
+		PUT(quic, &p->target.quic[s->index], td_quic_state_compare);
 		break;
-	case TD_STEP_QUIC_DELETE: delete_quic(&installed->quic[s->index]); break;
+	case TD_STEP_QUIC_DELETE:
+		DELETE(quic, &installed->quic[s->index], td_quic_state_compare);
+		break;
 	}
 }
 
