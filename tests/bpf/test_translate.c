@@ -2,20 +2,9 @@
 /*
  * Translated connections, packet by packet, run by the object as it ships in this kernel.
  */
-#include "bpf/cases_nat_fragment.h"
-#include "bpf/cases_nat_hostile.h"
-#include "bpf/cases_nat_life.h"
+#include "bpf/cases_translate.h"
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {CASES_NAT, CASES_NAT_FORMS, CASES_NAT_FRAGMENT,
-					   CASES_NAT_HOSTILE, CASES_NAT_LIFE};
-	int r;
-
-	if (world_open(1024, 1024) < 0)
-		return 0;
-	nat_world();
-	r = cmocka_run_group_tests_name("data path: translated connections", tests, NULL, NULL);
-	rig_close();
-	return r;
+	return run_translate_cases();
 }
