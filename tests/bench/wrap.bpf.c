@@ -71,6 +71,17 @@ static __always_inline __u32 isn_of(__u32 flow)
 	return flow * 2654435761u;
 }
 
+/* Takes back what the last run did to the length. Where the frame begins, or NULL. */
+static __always_inline void *new_frame(struct xdp_md *ctx, const int length)
+{
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - length))
+		return NULL;
+	data = (void *)(long)ctx->data;
+	return data + length > (void *)(long)ctx->data_end ? NULL : data;
+}
+
 static __always_inline void write_eth(void *data, __u16 type)
 {
 	struct ethhdr *eth = data;
@@ -110,14 +121,10 @@ static __always_inline void write_ip(struct iphdr *ip, __be32 from, __be32 to)
 static __always_inline int send4(struct xdp_md *ctx, __u32 client, __u16 client_port, __u32 seq,
 				 __u8 flags)
 {
-	void *data, *end;
+	void *data = new_frame(ctx, BENCH_LENGTH);
 	struct iphdr *ip;
 
-	if (bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - BENCH_LENGTH))
-		return XDP_ABORTED;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	if (data + BENCH_LENGTH > end)
+	if (!data)
 		return XDP_ABORTED;
 	write_eth(data, ETH_P_IP);
 	ip = data + sizeof(struct ethhdr);
@@ -132,14 +139,10 @@ static __always_inline int send4(struct xdp_md *ctx, __u32 client, __u16 client_
 static __always_inline int send6(struct xdp_md *ctx, __u32 client, __u16 client_port, __u32 seq,
 				 __u8 flags)
 {
-	void *data, *end;
+	void *data = new_frame(ctx, BENCH_LENGTH6);
 	struct ipv6hdr *ip;
 
-	if (bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - BENCH_LENGTH6))
-		return XDP_ABORTED;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	if (data + BENCH_LENGTH6 > end)
+	if (!data)
 		return XDP_ABORTED;
 	write_eth(data, ETH_P_IPV6);
 	ip = data + sizeof(struct ethhdr);
@@ -231,19 +234,16 @@ static __always_inline int answer(struct xdp_md *ctx)
 	__u32 at = knobs.answer++;
 	struct bench_answer *a;
 	struct tcphdr *tcp;
-	void *data, *end;
 	struct iphdr *ip;
+	void *data;
 
 	if (knobs.answer >= knobs.flows)
 		knobs.answer = 0;
 	a = bpf_map_lookup_elem(&answers, &at);
 	if (!a)
 		return XDP_ABORTED;
-	if (bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - BENCH_LENGTH))
-		return XDP_ABORTED;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	if (data + BENCH_LENGTH > end)
+	data = new_frame(ctx, BENCH_LENGTH);
+	if (!data)
 		return XDP_ABORTED;
 	write_eth(data, ETH_P_IP);
 	ip = data + sizeof(struct ethhdr);
