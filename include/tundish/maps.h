@@ -115,7 +115,12 @@ struct tundish_maglev {
 enum tundish_backend_flag {
 	TUNDISH_BACKEND_RUN_WEIGHT = 1 << 0, /* run_weight is set and file_weight its base */
 	TUNDISH_BACKEND_RUN_STATE = 1 << 1,  /* run_state is set and file_state its base */
-	TUNDISH_BACKEND_UNHEALTHY = 1 << 2,  /* health says down */
+	TUNDISH_BACKEND_UNHEALTHY = 1
+				    << 2, /* health says down: the sum of what follows, and more */
+	TUNDISH_BACKEND_BACKUP = 1 << 3,  /* in use where no other one is healthy */
+	TUNDISH_BACKEND_AGENT_DRAIN = 1 << 4, /* its agent wants no new connections */
+	TUNDISH_BACKEND_CHECK_DOWN = 1 << 5,  /* what its checks came to */
+	TUNDISH_BACKEND_AGENT_DOWN = 1 << 6,  /* what its agent said last */
 };
 
 struct tundish_backend {
@@ -133,7 +138,7 @@ struct tundish_backend {
 	__u32 flags;	   /* enum tundish_backend_flag */
 
 	__be16 gue_port_be; /* of delivery gue: where its tunnels end */
-	__u16 reserved_port;
+	__s16 adjust;	    /* percent that health puts to the weight set: -100 leaves nothing */
 	__u32 reserved[2];
 	struct tundish_server_id server_id; /* in QUIC's connection ids */
 
@@ -143,8 +148,10 @@ struct tundish_backend {
 	__u64 connections_total;
 	__u64 packets_before; /* traffic of former users of this entry; the daemon's */
 	__u64 bytes_before;
-	__u64 own_next; /* ticket: which of its addresses the next own connection goes to */
-	__u64 reserved_counts[3];
+	__u64 own_next;	       /* ticket: which of its addresses the next own connection goes to */
+	__u64 health_since_ns; /* when checks last changed their mind; 0: none came to one. The
+				* daemon's, as bpf_ktime_get_ns */
+	__u64 reserved_counts[2];
 
 	/* Third: for people. */
 	char name[TUNDISH_NAME_LEN];

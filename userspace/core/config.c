@@ -4,13 +4,20 @@
  */
 #include "core/config.h"
 
+static void free_backend(struct td_backend_conf *b)
+{
+	free(b->addresses);
+	td_own_health_conf_free(b->health);
+}
+
 struct td_config *td_config_free(struct td_config *c)
 {
 	if (!c)
 		return NULL;
 	for (size_t i = 0; i < c->n_services; i++) {
 		for (size_t j = 0; j < c->services[i].n_backends; j++)
-			free(c->services[i].backends[j].addresses);
+			free_backend(&c->services[i].backends[j]);
+		td_health_conf_free(c->services[i].health);
 		free(c->services[i].sources);
 		free(c->services[i].vips);
 		free(c->services[i].ports);
@@ -46,7 +53,8 @@ static bool backend_equal(const struct td_backend_conf *a, const struct td_backe
 	return a->port == b->port &&
 	       sources_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
-	       a->weight == b->weight && a->state == b->state &&
+	       a->weight == b->weight && a->state == b->state && a->backup == b->backup &&
+	       td_own_health_conf_equal(a->health, b->health) &&
 	       !memcmp(&a->server_id, &b->server_id, sizeof(a->server_id));
 }
 
@@ -97,7 +105,8 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
 	    a->n_backends != b->n_backends || !nat_equal(a, b) ||
 	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port) ||
-	    memcmp(&a->quic, &b->quic, sizeof(a->quic)))
+	    memcmp(&a->quic, &b->quic, sizeof(a->quic)) ||
+	    !td_health_conf_equal(a->health, b->health))
 		return false;
 	for (size_t i = 0; i < a->n_vips; i++)
 		if (!tundish_addr_equal(&a->vips[i].address, &b->vips[i].address) ||

@@ -47,6 +47,65 @@ struct td_source_conf {
 	struct td_place at;
 };
 
+/* The first and the last of a range; both 0: `auto`. */
+struct td_range_conf {
+	uint16_t first, last;
+};
+
+enum td_check_type {
+	TD_CHECK_NONE,
+	TD_CHECK_TCP,
+	TD_CHECK_HTTP,
+	TD_CHECK_HTTPS,
+	TD_CHECK_UDP,
+	TD_CHECK_EXEC,
+};
+
+enum td_http_method {
+	TD_HTTP_GET,
+	TD_HTTP_HEAD,
+	TD_HTTP_OPTIONS,
+};
+
+/* HAProxy's agent-check: the server tells what it can take. */
+struct td_agent_conf {
+	uint16_t port;	      /* 0: there is none */
+	uint32_t interval_ms; /* 2 s; 10 ms..1 h */
+	char *send;	      /* escaped, as td_escape_read takes it; NULL: nothing */
+};
+
+/* `health:` of a service: how its backends are checked, and what follows. Texts are NULL where
+ * they are not given. */
+struct td_health_conf {
+	uint8_t type;		/* enum td_check_type */
+	uint16_t port;		/* 0: the backend's, or the service's only one */
+	uint32_t interval_ms;	/* 2 s; 10 ms..1 h */
+	uint32_t timeout_ms;	/* 1 s; 10 ms..1 min */
+	uint16_t rise, fall;	/* 2, 3; 1..100 */
+	uint32_t hold_down_ms;	/* 0; ..1 h */
+	uint32_t slow_start_ms; /* 0; ..1 h */
+	uint16_t max_ejected;	/* percent, 100 */
+	bool resets;		/* on_down: reset */
+	uint8_t method;		/* enum td_http_method */
+	char *path, *host, *body;
+	struct td_range_conf status; /* 200-399 */
+	char *send, *expect;	     /* escaped, as td_escape_read takes it */
+	bool verify;		     /* true */
+	char *server_name, *ca;
+	char **command;
+	size_t n_command;
+	struct td_agent_conf agent;
+	struct td_place at;
+};
+
+/* What a backend's own `health:` changes of it; zero and NULL: nothing. */
+struct td_own_health_conf {
+	bool off;		     /* type: none */
+	struct tundish_addr address; /* ::, all zero: none */
+	uint16_t port, agent_port;
+	char *path, *host, *server_name, *send, *expect;
+};
+
 struct td_backend_conf {
 	char name[TUNDISH_NAME_LEN];
 	struct tundish_addr address;	  /* of `addresses`, the first */
@@ -56,6 +115,8 @@ struct td_backend_conf {
 	uint16_t weight; /* 0..1000, 100 unless given */
 	uint8_t state; /* TUNDISH_BACKEND_UP, _DRAIN or _DISABLED: `state: up | drain | disabled` */
 	struct tundish_server_id server_id; /* of QUIC; length 0: none */
+	bool backup;			    /* false */
+	struct td_own_health_conf *health;  /* NULL: as the service's */
 	struct td_place at;
 };
 
@@ -86,11 +147,6 @@ struct td_workers_conf {
 /* Generic UDP encapsulation: the UDP port that tunnels end at. */
 struct td_gue_conf {
 	uint16_t port; /* 6080; 1..65535 */
-};
-
-/* The first and the last of a range; both 0: `auto`. */
-struct td_range_conf {
-	uint16_t first, last;
 };
 
 #define TD_MSS_AUTO 1
@@ -128,6 +184,7 @@ struct td_service_conf {
 	struct td_source_conf *sources; /* of fullnat; of nat, for hairpin */
 	size_t n_sources;
 	struct td_quic_conf quic;
+	struct td_health_conf *health; /* NULL: no checks */
 	struct td_place at;
 };
 
@@ -222,6 +279,13 @@ static inline const struct tundish_addr *td_backend_address(const struct td_back
 
 /* Frees all that it holds, then itself; NULL is allowed. Returns NULL. */
 struct td_config *td_config_free(struct td_config *c);
+
+/* Both may be NULL. */
+bool td_health_conf_equal(const struct td_health_conf *a, const struct td_health_conf *b);
+void td_health_conf_free(struct td_health_conf *h);
+bool td_own_health_conf_equal(const struct td_own_health_conf *a,
+			      const struct td_own_health_conf *b);
+void td_own_health_conf_free(struct td_own_health_conf *h);
 
 /* Whether both say the same, in the same order; places in the file do not count. */
 bool td_config_equal(const struct td_config *a, const struct td_config *b);

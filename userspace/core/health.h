@@ -7,8 +7,9 @@
  * from it is the plan's affair (target.c): the backend's entry carries the sum as a
  * flag, so that it outlives the daemon as a command's setting does.
  *
- * The one source today is the worker group of a backend that is this host: it can
- * take connections, or nobody listens, or no listener has room.
+ * One source is the worker group of a backend that is this host: it can take
+ * connections, or nobody listens, or no listener has room. The others are checks
+ * (checks.h), and what a server says of itself.
  *
  * Pure: no I/O, no clock, no log.
  */
@@ -19,6 +20,8 @@
 
 enum td_health_source {
 	TD_HEALTH_GROUP, /* the listeners of this host */
+	TD_HEALTH_CHECK, /* checks */
+	TD_HEALTH_AGENT, /* the server itself, asked by an agent check */
 	TD_HEALTH_SOURCES,
 };
 

@@ -123,6 +123,14 @@ uint16_t td_backend_weight(const struct tundish_backend *b)
 	return b->flags & TUNDISH_BACKEND_RUN_WEIGHT ? b->run_weight : b->file_weight;
 }
 
+uint16_t td_backend_share(const struct tundish_backend *b)
+{
+	uint32_t weight = td_backend_weight(b), percent = (uint32_t)TD_MAX(100 + b->adjust, 0);
+
+	/* Rounded up: who shall have something has it. */
+	return (uint16_t)TD_MIN((weight * percent + 99) / 100, TD_WEIGHT_MAX);
+}
+
 uint8_t td_backend_admin_state(const struct tundish_backend *b)
 {
 	return b->flags & TUNDISH_BACKEND_RUN_STATE ? b->run_state : b->file_state;
@@ -132,13 +140,23 @@ uint8_t td_backend_state_wanted(const struct tundish_backend *b)
 {
 	uint8_t state = td_backend_admin_state(b);
 
-	return state == TUNDISH_BACKEND_UP && b->flags & TUNDISH_BACKEND_UNHEALTHY
+	if (state != TUNDISH_BACKEND_UP)
+		return state;
+	if (b->flags & TUNDISH_BACKEND_AGENT_DRAIN)
+		return TUNDISH_BACKEND_DRAIN;
+	return b->flags & TUNDISH_BACKEND_UNHEALTHY ? TUNDISH_BACKEND_DOWN : state;
+}
+
+uint8_t td_backend_state_shown(const struct tundish_backend *b)
+{
+	return b->state == TUNDISH_BACKEND_DISABLED &&
+			       td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN
 		       ? TUNDISH_BACKEND_DOWN
-		       : state;
+		       : b->state;
 }
 
 bool td_backend_is_last(const struct tundish_backend *b)
 {
-	return b->state == TUNDISH_BACKEND_UP && td_backend_weight(b) &&
+	return b->state == TUNDISH_BACKEND_UP && td_backend_share(b) &&
 	       td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN;
 }

@@ -102,10 +102,17 @@ int td_quic_state_compare(const void *a, const void *b);
 /* What is in force: the run-time setting where there is one, else the file's. */
 uint16_t td_backend_weight(const struct tundish_backend *b);
 uint8_t td_backend_admin_state(const struct tundish_backend *b);
+#define TD_WEIGHT_MAX 1000u
+/* The weight, with what health puts to it: a slow start, and what the server's agent says. */
+uint16_t td_backend_share(const struct tundish_backend *b);
 /* What it shall be if others take its place: `down` where health says so and nobody
  * has told it to be anything but up. */
 uint8_t td_backend_state_wanted(const struct tundish_backend *b);
-/* Whether it takes new connections although health says down, for want of others. */
+/* For people. One that is down, and whose connections are reset (on_down), is to the data path
+ * as if it were disabled. */
+uint8_t td_backend_state_shown(const struct tundish_backend *b);
+/* Whether it takes new connections although health says down: for want of others, or because
+ * as many are out as may be. */
 bool td_backend_is_last(const struct tundish_backend *b);
 
 #endif

@@ -7,8 +7,8 @@
  * GONE, until its flows have ended. One that comes back before that takes up
  * its entry again. Ids are never given while an entry stands.
  *
- * One that health says is down gets no new connections as long as another backend
- * of its service takes them; to send them nowhere would help nobody.
+ * Which of a service's backends take new connections is said in pool.h
+ * (target_pool.c).
  */
 #include "core/target.h"
 
@@ -164,6 +164,7 @@ struct wish {
 	const struct td_backend_conf *conf;
 	uint16_t service, weight;
 	uint8_t state, delivery;
+	bool backup;
 	__be16 gue_port_be;
 	struct tundish_server_id server_id;
 	const char *name;
@@ -223,13 +224,22 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		b->service = w->service;
 	}
 	if (fresh || back) {
-		b->flags = 0;
+		b->flags = w->backup ? TUNDISH_BACKEND_BACKUP : 0;
+		b->adjust = 0;
+		b->health_since_ns = 0;
 		b->file_weight = w->weight;
 		b->file_state = w->state;
 		t->change = TD_CHANGE_PUT;
 		snprintf(t->why, sizeof(t->why), fresh ? "new in the file" : "in the file again");
 	} else if (td_override_rebase(b, w->weight, w->state, t->why, sizeof(t->why))) {
 		t->change = TD_CHANGE_PUT;
+	}
+	if (w->backup != !!(b->flags & TUNDISH_BACKEND_BACKUP)) {
+		b->flags ^= TUNDISH_BACKEND_BACKUP;
+		t->change = TD_CHANGE_PUT;
+		if (!t->why[0])
+			snprintf(t->why, sizeof(t->why), "%s backup in the file",
+				 w->backup ? "a" : "no");
 	}
 	if (b->delivery != w->delivery) {
 		b->delivery = w->delivery;
@@ -252,51 +262,6 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 	}
 }
 
-/* @others: its service has a backend that takes new connections */
-static void settle_state(struct td_target_backend *t, bool others)
-{
-	struct tundish_backend *b = &t->b.value;
-	uint8_t state = td_backend_state_wanted(b);
-	const char *by = b->flags & TUNDISH_BACKEND_RUN_STATE ? " by command" : "";
-
-	if (state == TUNDISH_BACKEND_DOWN) {
-		by = others ? " by health" : " all the same, as no other backend is left";
-		state = others ? state : TUNDISH_BACKEND_UP;
-	}
-	if (b->state != state) {
-		if (!t->why[0])
-			snprintf(t->why, sizeof(t->why), "state %s%s, was %s",
-				 td_backend_state_name(state), by, td_backend_state_name(b->state));
-		b->state = state;
-		t->change = TD_CHANGE_PUT;
-	}
-	b->weight = state == TUNDISH_BACKEND_UP ? td_backend_weight(b) : 0;
-	/* Packets of a disabled backend's flows go to their slot's owner, which
-	 * must not be that backend any more by then. */
-	if (t->change == TD_CHANGE_PUT && state == TUNDISH_BACKEND_DISABLED && t->installed_weight)
-		t->change = TD_CHANGE_PUT_AFTER_ROW;
-}
-
-static int settle_states(struct td_target *t)
-{
-	_cleanup_free_ bool *takes = calloc(TUNDISH_SERVICES_MAX, sizeof(*takes));
-
-	if (!takes)
-		return -ENOMEM;
-	for (size_t i = 0; i < t->n_backends; i++) {
-		const struct tundish_backend *b = &t->backends[i].b.value;
-
-		if (t->backends[i].wanted && b->service < TUNDISH_SERVICES_MAX &&
-		    td_backend_state_wanted(b) == TUNDISH_BACKEND_UP && td_backend_weight(b))
-			takes[b->service] = true;
-	}
-	for (size_t i = 0; i < t->n_backends; i++)
-		if (t->backends[i].wanted)
-			settle_state(&t->backends[i],
-				     takes[t->backends[i].b.value.service % TUNDISH_SERVICES_MAX]);
-	return 0;
-}
-
 static void let_go(struct td_target_backend *t, bool service_wanted)
 {
 	struct tundish_backend *b = &t->b.value;
@@ -306,6 +271,7 @@ static void let_go(struct td_target_backend *t, bool service_wanted)
 		return;
 	b->state = TUNDISH_BACKEND_GONE;
 	b->flags = 0;
+	b->adjust = 0;
 	t->change = TD_CHANGE_GONE;
 	snprintf(t->why, sizeof(t->why),
 		 service_wanted ? "not in the file any more"
@@ -411,6 +377,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 		wish.weight = c->backends[i].weight;
 		wish.state = c->backends[i].state;
 		wish.server_id = c->backends[i].server_id;
+		wish.backup = c->backends[i].backup;
 		r = place(w, &wish, error);
 		if (r < 0)
 			return r;
@@ -461,7 +428,7 @@ int td_target_backends(struct td_target *t, const struct td_state *installed,
 		if (r < 0)
 			return r;
 	}
-	r = settle_states(t);
+	r = td_target_pool(t);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < t->n_backends; i++) {

@@ -93,6 +93,7 @@ int td_target_services(struct td_target *t, const struct td_state *installed,
 		       struct td_error *error);
 int td_target_backends(struct td_target *t, const struct td_state *installed,
 		       const struct tundish_settings *limits, struct td_error *error);
+int td_target_pool(struct td_target *t); /* a part of the former */
 /* After the backends. */
 int td_target_lanes(struct td_target *t, const struct td_state *installed,
 		    const struct td_plan_host *host, const struct tundish_settings *limits,

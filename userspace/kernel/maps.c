@@ -302,6 +302,8 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 	STORE(run_weight);
 	STORE(file_state);
 	STORE(run_state);
+	STORE(adjust);
+	STORE(health_since_ns);
 	STORE(flags);
 	STORE(nexthop);
 	/* Last: what it makes usable is complete. */
