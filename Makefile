@@ -43,7 +43,7 @@ FUZZ_CFLAGS = $(filter-out -fsanitize=% -O2,$(ALL_CFLAGS)) -O1 -Itests/native/in
 # ---- what there is ------------------------------------------------------------
 parts	= $(wildcard $(1:%=userspace/%/*.c))
 obj	= $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIBRARY	:= $(call parts,lib core config kernel net host doctor control)
+LIBRARY	:= $(call parts,lib core config kernel net host probe doctor control)
 DAEMON	:= $(call parts,daemon)
 CLI	:= $(call parts,cli)
 BPF	:= $(patsubst bpf/%.bpf.c,$(BUILD)/%.bpf.o,$(wildcard bpf/*.bpf.c))

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "config/text.h"
+#include "lib/escape.h"
 #include "config/value.h"
 #include "core/address.h"
 #include "tundish/workers.h"
@@ -230,7 +231,19 @@ static void test_example(void **state)
 	assert_int_equal(web->n_ports, 2);
 	assert_int_equal(web->ports[1].first, 443);
 	assert_int_equal(web->ports[1].last, 443);
-	assert_int_equal(web->n_backends, 3);
+	assert_int_equal(web->n_backends, 4);
+	assert_true(web->backends[3].backup);
+	assert_string_equal(web->backends[3].health->path, "/");
+	assert_int_equal(web->health->type, TD_CHECK_HTTP);
+	assert_string_equal(web->health->path, "/healthz");
+	assert_string_equal(web->health->host, "www.example.com");
+	assert_int_equal(web->health->status.first, 200);
+	assert_int_equal(web->health->hold_down_ms, 15000);
+	assert_int_equal(web->health->max_ejected, 50);
+	assert_int_equal(web->health->agent.port, 9999);
+	assert_int_equal(web->health->agent.interval_ms, 2000);
+	assert_int_equal(td_escape_read(c->services[1].health->send, NULL), 17);
+	assert_null(api->health);
 	assert_string_equal(web->backends[2].name, "web3");
 	assert_int_equal(web->backends[2].state, TUNDISH_BACKEND_DRAIN);
 	assert_int_equal(api->delivery, TUNDISH_DELIVERY_GUE);

@@ -3,7 +3,7 @@
  * Checks over several values: names and addresses given twice, what a delivery
  * needs and cannot have, and more objects than the tables hold. Those of groups
  * of listeners stand in check_workers.c, those of QUIC in check_quic.c, those of
- * ports in claims.c.
+ * checks in check_health.c, those of ports in claims.c.
  *
  * Files may hold a hundred thousand backends, so what is given twice is found
  * by sorting, and the places of errors are looked up only once there is one.
@@ -219,6 +219,8 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 		r = check_backends_not_vips(d, s, number);
 	if (r == 0)
 		r = td_check_quic(d, s, service_node(d, number));
+	if (r == 0)
+		r = td_check_health(d, s, service_node(d, number));
 	if (r == 0)
 		td_document_leave(d, mark);
 	return r;

@@ -32,6 +32,10 @@ int td_check_workers(struct td_document *d, const struct td_service_conf *s,
 /* What a service and its backends say of QUIC. */
 int td_check_quic(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node);
 
+/* What a service and its backends say of checks. */
+int td_check_health(struct td_document *d, const struct td_service_conf *s,
+		    const yaml_node_t *node);
+
 /* The groups of all services: apart from one another, of one size each, no more of
  * them and of their listeners than the tables hold. */
 int td_check_groups(struct td_document *d, const struct td_config *c);

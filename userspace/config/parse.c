@@ -49,7 +49,7 @@ static int fail_key(struct td_document *d, const yaml_node_t *node, const char *
 static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_scope scope)
 {
 	unsigned int line_of[32] = {0}; /* by the row's number within the scope */
-	char quoted[TD_QUOTED], where[272], valid[256];
+	char quoted[TD_QUOTED], where[272], valid[400];
 	const struct td_row *first = NULL;
 
 	for (size_t i = 0; !first && i < td_schema_rows; i++)
@@ -172,6 +172,7 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	struct td_listen_conf *listen = element;
 	struct td_netns_conf *netns = element;
 	struct td_source_conf *source = element;
+	char **word = element;
 	const char *text = td_node_text(item);
 	struct td_error error = {0};
 	int r;
@@ -185,6 +186,8 @@ static int parse_item(struct td_document *d, const yaml_node_t *item, const stru
 	} else if (row->type == TD_TYPE_PORTS) {
 		port->at = td_node_place(item);
 		r = td_value_read_port(text, port, &error);
+	} else if (row->type == TD_TYPE_WORDS) {
+		r = td_value_read_argument(row, text, word, &error);
 	} else if (row->type == TD_TYPE_PATHS) {
 		netns->at = td_node_place(item);
 		r = td_value_read_path(row, text, netns, &error);
@@ -265,6 +268,27 @@ static int parse_value(struct td_document *d, const yaml_node_t *node, const str
 	return 0;
 }
 
+/* A mapping that is made only where it is given. */
+static int parse_option(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
+			void *object)
+{
+	void **option = (void **)((char *)object + row->offset);
+	size_t mark;
+	int r;
+
+	if (td_node_is_null(node))
+		return 0;
+	*option = calloc(1, td_scopes[row->opens].size);
+	if (!*option)
+		return td_fail(d->error, ENOMEM, "out of memory");
+	td_schema_defaults(row->opens, *option);
+	mark = td_document_enter(d, "%s", row->key);
+	r = parse_mapping(d, node, row->opens, *option);
+	if (r == 0)
+		td_document_leave(d, mark);
+	return r;
+}
+
 static int parse_row(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
 		     void *object)
 {
@@ -273,11 +297,13 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 
 	switch (row->type) {
 	case TD_TYPE_OBJECTS: return parse_objects(d, node, row, object);
+	case TD_TYPE_OPTION: return parse_option(d, node, row, object);
 	case TD_TYPE_VIPS:
 	case TD_TYPE_PORTS:
 	case TD_TYPE_LISTENS:
 	case TD_TYPE_PATHS:
 	case TD_TYPE_SOURCES:
+	case TD_TYPE_WORDS:
 	case TD_TYPE_PREFIXES: return parse_list(d, node, row, object);
 	case TD_TYPE_MAPPING:
 		if (td_node_is_null(node))
@@ -294,7 +320,7 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 static int parse_mapping(struct td_document *d, const yaml_node_t *node, enum td_scope scope,
 			 void *object)
 {
-	char valid[256];
+	char valid[400];
 	int r;
 
 	if (node->type != YAML_MAPPING_NODE)

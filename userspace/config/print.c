@@ -75,6 +75,10 @@ static void print_list(FILE *out, const struct td_row *row, const void *object)
 						listen));
 			continue;
 		}
+		if (row->type == TD_TYPE_WORDS) {
+			print_text(out, ((char *const *)array)[i]);
+			continue;
+		}
 		if (row->type == TD_TYPE_PATHS) {
 			print_text(out, ((const struct td_netns_conf *)array)[i].path);
 			continue;
@@ -112,7 +116,9 @@ static void print_range(FILE *out, const struct td_row *row, const void *field)
 {
 	const struct td_range_conf *range = field;
 
-	if (range->last)
+	if (range->last && range->first == range->last && !row->choices)
+		fprintf(out, "%u", range->first);
+	else if (range->last)
 		fprintf(out, "\"%u-%u\"", range->first, range->last);
 	else
 		fputs(row->choices->name, out);
@@ -129,6 +135,7 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 	case TD_TYPE_LISTENS:
 	case TD_TYPE_PATHS:
 	case TD_TYPE_SOURCES:
+	case TD_TYPE_WORDS:
 	case TD_TYPE_PREFIXES: print_list(out, row, object); break;
 	case TD_TYPE_CHOICE: print_choice(out, row, object); break;
 	case TD_TYPE_NUMBER: print_number(out, row, object); break;
@@ -148,6 +155,9 @@ static void print_value(FILE *out, const struct td_row *row, const void *object)
 		else
 			print_text(out, field);
 		break;
+	case TD_TYPE_WORD:
+	case TD_TYPE_ESCAPED:
+	case TD_TYPE_FILE: print_text(out, *(char *const *)field); break;
 	default: print_text(out, field); break;
 	}
 }
@@ -160,6 +170,29 @@ static bool of_nat(const struct td_row *row)
 		row->offset < offsetof(struct td_service_conf, nat) + sizeof(struct td_nat_conf));
 }
 
+/* A key of a check of another type, or what is not given. */
+static bool is_absent_health(const struct td_row *row, const void *object)
+{
+	const char *field = (const char *)object + row->offset;
+
+	if (row->scope == TD_SCOPE_HEALTH && row->checks &&
+	    !(row->checks & TD_OF(((const struct td_health_conf *)object)->type)))
+		return true;
+	switch (row->type) {
+	case TD_TYPE_CHOICE: return !row->standard && !row->required && !*field;
+	case TD_TYPE_ADDRESS:
+		return tundish_addr_equal((const struct tundish_addr *)field,
+					  &(const struct tundish_addr){0});
+	case TD_TYPE_NUMBER: return !row->standard && !td_value_number(row, object);
+	case TD_TYPE_WORD:
+	case TD_TYPE_ESCAPED:
+	case TD_TYPE_FILE: return !*(char *const *)field;
+	case TD_TYPE_WORDS: return !*(const size_t *)((const char *)object + row->n_offset);
+	case TD_TYPE_MAPPING: return !((const struct td_agent_conf *)(const void *)field)->port;
+	default: return false;
+	}
+}
+
 /* Whether there is nothing to write: an optional list without members, an
  * optional endpoint that was not given, `workers` without a group, what is said of
  * another delivery. */
@@ -170,8 +203,12 @@ static bool is_absent(const struct td_row *row, const void *object)
 	if (row->scope == TD_SCOPE_SERVICE && of_nat(row) &&
 	    !td_translates(((const struct td_service_conf *)object)->delivery))
 		return true;
+	if (row->scope == TD_SCOPE_HEALTH || row->scope == TD_SCOPE_OWN_HEALTH ||
+	    row->scope == TD_SCOPE_AGENT)
+		return is_absent_health(row, object);
 	switch (row->type) {
 	case TD_TYPE_LATER: return true;
+	case TD_TYPE_OPTION: return !*(void *const *)field;
 	case TD_TYPE_SOURCES:
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ADDRESS: return ((const struct td_backend_conf *)object)->n_addresses != 0;
@@ -210,6 +247,7 @@ static void print_objects(FILE *out, const struct td_row *row, const void *objec
 		fprintf(out, "%*s- ", (int)indent + 2, "");
 		print_object(out, row->opens, array + i * td_scopes[row->opens].size, indent + 4,
 			     true);
+		fputs(td_scopes[row->opens].one_line ? "\n" : "", out);
 	}
 }
 
@@ -234,10 +272,14 @@ static void print_object(FILE *out, enum td_scope scope, const void *object, uns
 		fprintf(out, "%s:", row->key);
 		if (row->type == TD_TYPE_OBJECTS) {
 			print_objects(out, row, object, indent);
-		} else if (row->type == TD_TYPE_MAPPING) {
+		} else if (row->type == TD_TYPE_MAPPING || row->type == TD_TYPE_OPTION) {
+			const void *inner = (const char *)object + row->offset;
+
+			if (row->type == TD_TYPE_OPTION)
+				inner = *(void *const *)inner;
 			fputc(td_scopes[row->opens].one_line ? ' ' : '\n', out);
-			print_object(out, row->opens, (const char *)object + row->offset,
-				     indent + 2, false);
+			print_object(out, row->opens, inner, indent + 2, false);
+			fputs(td_scopes[row->opens].one_line && !one_line ? "\n" : "", out);
 		} else {
 			fputc(' ', out);
 			print_value(out, row, object);
@@ -245,7 +287,7 @@ static void print_object(FILE *out, enum td_scope scope, const void *object, uns
 		}
 	}
 	if (one_line)
-		fputs("}\n", out);
+		fputc('}', out);
 }
 
 int td_config_print(const struct td_config *config, FILE *out)

@@ -106,6 +106,34 @@ static const struct td_choice auto_choice[] = {
 	{0},
 };
 
+static const struct td_choice check_choices[] = {
+	{"none", TD_CHECK_NONE, false},
+	{"tcp", TD_CHECK_TCP, false},
+	{"http", TD_CHECK_HTTP, false},
+	{"https", TD_CHECK_HTTPS, false},
+	{"udp", TD_CHECK_UDP, false},
+	{"exec", TD_CHECK_EXEC, false},
+	{0},
+};
+
+static const struct td_choice own_check_choices[] = {
+	{"none", true, false},
+	{0},
+};
+
+static const struct td_choice method_choices[] = {
+	{"GET", TD_HTTP_GET, false},
+	{"HEAD", TD_HTTP_HEAD, false},
+	{"OPTIONS", TD_HTTP_OPTIONS, false},
+	{0},
+};
+
+static const struct td_choice on_down_choices[] = {
+	{"keep", false, false},
+	{"reset", true, false},
+	{0},
+};
+
 static const struct td_choice off_choice[] = {
 	{"off", 0, false},
 	{0},
@@ -116,6 +144,11 @@ static const struct td_choice off_choice[] = {
 #define LIST(type, member, n)                                                                      \
 	.offset = offsetof(struct type, member), .size = sizeof(*((struct type *)0)->member),      \
 	.n_offset = offsetof(struct type, n)
+
+/* Types of checks, for keys that not all have. */
+#define HTTP   (TD_OF(TD_CHECK_HTTP) | TD_OF(TD_CHECK_HTTPS))
+#define TALKS  (TD_OF(TD_CHECK_TCP) | TD_OF(TD_CHECK_UDP))
+#define ON_NET (HTTP | TALKS | TD_OF(TD_CHECK_EXEC))
 
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
@@ -203,7 +236,8 @@ const struct td_row td_schema[] = {
 	 .help = "whether a port that rests is given to a SYN that the server's TIME_WAIT accepts"},
 	{TD_SCOPE_SERVICE, "quic", TD_TYPE_MAPPING, FIELD(td_service_conf, quic),
 	 .opens = TD_SCOPE_QUIC, .help = "connection ids that name backends"},
-	{TD_SCOPE_SERVICE, "health", TD_TYPE_LATER, .help = "health checks"},
+	{TD_SCOPE_SERVICE, "health", TD_TYPE_OPTION, FIELD(td_service_conf, health),
+	 .opens = TD_SCOPE_HEALTH, .help = "how its backends are checked"},
 
 	{TD_SCOPE_BACKEND, "name", TD_TYPE_NAME, .required = true, FIELD(td_backend_conf, name),
 	 .help = "the backend's name"},
@@ -220,6 +254,31 @@ const struct td_row td_schema[] = {
 	 .choices = state_choices, .standard = "up", .help = "what it takes"},
 	{TD_SCOPE_BACKEND, "server_id", TD_TYPE_SERVER_ID, FIELD(td_backend_conf, server_id),
 	 .max = TUNDISH_SERVER_ID_MAX, .help = "its name in connection ids of QUIC"},
+
+	{TD_SCOPE_BACKEND, "backup", TD_TYPE_CHOICE, FIELD(td_backend_conf, backup),
+	 .choices = boolean_choices, .standard = "false",
+	 .help = "whether it is used only where no other one is healthy"},
+	{TD_SCOPE_BACKEND, "health", TD_TYPE_OPTION, FIELD(td_backend_conf, health),
+	 .opens = TD_SCOPE_OWN_HEALTH, .help = "how it is checked, where that differs"},
+
+	{TD_SCOPE_OWN_HEALTH, "type", TD_TYPE_CHOICE, FIELD(td_own_health_conf, off),
+	 .choices = own_check_choices, .help = "that it is not checked"},
+	{TD_SCOPE_OWN_HEALTH, "address", TD_TYPE_ADDRESS, FIELD(td_own_health_conf, address),
+	 .help = "the address that is checked"},
+	{TD_SCOPE_OWN_HEALTH, "port", TD_TYPE_NUMBER, FIELD(td_own_health_conf, port), .min = 1,
+	 .max = 65535, .checks = ON_NET, .help = "the port that is checked"},
+	{TD_SCOPE_OWN_HEALTH, "path", TD_TYPE_WORD, FIELD(td_own_health_conf, path), .max = 1023,
+	 .checks = HTTP, .help = "what is asked for"},
+	{TD_SCOPE_OWN_HEALTH, "host", TD_TYPE_WORD, FIELD(td_own_health_conf, host), .max = 255,
+	 .checks = HTTP, .help = "the Host header"},
+	{TD_SCOPE_OWN_HEALTH, "server_name", TD_TYPE_WORD, FIELD(td_own_health_conf, server_name),
+	 .max = 253, .checks = TD_OF(TD_CHECK_HTTPS), .help = "the name that its certificate has"},
+	{TD_SCOPE_OWN_HEALTH, "send", TD_TYPE_ESCAPED, FIELD(td_own_health_conf, send), .max = 4096,
+	 .checks = TALKS, .help = "what is sent"},
+	{TD_SCOPE_OWN_HEALTH, "expect", TD_TYPE_ESCAPED, FIELD(td_own_health_conf, expect),
+	 .max = 4096, .checks = TALKS, .help = "what its answer has in it"},
+	{TD_SCOPE_OWN_HEALTH, "agent_port", TD_TYPE_NUMBER, FIELD(td_own_health_conf, agent_port),
+	 .min = 1, .max = 65535, .help = "the port of its agent"},
 
 	{TD_SCOPE_WORKERS, "listen", TD_TYPE_LISTENS, LIST(td_workers_conf, listen, n_listen),
 	 .min = 1, .max = TUNDISH_GROUP_LISTENS, .help = "addresses and ports of the listeners"},
@@ -259,6 +318,61 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_QUIC, "server_id_length", TD_TYPE_NUMBER, .required = true,
 	 FIELD(td_quic_conf, server_id_length), .min = 1, .max = TUNDISH_SERVER_ID_MAX,
 	 .help = "octets of a server id"},
+
+	{TD_SCOPE_HEALTH, "type", TD_TYPE_CHOICE, .required = true, FIELD(td_health_conf, type),
+	 .choices = check_choices, .help = "what a check does"},
+	{TD_SCOPE_HEALTH, "port", TD_TYPE_NUMBER, FIELD(td_health_conf, port), .min = 1,
+	 .max = 65535, .checks = ON_NET, .help = "the port that is checked"},
+	{TD_SCOPE_HEALTH, "path", TD_TYPE_WORD, FIELD(td_health_conf, path), .max = 1023,
+	 .standard = "/", .checks = HTTP, .help = "what is asked for"},
+	{TD_SCOPE_HEALTH, "interval", TD_TYPE_DURATION, FIELD(td_health_conf, interval_ms),
+	 .min = 10, .max = HOUR, .standard = "2s", .help = "from one check to the next"},
+	{TD_SCOPE_HEALTH, "timeout", TD_TYPE_DURATION, FIELD(td_health_conf, timeout_ms), .min = 10,
+	 .max = MINUTE, .standard = "1s", .help = "that a check may take"},
+	{TD_SCOPE_HEALTH, "rise", TD_TYPE_NUMBER, FIELD(td_health_conf, rise), .min = 1, .max = 100,
+	 .standard = "2", .unit = "checks", .help = "good ones in a row that bring it back"},
+	{TD_SCOPE_HEALTH, "fall", TD_TYPE_NUMBER, FIELD(td_health_conf, fall), .min = 1, .max = 100,
+	 .standard = "3", .unit = "checks", .help = "bad ones in a row that eject it"},
+	{TD_SCOPE_HEALTH, "hold_down", TD_TYPE_DURATION, FIELD(td_health_conf, hold_down_ms),
+	 .max = HOUR, .standard = "0s", .help = "least time that it stays out"},
+	{TD_SCOPE_HEALTH, "slow_start", TD_TYPE_DURATION, FIELD(td_health_conf, slow_start_ms),
+	 .max = HOUR, .standard = "0s", .help = "over which its weight comes back"},
+	{TD_SCOPE_HEALTH, "max_ejected", TD_TYPE_PERCENT, FIELD(td_health_conf, max_ejected),
+	 .max = 100, .standard = "100%", .help = "most backends that are out at the same time"},
+	{TD_SCOPE_HEALTH, "on_down", TD_TYPE_CHOICE, FIELD(td_health_conf, resets),
+	 .choices = on_down_choices, .standard = "keep",
+	 .help = "what becomes of an ejected backend's connections"},
+	{TD_SCOPE_HEALTH, "host", TD_TYPE_WORD, FIELD(td_health_conf, host), .max = 255,
+	 .checks = HTTP, .help = "the Host header"},
+	{TD_SCOPE_HEALTH, "method", TD_TYPE_CHOICE, FIELD(td_health_conf, method),
+	 .choices = method_choices, .standard = "GET", .checks = HTTP,
+	 .help = "how it is asked for"},
+	{TD_SCOPE_HEALTH, "status", TD_TYPE_RANGE, FIELD(td_health_conf, status), .min = 100,
+	 .max = 599, .standard = "200-399", .checks = HTTP, .help = "good statuses of an answer"},
+	{TD_SCOPE_HEALTH, "body", TD_TYPE_ESCAPED, FIELD(td_health_conf, body), .max = 1024,
+	 .checks = HTTP, .help = "what the answer's body has in it"},
+	{TD_SCOPE_HEALTH, "send", TD_TYPE_ESCAPED, FIELD(td_health_conf, send), .max = 4096,
+	 .checks = TALKS, .help = "what is sent"},
+	{TD_SCOPE_HEALTH, "expect", TD_TYPE_ESCAPED, FIELD(td_health_conf, expect), .max = 4096,
+	 .checks = TALKS, .help = "what the answer has in it"},
+	{TD_SCOPE_HEALTH, "verify", TD_TYPE_CHOICE, FIELD(td_health_conf, verify),
+	 .choices = boolean_choices, .standard = "true", .checks = TD_OF(TD_CHECK_HTTPS),
+	 .help = "whether the certificate is verified"},
+	{TD_SCOPE_HEALTH, "server_name", TD_TYPE_WORD, FIELD(td_health_conf, server_name),
+	 .max = 253, .checks = TD_OF(TD_CHECK_HTTPS), .help = "the name that certificates have"},
+	{TD_SCOPE_HEALTH, "ca", TD_TYPE_FILE, FIELD(td_health_conf, ca), .max = 4095,
+	 .checks = TD_OF(TD_CHECK_HTTPS), .help = "who signed the certificates"},
+	{TD_SCOPE_HEALTH, "command", TD_TYPE_WORDS, LIST(td_health_conf, command, n_command),
+	 .max = 64, .checks = TD_OF(TD_CHECK_EXEC), .help = "the program, and its arguments"},
+	{TD_SCOPE_HEALTH, "agent", TD_TYPE_MAPPING, FIELD(td_health_conf, agent),
+	 .opens = TD_SCOPE_AGENT, .help = "servers tell themselves what they can take"},
+
+	{TD_SCOPE_AGENT, "port", TD_TYPE_NUMBER, .required = true, FIELD(td_agent_conf, port),
+	 .min = 1, .max = 65535, .help = "the port of the agents"},
+	{TD_SCOPE_AGENT, "interval", TD_TYPE_DURATION, FIELD(td_agent_conf, interval_ms), .min = 10,
+	 .max = HOUR, .standard = "2s", .help = "from one question to the next"},
+	{TD_SCOPE_AGENT, "send", TD_TYPE_ESCAPED, FIELD(td_agent_conf, send), .max = 255,
+	 .help = "what agents are sent"},
 
 	{TD_SCOPE_EGRESS, "name", TD_TYPE_NAME, .required = true, FIELD(td_egress_conf, name),
 	 .help = "the pool's name"},
@@ -353,9 +467,14 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 			      offsetof(struct td_service_conf, at), false},
 	[TD_SCOPE_BACKEND] = {"backend", "services[].backends[].", sizeof(struct td_backend_conf),
 			      offsetof(struct td_backend_conf, at), true},
+	[TD_SCOPE_OWN_HEALTH] = {"health", "services[].backends[].health.",
+				 sizeof(struct td_own_health_conf), 0, true},
 	[TD_SCOPE_WORKERS] = {"workers", "services[].workers.", 0, 0, true},
 	[TD_SCOPE_SERVICE_GUE] = {"gue", "services[].gue.", 0, 0, true},
 	[TD_SCOPE_QUIC] = {"quic", "services[].quic.", 0, 0, true},
+	[TD_SCOPE_HEALTH] = {"health", "services[].health.", sizeof(struct td_health_conf), 0,
+			     true},
+	[TD_SCOPE_AGENT] = {"agent", "services[].health.agent.", 0, 0, true},
 	[TD_SCOPE_EGRESS] = {"egress", "egress[].", sizeof(struct td_egress_conf),
 			     offsetof(struct td_egress_conf, at), false},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},

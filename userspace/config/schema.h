@@ -15,9 +15,12 @@ enum td_scope {
 	TD_SCOPE_INTERFACE,
 	TD_SCOPE_SERVICE,
 	TD_SCOPE_BACKEND,
+	TD_SCOPE_OWN_HEALTH, /* a backend's */
 	TD_SCOPE_WORKERS,
 	TD_SCOPE_SERVICE_GUE,
 	TD_SCOPE_QUIC,
+	TD_SCOPE_HEALTH,
+	TD_SCOPE_AGENT,
 	TD_SCOPE_EGRESS,
 	TD_SCOPE_TIMEOUTS,
 	TD_SCOPE_LIMITS,
@@ -31,6 +34,7 @@ enum td_scope {
 enum td_type {
 	TD_TYPE_LATER,	   /* known, but refused in this version */
 	TD_TYPE_MAPPING,   /* the keys of scope `opens` */
+	TD_TYPE_OPTION,	   /* the same behind a pointer; NULL where it is not given */
 	TD_TYPE_OBJECTS,   /* a list of such mappings */
 	TD_TYPE_VIPS,	   /* a list of addresses and prefixes; one may stand without a list */
 	TD_TYPE_PORTS,	   /* a list of ports; the same */
@@ -38,6 +42,10 @@ enum td_type {
 	TD_TYPE_PATHS,	   /* a list of absolute names of files; the same */
 	TD_TYPE_SOURCES,   /* a list of addresses; the same */
 	TD_TYPE_PREFIXES,  /* a list of prefixes and addresses; the same */
+	TD_TYPE_WORDS,	   /* a list of char *, whatever is printable */
+	TD_TYPE_WORD,	   /* char *, printable and without blanks, NULL where not given */
+	TD_TYPE_ESCAPED,   /* the same; anything, as td_escape_read reads it */
+	TD_TYPE_FILE,	   /* the same; an absolute name of a file */
 	TD_TYPE_NAME,	   /* char[] */
 	TD_TYPE_CGROUP,	   /* char[], the path of a cgroup */
 	TD_TYPE_INTERFACE, /* char[IFNAMSIZ] */
@@ -77,8 +85,11 @@ struct td_row {
 	const char *unit;
 	uint32_t step; /* what a duration is rounded up to a multiple of; 0: a millisecond */
 	enum td_reload reload;
+	uint8_t checks; /* TD_OF types of checks for which the key says something; 0: for all */
 	const char *help;
 };
+
+#define TD_OF(type) (1u << (type))
 
 /* An object of a scope. */
 struct td_scope_info {

@@ -110,15 +110,22 @@ static int read_range(const struct td_row *row, const char *text, void *object,
 	uint64_t first, last;
 	char quoted[TD_QUOTED];
 
-	if (!strcmp(text, row->choices->name)) {
+	if (row->choices && !strcmp(text, row->choices->name)) {
 		*range = (struct td_range_conf){0};
 		return 0;
 	}
+	if (!row->choices && all_digits(text) && n < 6) { /* a range of one */
+		char both[16];
+
+		snprintf(both, sizeof(both), "%s-%s", text, text);
+		return read_range(row, both, object, error);
+	}
 	if (!read_digits(text, n, &first) || text[n] != '-' || !all_digits(text + n + 1) ||
 	    !read_digits(text + n + 1, strlen(text + n + 1), &last))
-		return td_fail(
-			error, EINVAL, "%s %s is not a range; valid: %s, or one such as \"%u-%u\"",
-			row->key, td_quote(text, quoted), row->choices->name, row->min, row->max);
+		return td_fail(error, EINVAL,
+			       "%s %s is not a range; valid: %s, or one such as \"%u-%u\"",
+			       row->key, td_quote(text, quoted),
+			       row->choices ? row->choices->name : "a number", row->min, row->max);
 	if (first < row->min || last > row->max || first > row->max || last < row->min)
 		return td_fail(error, EINVAL, "%s %.24s is outside %u-%u", row->key, text, row->min,
 			       row->max);
@@ -403,6 +410,9 @@ int td_value_read(const struct td_row *row, const char *text, void *object, stru
 	case TD_TYPE_PERCENT: return read_percent(row, text, object, error);
 	case TD_TYPE_ADDRESS: return td_value_read_address(row, text, object, error);
 	case TD_TYPE_SERVER_ID: return read_server_id(row, text, object, error);
+	case TD_TYPE_WORD:
+	case TD_TYPE_ESCAPED:
+	case TD_TYPE_FILE: return td_value_read_text(row, text, object, error);
 	case TD_TYPE_ENDPOINT: return td_value_read_endpoint(row, text, object, error);
 	default: return td_fail(error, EINVAL, "%s is not a single value", row->key);
 	}

@@ -24,6 +24,14 @@ int td_value_read_source(const struct td_row *row, const char *text, struct td_s
 int td_value_read_prefix(const struct td_row *row, const char *text, struct td_vip_conf *ret,
 			 struct td_error *error);
 
+/* A new string, to be freed. */
+int td_value_read_argument(const struct td_row *row, const char *text, char **ret,
+			   struct td_error *error);
+
+/* A kind of td_value_read, of value_text.c: a new string in place of the former one. */
+int td_value_read_text(const struct td_row *row, const char *text, void *object,
+		       struct td_error *error);
+
 /* Two kinds of td_value_read, of value_address.c. */
 int td_value_read_address(const struct td_row *row, const char *text, void *object,
 			  struct td_error *error);

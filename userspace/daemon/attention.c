@@ -72,8 +72,7 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 			td_backend_health(d, s->backends[i].id, &reason);
 			snprintf(why, sizeof(why), "%s: %s", reason ?: "unknown",
 				 td_backend_is_last(b)
-					 ? "no other backend is left, so new connections still go "
-					   "to it"
+					 ? td_backend_kept_why(d, s->backends[i].id)
 					 : "new connections go to the other backends");
 			add(list, what, why,
 			    "start its server, or make room for it; it comes back by itself");
@@ -278,6 +277,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 		    "full within the last minute: connections are not counted there",
 		    "raise limits.tuples, then `tundish unload` and start again");
 	td_own_connections_attention(d, add, list);
+	td_checks_attention(d, add, list);
 	if (d->limits_note)
 		add(list, "limits", d->limits_note,
 		    "`tundish unload` and start again, when it suits");

@@ -275,7 +275,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	if (td_lanes_open(d) < 0 || td_nexthops_open(d) < 0 || td_health_open(d) < 0 ||
 	    td_sweeper_open(d) < 0 || td_nat_new(d) < 0 || td_source_ports_new(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
-	return 0;
+	return td_checks_open(d, error);
 }
 
 static void close_parts(struct td_daemon *d)
@@ -284,6 +284,8 @@ static void close_parts(struct td_daemon *d)
 	td_groups_close(d);
 	td_source_ports_close(d);
 	td_nat_free(d);
+	td_checks_close(d);
+	sd_event_source_unref(d->health_timer);
 	sd_event_source_unref(d->nexthop_timer);
 	sd_event_source_unref(d->address_timer);
 	sd_event_source_unref(d->route_timer);

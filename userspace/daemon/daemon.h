@@ -11,6 +11,7 @@
  *   groups.c      worker groups: into the maps, and who comes and goes
  *   workers.c     workers as JSON, and the commands on them
  *   health.c      verdicts on backends, brought into force
+ *   checks.h, and what it names: health checks
  *   egress.c      pools of source addresses: into the maps, onto their cgroups
  *   egress_objects.c, egress_metrics.c, egress_trace.c  told, and asked for one
  *   nexthop.c     where backends are, kept fresh
@@ -144,6 +145,9 @@ struct td_daemon {
 	bool health_on;			      /* some service's backends are looked at */
 	bool health_clear;		      /* none was, when it was looked last */
 	bool health_stale;		      /* the plan has yet to follow */
+	uint64_t health_wait_usec;	      /* from a change until it does */
+	sd_event_source *health_timer;
+	struct td_checks *checks; /* checks.h */
 
 	struct td_sweep *sweep;
 	struct td_pace sweep_pace;
@@ -250,6 +254,30 @@ const char *td_backend_health(const struct td_daemon *d, uint32_t backend, const
 void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_service_conf *c);
 /* Once a second: asks all, and brings into force what has changed. */
 void td_health_look(struct td_daemon *d);
+/* A verdict; the plan follows soon. @service: its name */
+void td_health_hear(struct td_daemon *d, uint32_t backend, const char *service,
+		    enum td_health_source source, const struct td_verdict *v);
+/* An entry has changed in what the plan depends on. */
+void td_health_stale(struct td_daemon *d);
+/* Why one that is unhealthy is in use all the same. */
+const char *td_backend_kept_why(const struct td_daemon *d, uint32_t backend);
+
+/* ---- checks.c, checks_plan.c, checks_objects.c ----------------------------------- */
+int td_checks_open(struct td_daemon *d, struct td_error *error);
+void td_checks_close(struct td_daemon *d);
+/* The configuration in force is another one. */
+void td_checks_configure(struct td_daemon *d);
+/* Once a second: what of this host has changed that they depend on. */
+void td_checks_look(struct td_daemon *d);
+/* Why a healthy backend has less than its weight; NULL: it has not. */
+const char *td_check_why(const struct tundish_backend *b);
+/* Into the JSON of a backend. */
+void td_check_add_json(const struct td_daemon *d, uint32_t backend, json_t *o);
+void td_checks_attention(const struct td_daemon *d,
+			 void (*add)(json_t *list, const char *what, const char *why,
+				     const char *remedy),
+			 json_t *list);
+void td_print_check_metrics(FILE *out, const struct td_daemon *d);
 
 /* ---- own.c ---------------------------------------------------------------------- */
 /* As the file says; what fails is told in `status`. */

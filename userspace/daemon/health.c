@@ -5,7 +5,7 @@
  * does. What one of them says stands in the entry while the daemon is dead, too.
  *
  * A backend that is this host, of a service with a worker group, is as healthy as the
- * group is.
+ * group is. Checks (checks.c) speak when they have something to say.
  */
 #include "core/health.h"
 #include "daemon/daemon.h"
@@ -45,21 +45,24 @@ static void look_at_group(struct td_daemon *d, uint32_t service, bool was_down, 
 	td_group_health_look(&m->health, &look, m->grace_ns, now, ret);
 }
 
-static void tell(struct td_daemon *d, uint32_t id, const char *before, const char *reason)
+/* @service: its name, or NULL, which costs a look at the maps */
+static void tell(struct td_daemon *d, uint32_t id, const char *service, const char *before,
+		 const char *reason)
 {
 	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
 	_cleanup_(td_state_done) struct td_state s = {0};
 	char object[160];
 
-	td_kernel_read_state(d->kernel, &s); /* where it fails the service is "unknown" */
-	snprintf(object, sizeof(object), "backend %.63s/%.63s", td_service_name(&s, b->service),
-		 b->name);
+	if (!service)
+		td_kernel_read_state(d->kernel, &s); /* where it fails it is "unknown" */
+	snprintf(object, sizeof(object), "backend %.63s/%.63s",
+		 service ? service : td_service_name(&s, b->service), b->name);
 	td_event(d, "health", object, "%s: %s", before, reason);
 }
 
 /* Takes a verdict. Returns whether the backend's entry changed. */
-static bool hear(struct td_daemon *d, uint32_t id, enum td_health_source source,
-		 const struct td_verdict *v)
+static bool hear(struct td_daemon *d, uint32_t id, const char *service,
+		 enum td_health_source source, const struct td_verdict *v)
 {
 	struct tundish_backend b = td_kernel_backends(d->kernel)[id];
 	struct td_health *h = &d->memory[id].health;
@@ -72,11 +75,24 @@ static bool hear(struct td_daemon *d, uint32_t id, enum td_health_source source,
 	if (down == !!(b.flags & TUNDISH_BACKEND_UNHEALTHY))
 		return false;
 	b.flags ^= TUNDISH_BACKEND_UNHEALTHY;
+	b.health_since_ns = td_now_ns();
 	td_kernel_put_backend(d->kernel, id, &b); /* the wish; the plan brings it into force */
 	td_step_done(d);
-	tell(d, id, down ? "down" : "up",
+	tell(d, id, service, down ? "down" : "up",
 	     sum->says == TD_OPINION_NONE ? "nobody looks at it any more" : sum->reason);
 	return true;
+}
+
+const char *td_backend_kept_why(const struct td_daemon *d, uint32_t id)
+{
+	const struct tundish_backend *all = td_kernel_backends(d->kernel);
+
+	for (uint32_t i = 1; i < d->settings.backends_max; i++)
+		if (all[i].service == all[id].service && all[i].state == TUNDISH_BACKEND_UP &&
+		    all[i].weight && !(all[i].flags & TUNDISH_BACKEND_UNHEALTHY))
+			return "as many are ejected as max_ejected allows, so new connections "
+			       "still go to it";
+	return "no other backend is left, so new connections still go to it";
 }
 
 /* To go on is no worse than to refuse all; but it has to be said. */
@@ -88,8 +104,7 @@ static void tell_last_ones(struct td_daemon *d)
 		bool last = td_backend_is_last(&all[id]);
 
 		if (last && !d->memory[id].told_last)
-			tell(d, id, "in use all the same",
-			     "no other backend is left, so new connections still go to it");
+			tell(d, id, NULL, "in use all the same", td_backend_kept_why(d, id));
 		d->memory[id].told_last = last;
 	}
 }
@@ -117,7 +132,7 @@ static bool hear_all(struct td_daemon *d)
 					      now, v);
 			found[b->service].looked = true;
 		}
-		changed |= hear(d, id, TD_HEALTH_GROUP, v);
+		changed |= hear(d, id, NULL, TD_HEALTH_GROUP, v);
 	}
 	return changed;
 }
@@ -128,31 +143,66 @@ void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_
 	d->health_on |= c->delivery != TUNDISH_DELIVERY_WORKERS;
 }
 
-void td_health_look(struct td_daemon *d)
+void td_health_stale(struct td_daemon *d)
+{
+	d->health_stale = true;
+	if (d->health_timer)
+		td_timer_arm(d->health_timer, d->health_wait_usec);
+}
+
+void td_health_hear(struct td_daemon *d, uint32_t id, const char *service,
+		    enum td_health_source source, const struct td_verdict *v)
+{
+	if (hear(d, id, service, source, v))
+		td_health_stale(d);
+}
+
+/* The plan follows at once; but of several changes in a short time one plan comes of all, so
+ * that planning takes a fifth of the time at most. */
+static void settle(struct td_daemon *d)
 {
 	struct td_error e = {0};
+	uint64_t begin = td_now_ns();
 
-	/* Once more when the last such service has gone: what was said of it is void. */
-	if (!d->health_on && d->health_clear)
-		return;
-	if (d->groups_on)
-		td_kernel_measure_queues(d->kernel);
-	d->health_stale |= hear_all(d);
-	d->health_clear = !d->health_on;
 	if (d->health_stale) {
 		if (td_replan(d, &e) < 0) {
 			td_log(TD_LOG_WARNING, "%s", e.text);
-			return;
+			return; /* the next look tries again */
 		}
 		d->health_stale = false;
+		d->health_wait_usec = TD_MIN(4 * (td_now_ns() - begin) / 1000, 1000000);
 	}
 	tell_last_ones(d);
+}
+
+static int on_settle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+
+	if (d->kernel && d->ready)
+		settle(d);
+	return 0;
+}
+
+void td_health_look(struct td_daemon *d)
+{
+	td_checks_look(d);
+	/* Once more when the last such service has gone: what was said of it is void. */
+	if (d->health_on || !d->health_clear) {
+		if (d->groups_on)
+			td_kernel_measure_queues(d->kernel);
+		d->health_stale |= hear_all(d);
+		d->health_clear = !d->health_on;
+		settle(d);
+	} else if (d->health_stale) {
+		settle(d);
+	}
 }
 
 int td_health_open(struct td_daemon *d)
 {
 	d->group_memory = calloc(d->settings.services_max, sizeof(*d->group_memory));
-	return d->group_memory ? 0 : -ENOMEM;
+	return d->group_memory ? td_timer_add(d, &d->health_timer, 1000, on_settle) : -ENOMEM;
 }
 
 const char *td_backend_health(const struct td_daemon *d, uint32_t id, const char **ret_reason)

@@ -228,6 +228,7 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_counters(out, &c);
 	print_tuples(out, d, &s);
 	print_tables(out, d);
+	td_print_check_metrics(out, d);
 	td_print_worker_metrics(out, d, &s);
 	td_print_nat_metrics(out, d, &s);
 	td_print_port_metrics(out, d);

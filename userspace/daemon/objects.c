@@ -266,15 +266,22 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 		      td_service_name(s, b->service), "name", b->name, "address",
 		      td_address_print(&b->address, text), "weight",
 		      gone ? 0 : td_backend_weight(b), "state",
-		      gone ? "drain" : td_backend_state_name(b->state), "health", health,
-		      "connections_active", (json_int_t)b->connections_active, "connections_total",
-		      (json_int_t)b->connections_total, "packets", (json_int_t)t.packets, "bytes",
-		      (json_int_t)t.bytes);
+		      gone ? "drain" : td_backend_state_name(td_backend_state_shown(b)), "health",
+		      health, "connections_active", (json_int_t)b->connections_active,
+		      "connections_total", (json_int_t)b->connections_total, "packets",
+		      (json_int_t)t.packets, "bytes", (json_int_t)t.bytes);
 	add_addresses_json(d, s, b, o);
 	if (gone)
 		json_object_set_new(o, "leaving", json_true());
+	if (!reason && !gone)
+		reason = td_check_why(b);
 	if (reason)
 		json_object_set_new(o, "reason", json_string(reason));
+	if (b->flags & TUNDISH_BACKEND_BACKUP)
+		json_object_set_new(o, "backup", json_true());
+	if (!gone && td_backend_share(b) != td_backend_weight(b))
+		json_object_set_new(o, "weight_now", json_integer(td_backend_share(b)));
+	td_check_add_json(d, v->id, o);
 	if (b->server_id.length)
 		json_object_set_new(o, "server_id",
 				    json_string(td_server_id_print(&b->server_id, id)));

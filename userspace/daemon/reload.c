@@ -240,6 +240,7 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	td_config_free(d->config);
 	d->config = TD_TAKE_PTR(*config);
 	td_source_ports_apply(d, d->config);
+	td_checks_configure(d);
 	return 0;
 }
 

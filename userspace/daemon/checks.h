@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files on health checks share.
+ *
+ *   checks.c          results: from a probe's to a verdict, to a backend's entry
+ *   checks_plan.c     which backends are checked, and how, as the file says
+ *   checks_socket.c   where the sockets of checks come from and go to
+ *   checks_objects.c  told: JSON, what needs attention
+ *   checks_metrics.c  as metrics
+ */
+#ifndef TD_DAEMON_CHECKS_H
+#define TD_DAEMON_CHECKS_H
+
+#include <sys/socket.h>
+
+#include "core/checks.h"
+#include "daemon/daemon.h"
+#include "probe/probe.h"
+
+/* One question that is asked again and again. */
+struct td_inquiry {
+	struct td_probe *probe; /* NULL: it is not asked */
+	uint64_t interval_ns, due_ns;
+	bool answered;
+	enum td_probe_verdict verdict; /* the last one, and when */
+	uint64_t at_ns, latency_ns;
+	char reason[160];
+};
+
+/* What the daemon knows of one backend's checks. */
+struct td_check {
+	struct td_daemon *d;
+	uint32_t backend, service;
+	char name[TUNDISH_NAME_LEN], service_name[TUNDISH_NAME_LEN];
+	char *as_file; /* all that the file says of it, to be compared */
+	bool mixed;    /* the service has a worker group, and others than this host */
+	bool local;    /* the backend is this host, with a worker group */
+	uint8_t delivery;
+	struct tundish_addr own;    /* the backend's */
+	struct tundish_addr source; /* that its sockets are bound to; zero: none */
+
+	uint8_t type; /* enum td_check_type */
+	struct tundish_addr address;
+	uint16_t port, agent_port;
+	struct td_check_rules rules;
+	struct td_check_state state;
+	struct td_inquiry check, agent;
+	struct td_agent_state said; /* by the agent */
+	bool agent_known;
+};
+
+struct td_checks {
+	struct td_prober *prober;
+	struct td_check **of; /* [backends_max] */
+	uint32_t *ids, n_ids; /* those that are not NULL */
+	uint64_t results[TD_PROBE_UNABLE + 1];
+	uint32_t seed;
+	char trouble[256]; /* why some are not checked as the file says; "" */
+	sd_event_source *ready, *shares;
+};
+
+uint32_t td_checks_chance(struct td_checks *k);
+
+/* checks.c: a check begins, with what a former daemon left in the backend's entry; and ends.
+ * The latter frees it. */
+void td_check_begin(struct td_daemon *d, struct td_check *c);
+void td_check_end(struct td_daemon *d, struct td_check *c);
+void td_check_free(struct td_check *c);
+/* Results of its two questions. */
+void td_check_on_result(void *context, const struct td_probe_result *r);
+void td_check_on_agent(void *context, const struct td_probe_result *r);
+
+/* "good", "bad", "refused", "timeout", "unable" */
+const char *td_check_verdict_name(enum td_probe_verdict verdict);
+
+/* checks_socket.c: hooks of the prober. */
+int td_check_opened(void *context, void *probe_context, int fd, struct sockaddr_storage *to,
+		    uint16_t *ret_port);
+bool td_check_closed(void *context, void *probe_context, uint8_t protocol, uint16_t port);
+/* Whether the packets go to the VIP, by the delivery's own way. */
+bool td_check_is_led(uint8_t delivery);
+
+#endif

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which backends are checked, and how: from the configuration that is in force, each backend
+ * beside its entry in the map. A check whose settings are what they were goes on, with all
+ * that it knows; one with other settings asks anew, and keeps its verdict until the answers
+ * contradict.
+ */
+#include <netinet/in.h>
+
+#include "core/address.h"
+#include "daemon/checks.h"
+
+/* ---- one backend ------------------------------------------------------------------------ */
+
+static const struct tundish_addr nowhere;
+
+static bool given(const struct tundish_addr *a)
+{
+	return !tundish_addr_equal(a, &nowhere);
+}
+
+/* Where a group listens: of several addresses the first; of all of them, loopback. */
+static struct tundish_addr group_address(const struct td_service_conf *s)
+{
+	struct tundish_addr a =
+		s->workers.n_listen ? s->workers.listen[0].address : s->vips[0].address;
+
+	if (tundish_addr_is_v4(&a) && !a.word[3])
+		return tundish_addr_v4(htonl(INADDR_LOOPBACK));
+	if (!given(&a))
+		a.word[3] = htonl(1);
+	return a;
+}
+
+/* The VIP that is asked: of the server's family, if there is one. */
+static struct tundish_addr vip_of(const struct td_service_conf *s, const struct tundish_addr *own)
+{
+	for (size_t i = 0; i < s->n_vips; i++)
+		if (tundish_addr_is_v4(&s->vips[i].address) == tundish_addr_is_v4(own))
+			return s->vips[i].address;
+	return s->vips[0].address;
+}
+
+static uint16_t port_of(const struct td_service_conf *s, const struct td_backend_conf *b,
+			bool local)
+{
+	if (b && b->health && b->health->port)
+		return b->health->port;
+	if (s->health->port)
+		return s->health->port;
+	if (local && s->workers.n_listen)
+		return s->workers.listen[0].port;
+	return b && b->port ? b->port : s->ports[0].first;
+}
+
+static void settle_addresses(struct td_check *c, const struct td_service_conf *s,
+			     const struct td_backend_conf *b)
+{
+	const struct td_own_health_conf *h = b ? b->health : NULL;
+
+	c->own = b ? b->address : nowhere;
+	c->source = nowhere;
+	if (h && given(&h->address)) {
+		c->address = h->address;
+		c->delivery = TUNDISH_DELIVERY_NONE; /* straight there */
+	} else if (c->local) {
+		c->address = group_address(s);
+	} else if (td_check_is_led(s->delivery)) {
+		c->address = vip_of(s, &b->address);
+	} else {
+		c->address = b->address;
+	}
+	for (size_t i = 0; s->delivery == TUNDISH_DELIVERY_FULLNAT && i < s->n_sources; i++)
+		if (!given(&c->source) &&
+		    tundish_addr_is_v4(&s->sources[i].address) == tundish_addr_is_v4(&c->address))
+			c->source = s->sources[i].address;
+}
+
+/* All that a check is made of, so that a change of it is seen. */
+static char *describe(const struct td_check *c, const struct td_probe_spec *p,
+		      const struct td_health_conf *h)
+{
+	char address[TD_ADDRESS_TEXT], source[TD_ADDRESS_TEXT], *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%d %s %d %d %s %u %u %d %d %d %d %d %u\n", (int)p->kind,
+		td_address_print(&c->address, address), p->port, c->delivery,
+		td_address_print(&c->source, source), h->interval_ms, h->timeout_ms, h->verify,
+		h->method, h->status.first, h->status.last, c->agent_port,
+		h->agent.port ? h->agent.interval_ms : 0);
+	fprintf(out, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n", p->path ?: "", p->host ?: "",
+		p->server_name ?: "", p->ca ?: "", p->body ?: "", p->send ?: "", p->expect ?: "",
+		h->agent.send ?: "");
+	for (size_t i = 0; i < p->n_command; i++)
+		fprintf(out, "%s\n", p->command[i]);
+	fclose(out);
+	return text;
+}
+
+static struct td_probe_spec spec_of(const struct td_check *c, const struct td_service_conf *s,
+				    const struct td_backend_conf *b)
+{
+	const struct td_own_health_conf none = {0}, *own = b && b->health ? b->health : &none;
+	const struct td_health_conf *h = s->health;
+
+	return (struct td_probe_spec){
+		.kind = (enum td_probe_kind)h->type,
+		.address = h->type == TD_CHECK_EXEC && !c->local && given(&c->own) ? c->own
+										   : c->address,
+		.port = c->port,
+		.timeout_ms = h->timeout_ms,
+		.path = own->path ?: h->path,
+		.host = own->host ?: h->host,
+		.server_name = own->server_name ?: h->server_name,
+		.ca = h->ca,
+		.verify = h->verify,
+		.method = h->method,
+		.status = h->status,
+		.body = h->body,
+		.send = own->send ?: h->send,
+		.expect = own->expect ?: h->expect,
+		.command = h->command,
+		.n_command = h->n_command,
+		.service = c->service_name,
+		.backend = c->name,
+	};
+}
+
+static int make_probes(struct td_daemon *d, struct td_check *c, const struct td_service_conf *s,
+		       const struct td_probe_spec *spec, struct td_error *error)
+{
+	const struct td_health_conf *h = s->health;
+	struct td_probe_spec agent = {
+		.kind = TD_PROBE_AGENT,
+		/* An agent speaks for its host. */
+		.address = !c->local && given(&c->own) ? c->own : c->address,
+		.port = c->agent_port,
+		.timeout_ms = h->timeout_ms,
+		.send = h->agent.send,
+	};
+	int r = 0;
+
+	c->check.interval_ns = h->interval_ms * TD_NS_PER_MS;
+	c->agent.interval_ns = h->agent.interval_ms * TD_NS_PER_MS;
+	if (c->type != TD_CHECK_NONE)
+		r = td_probe_new(d->checks->prober, spec, td_check_on_result, c, &c->check.probe,
+				 error);
+	if (r == 0 && c->agent_port)
+		r = td_probe_new(d->checks->prober, &agent, td_check_on_agent, c, &c->agent.probe,
+				 error);
+	return r;
+}
+
+/* Makes or changes the check of one backend. */
+static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *s,
+		const struct td_backend_conf *b, struct td_error *error)
+{
+	const struct tundish_backend *entry = &td_kernel_backends(d->kernel)[id];
+	const struct td_health_conf *h = s->health;
+	const struct td_own_health_conf *own = b ? b->health : NULL;
+	struct td_check *old = d->checks->of[id], *c = calloc(1, sizeof(*c));
+	struct td_probe_spec spec;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct td_check){
+		.d = d,
+		.backend = id,
+		.service = entry->service,
+		.delivery = s->delivery,
+		.mixed = b && s->workers.n_listen,
+		.local = !b || (s->workers.n_listen && td_nexthop_is_local(d, id)),
+		.type = own && own->off ? TD_CHECK_NONE : h->type,
+		.agent_port = !h->agent.port	       ? 0
+			      : own && own->agent_port ? own->agent_port
+						       : h->agent.port,
+		.rules = {.rise = h->rise,
+			  .fall = h->fall,
+			  .hold_down_ns = h->hold_down_ms * TD_NS_PER_MS,
+			  .slow_start_ns = h->slow_start_ms * TD_NS_PER_MS},
+		.said = {.percent = TD_AGENT_FULL},
+	};
+	snprintf(c->name, sizeof(c->name), "%s", b ? b->name : TD_BACKEND_LOCAL);
+	snprintf(c->service_name, sizeof(c->service_name), "%s", s->name);
+	c->port = port_of(s, b, c->local);
+	settle_addresses(c, s, b);
+	spec = spec_of(c, s, b);
+	c->as_file = describe(c, &spec, h);
+	if (old && c->as_file && !strcmp(old->as_file, c->as_file)) {
+		old->rules = c->rules;
+		td_check_free(c);
+		return 0;
+	}
+	r = c->as_file ? make_probes(d, c, s, &spec, error) : -ENOMEM;
+	if (r < 0) {
+		td_check_free(c);
+		return r;
+	}
+	if (old) {
+		c->state = old->state;
+		c->said = old->said;
+		c->agent_known = old->agent_known;
+		td_check_free(old);
+	}
+	d->checks->of[id] = c;
+	td_check_begin(d, c);
+	return 0;
+}
+
+/* ---- all of them -------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct tundish_backend *x = &(*(struct td_backend_state *const *)a)->value;
+	const struct tundish_backend *y = &(*(struct td_backend_state *const *)b)->value;
+
+	if (x->service != y->service)
+		return x->service < y->service ? -1 : 1;
+	return strncmp(x->name, y->name, TUNDISH_NAME_LEN);
+}
+
+/* The entries that are in the file, by (service, name). */
+static struct td_backend_state **index_of(const struct td_state *s, size_t *ret_n)
+{
+	struct td_backend_state **all = calloc(s->n_backends + 1, sizeof(*all));
+	size_t n = 0;
+
+	for (size_t i = 0; all && i < s->n_backends; i++)
+		if (s->backends[i].value.state != TUNDISH_BACKEND_FREE &&
+		    s->backends[i].value.state != TUNDISH_BACKEND_GONE)
+			all[n++] = &s->backends[i];
+	if (n)
+		qsort(all, n, sizeof(*all), by_name);
+	*ret_n = n;
+	return all;
+}
+
+static uint32_t id_of(struct td_backend_state *const *all, size_t n, uint32_t service,
+		      const char *name)
+{
+	struct td_backend_state key = {.value = {.service = (uint16_t)service}}, *k = &key;
+	struct td_backend_state *const *found;
+
+	snprintf(key.value.name, sizeof(key.value.name), "%s", name);
+	found = n ? bsearch(&k, all, n, sizeof(*all), by_name) : NULL;
+	return found ? (*found)->id : 0;
+}
+
+static bool is_checked(const struct td_service_conf *s, const struct td_backend_conf *b)
+{
+	if (!s->health)
+		return false;
+	return s->health->agent.port ||
+	       (s->health->type != TD_CHECK_NONE && !(b && b->health && b->health->off));
+}
+
+static void tell_trouble(struct td_daemon *d, const struct td_service_conf *s, const char *why)
+{
+	if (!d->checks->trouble[0])
+		td_log(TD_LOG_WARNING, "service %s is not checked as the file says: %s", s->name,
+		       why);
+	snprintf(d->checks->trouble, sizeof(d->checks->trouble), "service %.63s: %.180s", s->name,
+		 why);
+}
+
+/* @keep: backends that are checked, by id */
+static void want_service(struct td_daemon *d, const struct td_service_conf *s, uint32_t service,
+			 struct td_backend_state *const *all, size_t n, bool *keep)
+{
+	bool local = s->delivery == TUNDISH_DELIVERY_WORKERS;
+
+	for (size_t i = 0; i < (local ? 1 : s->n_backends); i++) {
+		const struct td_backend_conf *b = local ? NULL : &s->backends[i];
+		uint32_t id = id_of(all, n, service, local ? TD_BACKEND_LOCAL : b->name);
+		struct td_error e = {0};
+		int r;
+
+		if (!id || id >= d->settings.backends_max || !is_checked(s, b))
+			continue;
+		r = want(d, id, s, b, &e);
+		if (r < 0)
+			tell_trouble(d, s, e.text[0] ? e.text : strerror(-r));
+		keep[id] = d->checks->of[id];
+	}
+}
+
+void td_checks_configure(struct td_daemon *d)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+	_cleanup_free_ struct td_backend_state **all = NULL;
+	_cleanup_free_ bool *keep = calloc(d->settings.backends_max, sizeof(*keep));
+	struct td_checks *k = d->checks;
+	size_t n = 0;
+
+	k->trouble[0] = '\0';
+	if (!keep || td_kernel_read_state(d->kernel, &s) < 0 || !(all = index_of(&s, &n))) {
+		snprintf(k->trouble, sizeof(k->trouble), "the maps cannot be read");
+		return;
+	}
+	for (size_t i = 0; i < d->config->n_services; i++) {
+		const struct td_service_conf *c = &d->config->services[i];
+		const struct td_service_state *v = c->health ? td_state_service(&s, c->name) : NULL;
+
+		if (v)
+			want_service(d, c, v->id, all, n, keep);
+	}
+	k->n_ids = 0;
+	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
+		if (k->of[id] && !keep[id])
+			td_check_end(d, k->of[id]);
+		if (k->of[id])
+			k->ids[k->n_ids++] = id;
+	}
+}
+
+void td_checks_look(struct td_daemon *d)
+{
+	const struct td_checks *k = d->checks;
+
+	for (uint32_t i = 0; i < k->n_ids; i++) {
+		const struct td_check *c = k->of[k->ids[i]];
+
+		if (c->mixed && c->local != td_nexthop_is_local(d, c->backend)) {
+			td_checks_configure(d);
+			return;
+		}
+	}
+}
