@@ -346,8 +346,10 @@ static inline void check_settled(void)
 		if (!e->state)
 			continue;
 		assert_int_equal(model.row[e->service][b], e->weight);
-		assert_int_equal(e->weight,
-				 e->state == TUNDISH_BACKEND_UP ? td_backend_weight(e) : 0);
+		/* A backup has none while others are healthy. */
+		if (e->weight || !(e->flags & TUNDISH_BACKEND_BACKUP))
+			assert_int_equal(e->weight,
+					 e->state == TUNDISH_BACKEND_UP ? td_backend_share(e) : 0);
 	}
 }
 

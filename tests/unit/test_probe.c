@@ -122,7 +122,7 @@ static void test_tcp_answers(void **state)
 		s = spec(TD_PROBE_TCP, p.port);
 		s.send = rows[i].send;
 		s.expect = rows[i].expect;
-		s.timeout_ms = 300;
+		s.timeout_ms = rows[i].verdict == TD_PROBE_TIMEOUT ? 300 : 5000;
 		if (ask(&s) != rows[i].verdict)
 			fail_msg("row %zu: %d %s", i, last.verdict, last.reason);
 		says(rows[i].reason);
@@ -217,7 +217,7 @@ static void test_agents(void **state)
 		peer_start(&p);
 		s = spec(TD_PROBE_AGENT, p.port);
 		s.send = rows[i].send;
-		s.timeout_ms = 300;
+		s.timeout_ms = rows[i].verdict == TD_PROBE_TIMEOUT ? 300 : 5000;
 		if (ask(&s) != rows[i].verdict)
 			fail_msg("row %zu: %d %s", i, last.verdict, last.reason);
 		assert_string_equal(answer, rows[i].answer);

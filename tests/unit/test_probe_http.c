@@ -279,12 +279,12 @@ static void test_odd_servers(void **state)
 		peer_start(&p);
 		s.port = p.port;
 		s.body = rows[i].body;
-		s.timeout_ms = 300;
+		s.timeout_ms = rows[i].verdict == TD_PROBE_TIMEOUT ? 300 : 10000;
 		if (ask(&s) != rows[i].verdict)
 			fail_msg("row %zu: %d %s", i, last.verdict, last.reason);
 		says(rows[i].reason);
 		assert_true(last.reason[0]);
-		assert_true(now_ns() - begin < 2500000000ull);
+		assert_true(now_ns() - begin < 9000000000ull);
 		peer_end(&p);
 		assert_memory_equal(p.heard, "GET /x HTTP/1.1\r\n", 17);
 	}

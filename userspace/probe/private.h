@@ -78,6 +78,7 @@ struct td_probe {
 	const struct td_kind *kind;
 	struct td_due due;
 	enum td_probe_state state;
+	bool again; /* it was told when to begin next, since it ended */
 	uint64_t started_ns;
 	td_probe_done done;
 	void *context;

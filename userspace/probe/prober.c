@@ -54,11 +54,11 @@ static void take_turn(struct td_probe *b)
 {
 	struct td_turns *t = turns_of(b);
 
-	td_due_remove(&b->prober->due, &b->due);
 	if (t->running < t->max) {
 		begin(b);
 		return;
 	}
+	td_due_remove(&b->prober->due, &b->due);
 	b->state = TD_PROBE_WAITING;
 	td_ring_append(&t->waiting, &b->queue);
 	t->n_waiting++;
@@ -90,9 +90,9 @@ static void stop(struct td_probe *b)
 		return;
 	b->kind->stop(b);
 	td_probe_closed(b);
-	td_due_remove(&b->prober->due, &b->due);
 	turns_of(b)->running--;
 	b->state = TD_PROBE_IDLE;
+	b->again = false;
 }
 
 void td_probe_end(struct td_probe *b, enum td_probe_verdict verdict, const char *format, ...)
@@ -118,6 +118,8 @@ void td_probe_end(struct td_probe *b, enum td_probe_verdict verdict, const char 
 			 "its packets did not take the way that traffic takes");
 	}
 	b->done(b->context, &r);
+	if (!b->again)
+		td_due_remove(&b->prober->due, &b->due);
 }
 
 void td_probe_end_errno(struct td_probe *b, int code)
@@ -157,8 +159,8 @@ static void arm(struct td_prober *p, uint64_t ns)
  * was too much to do: at once. */
 static void rearm(struct td_prober *p, bool more)
 {
-	const struct td_due *first = td_due_first(&p->due);
-	uint64_t at = first ? first->ns : 0;
+	uint64_t at = 0;
+	const struct td_due *first = td_due_first(&p->due, &at);
 	/* Never later than told, while a timeout is never earlier. */
 	bool begins = first && TD_OF(first, struct td_probe, due)->state == TD_PROBE_IDLE;
 
@@ -191,22 +193,22 @@ static bool run_due(struct td_prober *p)
 {
 	uint64_t now = td_probe_now();
 	unsigned int programs = 0;
-	struct td_due *first;
 
 	for (unsigned int i = 0; i < BEGIN; i++) {
+		uint64_t at;
+		struct td_due *first = td_due_first(&p->due, &at);
 		struct td_probe *b;
 
-		first = td_due_first(&p->due);
 		if (!first)
 			return false;
 		b = TD_OF(first, struct td_probe, due);
 		if (b->state == TD_PROBE_RUNNING) {
-			if (first->ns > now)
+			if (at > now)
 				return false;
 			time_is_up(b);
 			continue;
 		}
-		if (first->ns > now + TD_PROBE_TICK_NS)
+		if (at > now + TD_PROBE_TICK_NS)
 			return false;
 		if (b->kind->program && ++programs > PROGRAMS)
 			return true;
@@ -403,6 +405,7 @@ void td_probe_at(struct td_probe *b, uint64_t when_ns)
 
 	if (b->state != TD_PROBE_IDLE)
 		return;
+	b->again = true;
 	td_due_set(&p->due, &b->due, when_ns);
 	if (!p->busy && (!p->armed_ns || when_ns < p->armed_ns))
 		rearm(p, false);
