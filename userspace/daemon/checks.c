@@ -267,15 +267,18 @@ void td_check_begin(struct td_daemon *d, struct td_check *c)
 	uint64_t now = td_now_ns();
 
 	resume(c, b);
-	/* Before anybody else speaks: what stands in the entry stands. */
+	/* What stands in the entry stands: the one that says down is the first to be heard, or
+	 * the others would have it up for a moment. */
+	for (unsigned int down = 2; down--;) {
+		if (c->type != TD_CHECK_NONE && former && c->state.known && c->state.down == down)
+			speak_of_check(c, "so it was when the daemon began");
+		if (c->agent_port && former && b->health_since_ns && c->said.down == down)
+			speak_of_agent(c);
+	}
 	if (c->type == TD_CHECK_NONE)
 		td_health_hear(d, c->backend, c->service_name, TD_HEALTH_CHECK, &none);
-	else if (former && c->state.known)
-		speak_of_check(c, "so it was when the daemon began");
 	if (!c->agent_port)
 		td_health_hear(d, c->backend, c->service_name, TD_HEALTH_AGENT, &none);
-	else if (former && b->health_since_ns)
-		speak_of_agent(c);
 	if (c->state.known)
 		settle(c, now);
 	ask_first(c, &c->check, now);
