@@ -32,6 +32,7 @@ for step in {1..24}; do
 	! ended edge || deaths=$((deaths + 1))
 	stop edge KILL
 	start edge
+	# What the dead one had found out holds at once; what it had not is found out again.
 	eventually 10 state_is b2 "$wanted" && [ "$(who)" = "$used" ] && right=$((right + 1)) ||
 		wrong="$wrong $step:$(backend_field b2 state)/$(backend_field b2 health):$(who)"
 done

@@ -185,6 +185,7 @@ void td_check_on_result(void *context, const struct td_probe_result *r)
 	row = c->state.known ? c->state.against + 1u : 1;
 	if (!td_check_take(&c->state, &c->rules, outcomes[r->verdict], now))
 		return;
+	settle(c, now); /* first, so that a daemon that ends here has told the next one */
 	if (row > 1) {
 		char reason[sizeof(r->reason)];
 
@@ -193,7 +194,6 @@ void td_check_on_result(void *context, const struct td_probe_result *r)
 	} else {
 		speak_of_check(c, r->reason);
 	}
-	settle(c, now); /* behind the verdict, whose time it puts right */
 }
 
 static void speak_of_agent(struct td_check *c)
@@ -220,6 +220,7 @@ void td_check_on_agent(void *context, const struct td_probe_result *r)
 	struct td_check *c = context;
 	struct td_agent_state before = c->said;
 	uint64_t now = td_now_ns();
+	bool tell;
 
 	note(c, &c->agent, r, now);
 	if (r->verdict != TD_PROBE_GOOD || !c->d->kernel)
@@ -230,11 +231,12 @@ void td_check_on_agent(void *context, const struct td_probe_result *r)
 			 "its answer has no word that is known");
 		return;
 	}
-	if (!c->agent_known || before.down != c->said.down)
-		speak_of_agent(c);
-	tell_agent(c, &before);
+	tell = !c->agent_known || before.down != c->said.down;
 	c->agent_known = true;
 	settle(c, now);
+	if (tell)
+		speak_of_agent(c);
+	tell_agent(c, &before);
 }
 
 /* ---- beginning and end ---------------------------------------------------------------------- */
