@@ -59,7 +59,7 @@ BPF_TESTS := $(call tests,bpf,bpf)
 TEST_BPF := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/%.bpf.o,$(wildcard tests/bpf/*.bpf.c))
 FUZZERS	:= $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES	:= $(patsubst tests/bench/bench_%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
-NET_TOOLS := $(addprefix $(BUILD)/bench/,connections server ports) # for scenarios too
+NET_TOOLS := $(addprefix $(BUILD)/bench/,check_way connections server ports) # for scenarios too
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/bench/%.bpf.o,$(wildcard tests/bench/*.bpf.c))
 SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.c tests/fuzz/*.c) \
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))

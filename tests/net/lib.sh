@@ -961,6 +961,76 @@ ss_count() {
 }
 has_event() { t events --once | grep -q "$1"; }
 
+# ---- health checks by way of a delivery ---------------------------------------------------
+# vip_web NAMESPACE NAME ADDRESS...: nginx on port 80 of these addresses alone. `/` answers "NAME
+# client server port", /post reads the whole body and answers its length.
+vip_web() {
+	local ns=$1 name=$2 dir=$T/vipweb-$2 address listen=
+	shift 2
+	for address; do
+		case $address in
+		*:*) listen+="listen [$address]:80; " ;;
+		*) listen+="listen $address:80; " ;;
+		esac
+	done
+	mkdir -p "$dir"
+	cat >"$dir/nginx.conf" <<-CONF
+		daemon off;
+		master_process off;
+		pid $dir/pid;
+		error_log stderr warn;
+		events { worker_connections 512; }
+		http {
+			access_log off;
+			client_max_body_size 64m;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			server {
+				$listen
+				location / { return 200 "$name \$remote_addr \$server_addr \$server_port\n"; }
+				location /post { proxy_pass http://unix:$dir/sock:/; }
+			}
+			server {
+				listen unix:$dir/sock;
+				location / { return 200 "\$http_content_length\n"; }
+			}
+		}
+	CONF
+	(exec nsenter --net=/run/netns/"$ns" nginx -p "$dir" -e stderr -c "$dir/nginx.conf" \
+		>"$T/nginx-$name.log" 2>&1) &
+	PID[vipweb-$name]=$!
+	eventually 10 test -S "$dir/sock" || fatal "nginx $name in $ns does not start"
+}
+vip_web_ends() { # NAME
+	kill "${PID[vipweb-$1]}"
+	wait "${PID[vipweb-$1]}" 2>/dev/null
+	rm -f "$T/vipweb-$1/sock"
+}
+# way VIP PORT DELIVERY BACKEND: one check from the edge (tests/bench/bench_check_way.c), in one
+# line; GUE_PORT, SOURCE, UDP, POST and PAST as there, DEVICES of the edge.
+way() {
+	# shellcheck disable=SC2086 # several words
+	in_ns edge "$BUILD/bench/check_way" /sys/fs/bpf/way "$@" ${DEVICES-eth0} 2>&1 | grep . | xargs
+}
+# udp_way VIP PORT DELIVERY BACKEND: who answers, and 1 where it was led.
+udp_way() { UDP=1 way "$@" | awk '{print $1, $NF == "led" && $(NF - 1) != "not"}'; }
+# filters DEVICE: of ours, both directions, as tc itself lists them.
+filters() {
+	{ in_ns edge tc filter show dev "$1" ingress && in_ns edge tc filter show dev "$1" egress; } |
+		grep -c 'handle.*name td_check_'
+}
+# One backend, which answers on the VIP alone; the edge owns the VIP as well.
+way_host() {
+	BACKENDS=b1
+	one_nic
+	vips_on_lo b1 edge
+	vip_web b1 right $VIP $VIP6
+	udp_server b1 53 $VIP $VIP6
+}
+
 # ---- cgroups ---------------------------------------------------------------------------
 # cgroups NAME...: cgroups of this scenario's own, $CG/NAME, which end with it. They are the
 # one thing that outlives the namespaces, so they are removed by hand.

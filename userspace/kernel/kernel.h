@@ -12,6 +12,7 @@
 #define TD_KERNEL_H
 
 #include <net/if.h>
+#include <sys/socket.h>
 
 #include <tundish/counters.h>
 #include <tundish/egress.h>
@@ -282,6 +283,49 @@ int td_kernel_trace_worker(struct td_kernel *k, uint8_t protocol, const struct t
 int td_kernel_own_open(struct td_kernel *k, bool udp, struct td_error *error);
 /* New ones are led no more; those that were go on and are given back at their end. */
 void td_kernel_own_close(struct td_kernel *k);
+
+/* ---- health checks --------------------------------------------------------------- */
+
+/*
+ * Loads the programs that lead health checks to a VIP by way of its delivery (`dsr`, `ipip`,
+ * `gue`); nothing where they are loaded. They work on the interfaces that they are attached to,
+ * and until this handle is closed.
+ */
+int td_kernel_checks_open(struct td_kernel *k, struct td_error *error);
+bool td_kernel_checks_are_open(const struct td_kernel *k);
+void td_kernel_checks_close(struct td_kernel *k); /* off every interface, also what others left */
+
+/* Both directions of an interface, by tc, beside what others have there; nothing where they
+ * are on. They are needed where packets to backends leave and where answers come in. */
+int td_kernel_checks_attach(struct td_kernel *k, unsigned int ifindex, struct td_error *error);
+void td_kernel_checks_detach(struct td_kernel *k, unsigned int ifindex);
+/* Where they, or those of a former daemon, are; the caller frees *ret. */
+int td_kernel_checks_attached(struct td_kernel *k, unsigned int **ret, size_t *ret_n);
+
+#define TD_LOOPBACK 1u /* ifindex */
+
+struct td_check_way {
+	struct tundish_addr vip;
+	uint32_t
+		backend; /* its entry tells delivery, address and next hop, as it does for traffic */
+	/* Of this host, of the VIP's family; zero: the kernel's choice, which it has only where
+	 * the backend's address is of that family too. */
+	struct tundish_addr source;
+};
+
+/*
+ * Leads a socket, of the VIP's family and not yet bound, that way. @to: in, the family and
+ * the port; out, the stand-in that connect(2) has to go to. The socket gets a local port
+ * of its own, *ret_port, segments that fit the tunnel and, where the families differ, is bound
+ * to loopback, where the programs are attached then. Errors with a sentence.
+ */
+int td_kernel_check_way(struct td_kernel *k, int fd, const struct td_check_way *way,
+			struct sockaddr_storage *to, uint16_t *ret_port, struct td_error *error);
+/*
+ * After the socket's end, or right before. Whether its packets were led: if not, somebody
+ * has taken the programs off or the route leads past them, and the check says nothing.
+ */
+bool td_kernel_check_done(struct td_kernel *k, uint8_t protocol, uint16_t port);
 
 /* ---- source ports ----------------------------------------------------------- */
 

@@ -46,7 +46,8 @@ static const unsigned char *object_bytes(size_t *ret_n)
 uint64_t td_object_hash(void)
 {
 	const unsigned char *(*const objects[])(size_t * ret_n) = {
-		object_bytes, td_steering_bytes, td_ports_bytes, td_egress_bytes, td_own_bytes};
+		object_bytes,	 td_steering_bytes, td_ports_bytes,
+		td_egress_bytes, td_own_bytes,	    td_checks_bytes};
 	uint64_t h = 0xcbf29ce484222325ull;
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(objects); i++) {

@@ -22,6 +22,8 @@
  *   port_maps.c  what they counted
  *   egress.c     those that choose source addresses
  *   own.c        those that lead this host's own connections to its VIPs
+ *   tc.c         programs of tc on interfaces, beside those of others
+ *   checks.c     those that lead health checks, and the sockets of these
  */
 #ifndef TD_KERNEL_PRIVATE_H
 #define TD_KERNEL_PRIVATE_H
@@ -273,6 +275,8 @@ struct td_kernel {
 	int iterator_fd[TD_HOOK_COUNT];
 	struct ring_buffer *worker_events, *port_events;
 
+	struct td_checks *checks; /* NULL: not loaded */
+
 	int egress_fd[TUNDISH_EGRESS_MAX][TD_EGRESS_LINKS]; /* links of pools; -1: none */
 
 	void *mapped[TD_MAP_COUNT];
@@ -339,6 +343,38 @@ void td_egress_forget(struct td_kernel *k);
 bool td_egress_pin(const char *name); /* whether it is that of a pool's link */
 const unsigned char *td_own_bytes(size_t *ret_n);
 void td_own_forget(struct td_kernel *k);
+
+/* ---- tc.c -------------------------------------------------------------------- */
+
+enum td_tc_direction { TD_TC_OUT, TD_TC_IN, TD_TC_DIRECTIONS };
+
+/* Programs that use one of these are ours. */
+struct td_map_ids {
+	uint32_t id[TD_MAP_COUNT];
+	size_t n;
+};
+
+static inline struct td_map_ids td_maps_of(const struct td_kernel *k)
+{
+	struct td_map_ids all = {.n = TD_MAP_COUNT};
+
+	memcpy(all.id, k->map_id, sizeof(all.id));
+	return all;
+}
+
+/* Onto an interface, or in the place of older ones of ours. */
+int td_tc_attach(unsigned int ifindex, const int programs[TD_TC_DIRECTIONS],
+		 const struct td_map_ids *maps);
+/* Off; 0 also where there is none. The qdisc too, where it was made for them alone. */
+int td_tc_detach(unsigned int ifindex, const struct td_map_ids *maps);
+int td_tc_detach_all(const struct td_map_ids *maps);
+/* Which interfaces carry one; the caller frees *ret. */
+int td_tc_attached(const struct td_map_ids *maps, unsigned int **ret, size_t *ret_n);
+
+/* ---- checks.c ------------------------------------------------------------------ */
+
+const unsigned char *td_checks_bytes(size_t *ret_n);
+void td_checks_forget(struct td_kernel *k); /* descriptors only */
 
 /* ---- port_maps.c ------------------------------------------------------------ */
 

@@ -86,11 +86,10 @@ int td_pins_check_remains(const char *dir, const struct td_pins *p, struct td_er
 
 static int unload_pins(const char *dir, const struct td_pins *p, struct td_error *error)
 {
-	uint32_t ids[TD_MAP_COUNT];
+	struct td_map_ids maps;
 	struct tundish_settings s;
 	struct td_error ignored;
 	bool ours = false;
-	size_t n;
 	int r;
 
 	if (p->map_fd[TD_MAP_settings] >= 0)
@@ -100,10 +99,16 @@ static int unload_pins(const char *dir, const struct td_pins *p, struct td_error
 		if (r < 0)
 			return r;
 	}
-	n = td_pins_map_ids(p, ids);
-	r = detach_all(ids, n, error);
+	maps.n = td_pins_map_ids(p, maps.id);
+	r = detach_all(maps.id, maps.n, error);
 	if (r < 0)
 		return r;
+	r = td_tc_detach_all(&maps);
+	if (r < 0)
+		return td_fail(error, -r,
+			       "cannot take the programs for health checks off: %s; look at \"tc "
+			       "filter show\"",
+			       strerror(-r));
 	return td_pins_remove(dir, ours, error);
 }
 
