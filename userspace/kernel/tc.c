@@ -46,7 +46,7 @@ static const char *const names[TD_TC_DIRECTIONS] = {
 	[TD_TC_IN] = "td_check_in:[",
 };
 
-/* ---- listing ------------------------------------------------------------------------------ */
+/* ---- what there is ------------------------------------------------------------------------------ */
 
 struct filter {
 	uint32_t priority, handle, program; /* 0: no BPF */
@@ -71,8 +71,9 @@ static void read_options(const struct rtattr *options, struct filter *f)
 	}
 }
 
-static void read_filter(const struct nlmsghdr *m, struct filters *ret)
+static void read_filter(const struct nlmsghdr *m, void *context)
 {
+	struct filters *ret = context;
 	const struct tcmsg *t = NLMSG_DATA(m);
 	int left = (int)m->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*t));
 	struct filter f = {.priority = TC_H_MAJ(t->tcm_info) >> 16, .handle = t->tcm_handle};
@@ -93,12 +94,16 @@ static void read_filter(const struct nlmsghdr *m, struct filters *ret)
 	ret->all[ret->n++] = f;
 }
 
+/* ---- asking rtnetlink ------------------------------------------------------------------------ */
+
+typedef void (*each_message)(const struct nlmsghdr *m, void *context);
+
 /* Takes one datagram's messages; 1 at the end of all. */
-static int read_messages(char *buffer, size_t n, struct filters *ret)
+static int read_messages(const char *buffer, size_t n, each_message each, void *context)
 {
 	unsigned int left = (unsigned int)n;
 
-	for (const struct nlmsghdr *m = (void *)buffer; NLMSG_OK(m, left);
+	for (const struct nlmsghdr *m = (const void *)buffer; NLMSG_OK(m, left);
 	     m = NLMSG_NEXT(m, left)) {
 		if (m->nlmsg_type == NLMSG_DONE)
 			return 1;
@@ -106,30 +111,29 @@ static int read_messages(char *buffer, size_t n, struct filters *ret)
 			return m->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr))
 				       ? -EPROTO
 				       : ((const struct nlmsgerr *)NLMSG_DATA(m))->error;
-		if (m->nlmsg_type == RTM_NEWTFILTER)
-			read_filter(m, ret);
+		if (m->nlmsg_len >= NLMSG_LENGTH(sizeof(struct tcmsg)))
+			each(m, context);
 	}
 	return 0;
 }
 
-/* All filters of one direction; none where there is no qdisc. */
-static int list(unsigned int ifindex, enum td_tc_direction way, struct filters *ret)
+static int dump(uint16_t type, unsigned int ifindex, uint32_t parent, each_message each,
+		void *context)
 {
 	struct {
 		struct nlmsghdr header;
 		struct tcmsg tc;
 	} ask = {
 		.header = {.nlmsg_len = sizeof(ask),
-			   .nlmsg_type = RTM_GETTFILTER,
+			   .nlmsg_type = type,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = parents[way]},
+		.tc = {.tcm_ifindex = (int)ifindex, .tcm_parent = parent},
 	};
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	const struct timeval patience = {.tv_sec = 2};
 	char buffer[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
 	int r = 0;
 
-	ret->n = 0;
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    send(fd, &ask, sizeof(ask), 0) < 0)
 		return -errno;
@@ -138,9 +142,46 @@ static int list(unsigned int ifindex, enum td_tc_direction way, struct filters *
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		r = n < 0 ? -errno : n == 0 ? -EPROTO : read_messages(buffer, (size_t)n, ret);
+		r = n < 0    ? -errno
+		    : n == 0 ? -EPROTO
+			     : read_messages(buffer, (size_t)n, each, context);
 	}
 	return r < 0 ? r : 0;
+}
+
+/* All filters of one direction; none where there is no qdisc. */
+static int list(unsigned int ifindex, enum td_tc_direction way, struct filters *ret)
+{
+	ret->n = 0;
+	return dump(RTM_GETTFILTER, ifindex, parents[way], read_filter, ret);
+}
+
+struct sought {
+	unsigned int ifindex;
+	bool clsact;
+};
+
+static void read_qdisc(const struct nlmsghdr *m, void *context)
+{
+	const struct tcmsg *t = NLMSG_DATA(m);
+	int left = (int)m->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*t));
+	struct sought *s = context;
+
+	if (t->tcm_ifindex != (int)s->ifindex || t->tcm_parent != TC_H_CLSACT)
+		return;
+	for (const struct rtattr *a = TCA_RTA(t); RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == TCA_KIND)
+			s->clsact = !strncmp(RTA_DATA(a), "clsact", RTA_PAYLOAD(a));
+}
+
+/* An "ingress" qdisc in its place would take filters for what is sent too, and run them on
+ * what is received. */
+static int check_clsact(unsigned int ifindex)
+{
+	struct sought s = {.ifindex = ifindex};
+	int r = dump(RTM_GETQDISC, ifindex, 0, read_qdisc, &s);
+
+	return r < 0 ? r : s.clsact ? 0 : -EOPNOTSUPP;
 }
 
 /* ---- whose they are ------------------------------------------------------------------------ */
@@ -243,6 +284,9 @@ int td_tc_attach(unsigned int ifindex, const int programs[TD_TC_DIRECTIONS],
 	if (made)
 		td_kernel_step("clsact made");
 	if (r < 0 && r != -EEXIST)
+		return r;
+	r = made ? 0 : check_clsact(ifindex);
+	if (r < 0)
 		return r;
 	/* What takes back answers before what makes them come. */
 	r = put_one(ifindex, TD_TC_IN, programs[TD_TC_IN], made, maps);
