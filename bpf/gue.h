@@ -63,7 +63,8 @@ struct gue_inner {
  * fields and private data, which nobody here could validate, control messages, unknown
  * variants, lengths that contradict each other.
  */
-static __noinline __attribute__((unused)) int gue_read(struct xdp_md *ctx, const struct network *n, struct gue_inner *g)
+static __noinline __attribute__((unused)) int gue_read(struct xdp_md *ctx, const struct network *n,
+						       struct gue_inner *g)
 {
 	__u32 room = n->offset + n->length - n->transport, length, zero = 0;
 	struct tundish_settings *s = bpf_map_lookup_elem(&settings, &zero);
