@@ -19,6 +19,7 @@
 #include <tundish/check.h>
 
 #include "checks.skel.h"
+#include "core/address.h"
 #include "kernel/private.h"
 
 struct td_checks {
@@ -163,6 +164,13 @@ int td_kernel_checks_attached(struct td_kernel *k, unsigned int **ret, size_t *r
 
 /* ---- sockets ------------------------------------------------------------------------------ */
 
+static const struct tundish_addr nowhere;
+
+static bool is_given(const struct tundish_addr *a)
+{
+	return !tundish_addr_equal(a, &nowhere);
+}
+
 /* The dummy address of RFC 7600, which no route but one of loopback's own leads to, and
  * loopback's of IPv6: where no address of the backend's will do. */
 static struct tundish_addr far_stand_in(bool v4)
@@ -197,21 +205,53 @@ static uint16_t port_of(const struct sockaddr_storage *a)
 				       : ((const struct sockaddr_in6 *)(const void *)a)->sin6_port;
 }
 
-/* A local port that no other socket has. */
-static int bind_alone(int fd, bool v4, const struct tundish_addr *source, uint16_t *ret_port,
-		      struct td_error *error)
+static int bind_to(int fd, bool v4, const struct tundish_addr *source, uint16_t *port)
 {
 	struct sockaddr_storage a;
-	socklen_t length = put_sockaddr(&a, v4, source, 0);
+	socklen_t length = put_sockaddr(&a, v4, source, htons(*port));
 	int off = 0;
 
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &off, sizeof(off));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
-	if (bind(fd, (struct sockaddr *)&a, length) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&a, (length = sizeof(a), &length)) < 0)
-		return td_fail(error, errno, "cannot give a check a local port: %s",
-			       strerror(errno));
-	*ret_port = ntohs(port_of(&a));
+	if (bind(fd, (struct sockaddr *)&a, length) < 0)
+		return -errno;
+	length = sizeof(a);
+	if (getsockname(fd, (struct sockaddr *)&a, &length) < 0)
+		return -errno;
+	*port = ntohs(port_of(&a));
+	return 0;
+}
+
+/* A port that no socket has, with whatever address: one of all addresses could have it. */
+static int free_port(bool v4, uint16_t protocol, uint16_t *ret_port)
+{
+	_cleanup_close_ int fd =
+		socket(v4 ? AF_INET : AF_INET6,
+		       (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+
+	*ret_port = 0;
+	return fd < 0 ? -errno : bind_to(fd, v4, &nowhere, ret_port);
+}
+
+/* A local port that is the check's alone. */
+static int bind_alone(int fd, bool v4, uint16_t protocol, const struct tundish_addr *source,
+		      uint16_t *ret_port, struct td_error *error)
+{
+	char text[TD_ADDRESS_TEXT];
+	uint16_t port = 0;
+	int r = -EADDRINUSE;
+
+	if (!is_given(source))
+		r = bind_to(fd, v4, source, &port);
+	for (int i = 0; is_given(source) && r == -EADDRINUSE && i < 4; i++) {
+		r = free_port(v4, protocol, &port);
+		r = r < 0 ? r : bind_to(fd, v4, source, &port);
+	}
+	if (r < 0)
+		return td_fail(error, -r, "cannot send checks from %s: %s",
+			       is_given(source) ? td_address_print(source, text) : "any address",
+			       strerror(-r));
+	*ret_port = port;
 	return 0;
 }
 
@@ -242,7 +282,7 @@ static void bound_segments(int fd, bool v4, const struct tundish_backend *b, uin
 static int go_far(struct td_kernel *k, int fd, bool v4, const struct td_check_way *way,
 		  struct td_error *error)
 {
-	if (!(way->source.word[0] | way->source.word[3]))
+	if (!is_given(&way->source))
 		return td_fail(error, EADDRNOTAVAIL,
 			       "this host has no %s address that the VIP could answer a check to",
 			       v4 ? "IPv4" : "IPv6");
@@ -266,7 +306,6 @@ int td_kernel_check_way(struct td_kernel *k, int fd, const struct td_check_way *
 
 	value.protocol = protocol_of(fd);
 	value.port_be = port_of(to);
-
 	if (!k->checks || way->backend >= k->settings.backends_max ||
 	    to->ss_family != (v4 ? AF_INET : AF_INET6))
 		return td_fail(error, EINVAL, "a check cannot be led to a backend");
@@ -282,7 +321,7 @@ int td_kernel_check_way(struct td_kernel *k, int fd, const struct td_check_way *
 	}
 	if (value.protocol == IPPROTO_TCP && (value.flags || b->delivery != TUNDISH_DELIVERY_DSR))
 		bound_segments(fd, v4, b, hop.mtu);
-	r = bind_alone(fd, v4, &way->source, &port, error);
+	r = bind_alone(fd, v4, value.protocol, &way->source, &port, error);
 	if (r < 0)
 		return r;
 	value.local_port_be = htons(port);
