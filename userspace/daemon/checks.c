@@ -380,6 +380,7 @@ void td_checks_close(struct td_daemon *d)
 	for (uint32_t id = 1; k->of && id < d->settings.backends_max; id++)
 		td_check_free(k->of[id]);
 	td_prober_close(k->prober);
+	td_checks_way_close(d);
 	free(k->of);
 	free(k->ids);
 	free(k);

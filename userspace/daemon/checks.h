@@ -4,6 +4,7 @@
  *
  *   checks.c          results: from a probe's to a verdict, to a backend's entry
  *   checks_plan.c     which backends are checked, and how, as the file says
+ *   checks_way.c      checks of VIPs led as traffic is
  *   checks_socket.c   where the sockets of checks come from and go to
  *   checks_objects.c  told: JSON, what needs attention
  *   checks_metrics.c  as metrics
@@ -57,6 +58,12 @@ struct td_checks {
 	uint32_t seed;
 	char trouble[256]; /* why some are not checked as the file says; "" */
 	sd_event_source *ready, *shares;
+
+	/* checks_way.c */
+	char way_trouble[256]; /* why some cannot be led; "" */
+	uint64_t interfaces;   /* which ones the programs are on, as one number */
+	bool way_clear;	       /* on none, also of a former daemon's */
+	bool astray;	       /* something was not led */
 };
 
 uint32_t td_checks_chance(struct td_checks *k);
@@ -79,5 +86,15 @@ int td_check_opened(void *context, void *probe_context, int fd, struct sockaddr_
 bool td_check_closed(void *context, void *probe_context, uint8_t protocol, uint16_t port);
 /* Whether the packets go to the VIP, by the delivery's own way. */
 bool td_check_is_led(uint8_t delivery);
+
+/* checks_way.c: the programs that lead such packets, after the configuration, or what it meets on
+ * this host, has changed; at the daemon's end. */
+void td_checks_way_configure(struct td_daemon *d);
+void td_checks_way_look(struct td_daemon *d);
+void td_checks_way_close(struct td_daemon *d);
+/* A socket before connect(2), and after its end. */
+int td_check_lead(struct td_daemon *d, const struct td_check *c, int fd,
+		  struct sockaddr_storage *to, uint16_t *ret_port);
+bool td_check_was_led(struct td_daemon *d, uint8_t protocol, uint16_t port);
 
 #endif

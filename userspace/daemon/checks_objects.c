@@ -125,6 +125,9 @@ void td_checks_attention(const struct td_daemon *d,
 		add(list, "checks", why,
 		    "a longer interval, a shorter timeout, or more open files (LimitNOFILE=)");
 	}
+	if (k->way_trouble[0])
+		add(list, "checks", k->way_trouble,
+		    "checks of such services say nothing until then; see health in tundish.yaml(5)");
 	if (k->trouble[0])
 		add(list, "checks", k->trouble, "reload, or see the log");
 }

@@ -315,12 +315,14 @@ void td_checks_configure(struct td_daemon *d)
 		if (k->of[id])
 			k->ids[k->n_ids++] = id;
 	}
+	td_checks_way_configure(d);
 }
 
 void td_checks_look(struct td_daemon *d)
 {
 	const struct td_checks *k = d->checks;
 
+	td_checks_way_look(d);
 	for (uint32_t i = 0; i < k->n_ids; i++) {
 		const struct td_check *c = k->of[k->ids[i]];
 

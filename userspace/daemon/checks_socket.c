@@ -14,20 +14,15 @@ bool td_check_is_led(uint8_t delivery)
 	       delivery == TUNDISH_DELIVERY_GUE;
 }
 
-/* The backend's own address in place of the VIP's, until packets can be led. */
-static int put_own(const struct td_check *c, struct sockaddr_storage *to)
+/* An agent, for one, is asked at its host's own address. */
+static bool goes_to(const struct sockaddr_storage *to, const struct tundish_addr *a)
 {
-	struct sockaddr_in *v4 = (struct sockaddr_in *)to;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)to;
-	bool is_v4 = tundish_addr_is_v4(&c->own);
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)to;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)to;
 
-	if (is_v4 != (to->ss_family == AF_INET))
-		return -EAFNOSUPPORT;
-	if (is_v4)
-		v4->sin_addr.s_addr = c->own.word[3];
-	else
-		memcpy(&v6->sin6_addr, &c->own, sizeof(v6->sin6_addr));
-	return 0;
+	return to->ss_family == AF_INET
+		       ? tundish_addr_is_v4(a) && v4->sin_addr.s_addr == a->word[3]
+		       : !tundish_addr_is_v4(a) && !memcmp(&v6->sin6_addr, a, sizeof(*a));
 }
 
 /* One that is not there leaves the choice to the kernel. */
@@ -53,10 +48,12 @@ int td_check_opened(void *context, void *probe_context, int fd, struct sockaddr_
 
 	if (!tundish_addr_equal(&c->source, &none))
 		bind_to(fd, &c->source, to->ss_family);
-	return td_check_is_led(c->delivery) && !c->local ? put_own(c, to) : 0;
+	if (!td_check_is_led(c->delivery) || c->local || !goes_to(to, &c->address))
+		return 0;
+	return td_check_lead(context, c, fd, to, ret_port);
 }
 
 bool td_check_closed(void *context, void *probe_context, uint8_t protocol, uint16_t port)
 {
-	return true;
+	return td_check_was_led(context, protocol, port);
 }
