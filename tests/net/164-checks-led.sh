@@ -51,6 +51,16 @@ for kind in "dsr 10.0.0.11 http $VIP" "dsr fd00::11 http $VIP6" "ipip 10.0.0.11 
 	is "$kind: up" "$(says | cut -d' ' -f1)" up
 done
 
+# A reverse path filter that would keep all answers away makes no backend look dead.
+in_ns edge sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter'
+led gue fd00::11 http $VIP
+check 'a strict filter on loopback' reload
+filter_told() { attention | grep -q 'lo.rp_filter is 1'; }
+check 'is told' eventually 5 filter_told
+is 'and nobody is down' "$(says | cut -d' ' -f1) $(checked bad) $(checked timeout)" 'none 0 0'
+in_ns edge sh -c 'echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter'
+goes_on good 'without it'
+
 led ipip 10.0.0.11 http $VIP
 check 'one that will be down' reload
 goes_on good 'and is up'
@@ -61,6 +71,12 @@ check 'which is told' eventually 5 grep -q 'refused' <<<"$(says)"
 vip_web_ends wrong
 vip_web b1 right $VIP $VIP6
 check 'on the VIP again' eventually 8 is_health up
+
+# Its host is gone: then no packet leaves, and that is no excuse.
+ip -n b1 link set eth0 down
+check 'a host that is gone' eventually 10 is_health down
+ip -n b1 link set eth0 up
+check 'and is back' eventually 15 is_health up
 
 # Somebody takes them off: no check is good or bad by that, and they come back.
 in_ns edge tc qdisc del dev eth0 clsact

@@ -62,8 +62,9 @@ struct td_checks {
 	/* checks_way.c */
 	char way_trouble[256]; /* why some cannot be led; "" */
 	uint64_t interfaces;   /* which ones the programs are on, as one number */
-	bool way_clear;	       /* on none, also of a former daemon's */
-	bool astray;	       /* something was not led */
+	uint64_t looked_ns;
+	bool way_clear; /* on none, also of a former daemon's */
+	bool astray;	/* something was not led */
 };
 
 uint32_t td_checks_chance(struct td_checks *k);

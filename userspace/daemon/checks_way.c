@@ -13,6 +13,7 @@
 #include "daemon/checks.h"
 
 #define INTERFACES_MAX 256u
+#define LOOK_NS	       (TD_NS_PER_S / 2)
 
 static bool is_led(const struct td_check *c)
 {
@@ -131,11 +132,13 @@ void td_checks_way_configure(struct td_daemon *d)
 
 void td_checks_way_look(struct td_daemon *d)
 {
+	const uint64_t at = td_now_ns();
 	struct interfaces all;
 	uint64_t now = 0;
 
-	if (d->checks->way_clear)
+	if (d->checks->way_clear || at - d->checks->looked_ns < LOOK_NS)
 		return;
+	d->checks->looked_ns = at;
 	wanted(d, &all);
 	for (size_t i = 0; i < all.n; i++)
 		now = now * 31 + all.index[i];
@@ -178,6 +181,34 @@ static struct tundish_addr source_for(struct td_daemon *d, bool v4, unsigned int
 	return found;
 }
 
+static int filter_of(const char *path)
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	int value = 0;
+
+	return f && fscanf(f, "%d", &value) == 1 ? value : 0;
+}
+
+/* Whether an answer over IPv4 that is put onto loopback would be thrown away there: a healthy
+ * backend would look dead. The larger of both settings is in force. */
+static bool is_filtered(struct td_daemon *d)
+{
+	const struct tundish_addr stand_in = td_kernel_check_far();
+	int all = filter_of("/proc/sys/net/ipv4/conf/all/rp_filter"),
+	    lo = filter_of("/proc/sys/net/ipv4/conf/lo/rp_filter"), value = TD_MAX(all, lo);
+	struct td_net_way way;
+
+	if (!value || (value == 2 && td_net_way(d->net, &stand_in, &way) == 0))
+		return false;
+	tell(d,
+	     value == 1
+		     ? "net.ipv4.conf.lo.rp_filter is 1, which keeps answers from IPv4 VIPs on IPv6 "
+		       "backends away; set it to 2"
+		     : "net.ipv4.conf.lo.rp_filter is 2 and there is no default route over IPv4, which "
+		       "keeps answers from IPv4 VIPs on IPv6 backends away; add one, or set it to 0");
+	return true;
+}
+
 int td_check_lead(struct td_daemon *d, const struct td_check *c, int fd,
 		  struct sockaddr_storage *to, uint16_t *ret_port)
 {
@@ -193,12 +224,14 @@ int td_check_lead(struct td_daemon *d, const struct td_check *c, int fd,
 		return 0; /* the VIP is here */
 	if (v4 == tundish_addr_is_v4(&c->own))
 		way.source = hop->tunnel_source;
+	else if (v4 && is_filtered(d))
+		return -EADDRNOTAVAIL; /* that of this host, no verdict on the backend */
 	else
 		way.source = source_for(d, v4, hop->ifindex);
 	r = td_kernel_check_way(d->kernel, fd, &way, to, ret_port, &e);
 	if (r < 0)
 		tell(d, e.text);
-	return r;
+	return r < 0 ? -EADDRNOTAVAIL : 0; /* this host's trouble, no verdict on the backend */
 }
 
 bool td_check_was_led(struct td_daemon *d, uint8_t protocol, uint16_t port)

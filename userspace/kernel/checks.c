@@ -173,11 +173,16 @@ static bool is_given(const struct tundish_addr *a)
 
 /* The dummy address of RFC 7600, which no route but one of loopback's own leads to, and
  * loopback's of IPv6: where no address of the backend's will do. */
+struct tundish_addr td_kernel_check_far(void)
+{
+	return tundish_addr_v4(TUNDISH_BE32(0xc0000008));
+}
+
 static struct tundish_addr far_stand_in(bool v4)
 {
 	const struct tundish_addr loopback = {{0, 0, 0, TUNDISH_BE32(1)}};
 
-	return v4 ? tundish_addr_v4(TUNDISH_BE32(0xc0000008)) : loopback;
+	return v4 ? td_kernel_check_far() : loopback;
 }
 
 static socklen_t put_sockaddr(struct sockaddr_storage *to, bool v4, const struct tundish_addr *a,

@@ -304,6 +304,9 @@ int td_kernel_checks_attached(struct td_kernel *k, unsigned int **ret, size_t *r
 
 #define TD_LOOPBACK 1u /* ifindex */
 
+/* The stand-in of IPv4 where the families differ. */
+struct tundish_addr td_kernel_check_far(void);
+
 struct td_check_way {
 	struct tundish_addr vip;
 	uint32_t

@@ -112,7 +112,10 @@ void td_probe_end(struct td_probe *b, enum td_probe_verdict verdict, const char 
 	va_end(ap);
 	r.answer = answer = TD_TAKE_PTR(b->answer); /* which stop() frees */
 	stop(b);
-	if (b->astray) {
+	/* Somebody else has answered. Where nobody has, the packets may have stayed here for want
+	 * of a neighbour: the server is not there. */
+	if (b->astray &&
+	    (verdict == TD_PROBE_GOOD || verdict == TD_PROBE_REFUSED || b->connected)) {
 		r.verdict = TD_PROBE_UNABLE;
 		snprintf(r.reason, sizeof(r.reason),
 			 "its packets did not take the way that traffic takes");
