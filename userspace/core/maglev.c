@@ -37,6 +37,7 @@ struct member {
 	struct tundish_addr address;
 	uint32_t backend;
 	uint32_t position, skip;
+	uint32_t inverse; /* of skip, modulo SLOTS; 0: not asked for yet */
 	uint64_t interval; /* virtual time between two turns */
 	uint32_t next; /* rank of the next one of the same weight; the last one's is the first */
 };
@@ -78,28 +79,110 @@ static void sift_down(uint64_t *heap, size_t n)
 	heap[hole] = key;
 }
 
-/* The last slots take hundreds of looks each, eleven on the average, at places all over
- * the row; a bit for each stays in the nearest cache. */
+/* Bits of the slots that are taken: looks are all over the row, and these stay in the
+ * nearest cache. */
+struct row {
+	uint64_t taken[(SLOTS + 63) / 64];
+	uint32_t *slots;
+	uint32_t n_free;
+};
+
+/* a * b modulo SLOTS, which is 2^16 + 1: 2^16 is the same as -1. */
+static uint32_t times(uint32_t a, uint32_t b)
+{
+	uint64_t p = (uint64_t)a * b;
+	uint32_t low = p & 0xffff, high = (uint32_t)(p >> 16);
+
+	return low - high + (low < high ? SLOTS : 0);
+}
+
+_Static_assert(SLOTS == 65537, "the modulus of times()");
+
+/* skip^(SLOTS - 2), which is its inverse (Fermat), as SLOTS is prime */
+static uint32_t inverse(uint32_t skip)
+{
+	uint32_t result = 1, power = skip;
+
+	for (uint32_t n = SLOTS - 2; n; n >>= 1) {
+		if (n & 1)
+			result = times(result, power);
+		power = times(power, power);
+	}
+	return result;
+}
+
+/* The first free slot of the member's permutation from its position on. */
+static uint32_t look(const struct row *r, const struct member *m)
+{
+	uint32_t at = m->position;
+
+	while (r->taken[at / 64] >> at % 64 & 1) {
+		at += m->skip;
+		if (at >= SLOTS)
+			at -= SLOTS;
+	}
+	return at;
+}
+
+/* The same, asked the other way round: of the few that are free, the one with the fewest
+ * steps to it. *ret_index: which of them it is. */
+static uint32_t nearest(const uint32_t *free_slots, uint32_t n, struct member *m,
+			uint32_t *ret_index)
+{
+	uint32_t best = UINT32_MAX, index = 0;
+
+	if (!m->inverse)
+		m->inverse = inverse(m->skip);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t ahead = free_slots[i] - m->position +
+				 (free_slots[i] < m->position ? SLOTS : 0);
+		uint32_t steps = times(ahead, m->inverse);
+
+		if (steps < best) {
+			best = steps;
+			index = i;
+		}
+	}
+	*ret_index = index;
+	return free_slots[index];
+}
+
+static void give(struct row *r, struct member *members, struct member *m, uint32_t at,
+		 uint64_t *heap, size_t n)
+{
+	r->taken[at / 64] |= 1ull << at % 64;
+	r->n_free--;
+	m->position = at;
+	r->slots[at] = m->backend;
+	heap[0] = heap[0] - (uint32_t)(m - members) + m->next;
+	if (m->next <= m - members) /* round once */
+		heap[0] += m->interval << RANK_BITS;
+	sift_down(heap, n);
+}
+
+/* With F slots free a look takes SLOTS / F steps on the average: half of all steps would be
+ * for the last 256 slots. */
+#define FEW 256u
+
 static void take_turns(struct member *members, uint64_t *heap, size_t n, uint32_t *slots)
 {
-	uint64_t taken[(SLOTS + 63) / 64] = {0};
+	struct row r = {.slots = slots, .n_free = SLOTS};
+	uint32_t few[FEW], n_few = 0;
 
-	for (uint32_t filled = 0; filled < SLOTS; filled++) {
+	while (r.n_free > FEW) {
 		struct member *m = &members[heap[0] & ((1u << RANK_BITS) - 1)];
-		uint32_t at = m->position;
 
-		while (taken[at / 64] >> at % 64 & 1) {
-			at += m->skip;
-			if (at >= SLOTS)
-				at -= SLOTS;
-		}
-		taken[at / 64] |= 1ull << at % 64;
-		m->position = at;
-		slots[at] = m->backend;
-		heap[0] = heap[0] - (uint32_t)(m - members) + m->next;
-		if (m->next <= m - members) /* round once */
-			heap[0] += m->interval << RANK_BITS;
-		sift_down(heap, n);
+		give(&r, members, m, look(&r, m), heap, n);
+	}
+	for (uint32_t i = 0; i < SLOTS; i++)
+		if (!(r.taken[i / 64] >> i % 64 & 1))
+			few[n_few++] = i;
+	while (n_few) {
+		struct member *m = &members[heap[0] & ((1u << RANK_BITS) - 1)];
+		uint32_t index, at = nearest(few, n_few, m, &index);
+
+		few[index] = few[--n_few];
+		give(&r, members, m, at, heap, n);
 	}
 }
 

@@ -42,6 +42,7 @@ enum td_step_kind {
 	TD_STEP_QUIC_PUT, /* quic_ids[key], after its backend */
 	TD_STEP_QUIC_DELETE,
 };
+#define TD_STEP_KINDS (TD_STEP_QUIC_DELETE + 1u)
 
 struct td_step {
 	enum td_step_kind kind;

@@ -118,6 +118,33 @@ struct td_quic_state *td_state_quic(const struct td_state *s, const struct tundi
 	return s->n_quic ? bsearch(&q, s->quic, s->n_quic, sizeof(q), td_quic_state_compare) : NULL;
 }
 
+int td_state_members(const struct td_state *s, struct td_members *ret)
+{
+	_cleanup_free_ size_t *first = calloc(TUNDISH_SERVICES_MAX + 2, sizeof(*first));
+	_cleanup_free_ size_t *index = calloc(s->n_backends + 1, sizeof(*index));
+
+	if (!first || !index)
+		return -ENOMEM;
+	/* Counted two places on, so that filling them in moves each to where it belongs. */
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (s->backends[i].value.service < TUNDISH_SERVICES_MAX)
+			first[s->backends[i].value.service + 2]++;
+	for (size_t i = 2; i < TUNDISH_SERVICES_MAX + 2; i++)
+		first[i] += first[i - 1];
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (s->backends[i].value.service < TUNDISH_SERVICES_MAX)
+			index[first[s->backends[i].value.service + 1]++] = i;
+	*ret = (struct td_members){TD_TAKE_PTR(first), TD_TAKE_PTR(index)};
+	return 0;
+}
+
+void td_members_done(struct td_members *m)
+{
+	free(m->first);
+	free(m->index);
+	*m = (struct td_members){0};
+}
+
 uint16_t td_backend_weight(const struct tundish_backend *b)
 {
 	return b->flags & TUNDISH_BACKEND_RUN_WEIGHT ? b->run_weight : b->file_weight;

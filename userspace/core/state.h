@@ -99,6 +99,16 @@ struct td_quic_state *td_state_quic(const struct td_state *s, const struct tundi
 /* For qsort, of struct td_quic_state and of what begins with one. */
 int td_quic_state_compare(const void *a, const void *b);
 
+/* The backends of each service: those of one are index[first[id]] and on, before
+ * index[first[id + 1]]. */
+struct td_members {
+	size_t *first; /* [TUNDISH_SERVICES_MAX + 1] */
+	size_t *index;
+};
+
+int td_state_members(const struct td_state *s, struct td_members *ret); /* 0 or -ENOMEM */
+void td_members_done(struct td_members *m);
+
 /* What is in force: the run-time setting where there is one, else the file's. */
 uint16_t td_backend_weight(const struct tundish_backend *b);
 uint8_t td_backend_admin_state(const struct tundish_backend *b);

@@ -304,10 +304,11 @@ static void tell_row(struct td_target_service *s, const struct td_target_backend
 
 static struct td_target_service *service_of(struct td_target *t, uint32_t id)
 {
-	for (size_t i = 0; i < t->n_services; i++)
-		if (t->services[i].s.id == id)
-			return &t->services[i];
-	return NULL;
+	struct td_target_service key = {.s.id = id};
+
+	return t->n_services
+		       ? bsearch(&key, t->services, t->n_services, sizeof(key), by_service_id)
+		       : NULL;
 }
 
 static int by_backend_id(const void *a, const void *b)

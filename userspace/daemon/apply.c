@@ -21,6 +21,19 @@ void td_step_done(struct td_daemon *d)
 		kill(getpid(), SIGKILL);
 }
 
+void td_step_failing(struct td_daemon *d)
+{
+	d->fail_at = d->config ? d->fail_from : 0;
+}
+
+int td_step_fails(struct td_daemon *d)
+{
+	if (!d->fail_at || --d->fail_at)
+		return 0;
+	d->fail_from++;
+	return -ENOSPC;
+}
+
 const char *td_step_kind_name(enum td_step_kind kind)
 {
 	static const char *const names[] = {
@@ -134,15 +147,15 @@ static void put_backend(struct td_daemon *d, const struct td_backend_state *s)
 		td_nexthop_refresh(d, s->id);
 }
 
-static void write_weights(struct td_daemon *d, const struct td_plan *p, uint32_t service,
-			  bool settled)
+static void write_weights(struct td_daemon *d, const struct td_plan *p, const struct td_members *m,
+			  uint32_t service, bool settled)
 {
 	struct tundish_backend *b = td_kernel_backends(d->kernel);
 
-	for (size_t i = 0; i < p->target.n_backends; i++) {
-		const struct td_backend_state *s = &p->target.backends[i];
+	for (size_t i = m->first[service]; i < m->first[service + 1]; i++) {
+		const struct td_backend_state *s = &p->target.backends[m->index[i]];
 
-		if (s->value.service != service || b[s->id].weight == s->value.weight)
+		if (b[s->id].weight == s->value.weight)
 			continue;
 		__atomic_store_n(&b[s->id].weight, settled ? s->value.weight : TD_WEIGHT_UNSETTLED,
 				 __ATOMIC_SEQ_CST);
@@ -172,8 +185,8 @@ static void write_slots(struct td_daemon *d, struct tundish_maglev *row, const u
 	}
 }
 
-static int set_row(struct td_daemon *d, const struct td_plan *p, uint32_t service,
-		   struct td_error *error)
+static int set_row(struct td_daemon *d, const struct td_plan *p, const struct td_members *of,
+		   uint32_t service, struct td_error *error)
 {
 	struct tundish_maglev *row = td_kernel_maglev(d->kernel, service);
 	_cleanup_free_ struct td_maglev_member *members = NULL;
@@ -181,16 +194,18 @@ static int set_row(struct td_daemon *d, const struct td_plan *p, uint32_t servic
 	size_t n = 0;
 	int r;
 
-	members = calloc(p->target.n_backends + 1, sizeof(*members));
+	if (service >= TUNDISH_SERVICES_MAX)
+		return td_fail(error, EIO, "service %u is beyond the last", service);
+	members = calloc(of->first[service + 1] - of->first[service] + 1, sizeof(*members));
 	owners = calloc(TUNDISH_MAGLEV_SLOTS, sizeof(*owners));
 	if (!members || !owners)
 		return td_fail(error, ENOMEM, "out of memory while setting slots");
 	if (!row)
 		return td_fail(error, EIO, "service %u has no row in the map maglev", service);
-	for (size_t i = 0; i < p->target.n_backends; i++) {
-		const struct td_backend_state *s = &p->target.backends[i];
+	for (size_t i = of->first[service]; i < of->first[service + 1]; i++) {
+		const struct td_backend_state *s = &p->target.backends[of->index[i]];
 
-		if (s->value.service == service && s->value.weight)
+		if (s->value.weight)
 			members[n++] =
 				(struct td_maglev_member){s->value.address, s->id, s->value.weight};
 	}
@@ -198,16 +213,16 @@ static int set_row(struct td_daemon *d, const struct td_plan *p, uint32_t servic
 	if (r < 0)
 		return td_fail(error, -r, "cannot spread slots over %zu backends: %s", n,
 			       strerror(-r));
-	write_weights(d, p, service, false);
+	write_weights(d, p, of, service, false);
 	td_sweep_owner_changed(d->sweep, service, td_now_ns());
 	write_slots(d, row, owners);
 	td_sweep_owner_changed(d->sweep, service, td_now_ns());
-	write_weights(d, p, service, true);
+	write_weights(d, p, of, service, true);
 	return 0;
 }
 
 static int carry_out(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
-		     const struct td_step *s, struct td_error *error)
+		     const struct td_members *of, const struct td_step *s, struct td_error *error)
 {
 	const struct td_state *t = &p->target;
 	int r = 0;
@@ -220,7 +235,7 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 		break;
 	case TD_STEP_BACKEND_PUT:
 	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;
-	case TD_STEP_ROW_SET: return set_row(d, p, s->id, error);
+	case TD_STEP_ROW_SET: return set_row(d, p, of, s->id, error);
 	case TD_STEP_HOST_PUT:
 		r = td_kernel_put_host(d->kernel, &t->hosts[s->index].address,
 				       &t->hosts[s->index].value);
@@ -260,26 +275,42 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 	return r;
 }
 
+/* A file with a hundred thousand backends is not told line by line: beyond so many steps of
+ * one kind they are counted. */
+#define TOLD_MAX 200
+
+static void tell_rest(struct td_daemon *d, const size_t n[TD_STEP_KINDS])
+{
+	for (size_t kind = 0; kind < TD_STEP_KINDS; kind++)
+		if (n[kind] > TOLD_MAX)
+			td_event(d, td_step_kind_name(kind), "and others", "%zu more of the kind",
+				 n[kind] - TOLD_MAX);
+}
+
 int td_apply(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
 	     struct td_error *error)
 {
-	for (size_t i = 0; i < p->n_steps; i++) {
+	_cleanup_(td_members_done) struct td_members of = {0};
+	size_t n[TD_STEP_KINDS] = {0};
+	int r = 0;
+
+	if (td_state_members(&p->target, &of) < 0)
+		return td_fail(error, ENOMEM, "out of memory before the first step");
+	for (size_t i = 0; i < p->n_steps && r == 0; i++) {
 		const struct td_step *s = &p->steps[i];
 		char object[160];
-		int r;
 
+		r = td_step_fails(d) ?: carry_out(d, installed, p, &of, s, error);
+		if (r == 0 && n[s->kind]++ >= TOLD_MAX)
+			continue;
 		td_step_object(installed, p, s, object, sizeof(object));
-		r = carry_out(d, installed, p, s, error);
-		if (r < 0) {
-			if (error && !error->text[0])
-				td_fail(error, -r,
-					"%s %s: the map refused it: %s; %zu of %zu "
-					"steps are done, a reload goes on from there",
-					td_step_kind_name(s->kind), object, strerror(-r), i,
-					p->n_steps);
-			return r;
-		}
-		td_event(d, td_step_kind_name(s->kind), object, "%s", s->why);
+		if (r == 0)
+			td_event(d, td_step_kind_name(s->kind), object, "%s", s->why);
+		else if (error && !error->text[0])
+			td_fail(error, -r, "step %zu of %zu, %s %s: the kernel refused it: %s",
+				i + 1, p->n_steps, td_step_kind_name(s->kind), object,
+				strerror(-r));
 	}
-	return 0;
+	tell_rest(d, n);
+	return r;
 }

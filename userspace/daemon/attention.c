@@ -106,6 +106,10 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 
 static void services(const struct td_state *s, json_t *list)
 {
+	_cleanup_(td_members_done) struct td_members of = {0};
+
+	if (td_state_members(s, &of) < 0)
+		return;
 	for (size_t i = 0; i < s->n_services; i++) {
 		const struct td_service_state *v = &s->services[i];
 		unsigned int usable = 0;
@@ -113,11 +117,10 @@ static void services(const struct td_state *s, json_t *list)
 
 		if (v->value.state != TUNDISH_SERVICE_ACTIVE)
 			continue;
-		for (size_t k = 0; k < s->n_backends; k++) {
-			const struct tundish_backend *b = &s->backends[k].value;
+		for (size_t k = of.first[v->id]; k < of.first[v->id + 1]; k++) {
+			const struct tundish_backend *b = &s->backends[of.index[k]].value;
 
-			usable +=
-				b->service == v->id && b->state == TUNDISH_BACKEND_UP && b->weight;
+			usable += b->state == TUNDISH_BACKEND_UP && b->weight;
 		}
 		if (usable)
 			continue;

@@ -194,10 +194,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 	if (!d->kernel)
 		return 0;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)td_now_ns() / 1000);
-	if (td_reload_file(d, &e) < 0)
-		td_event(d, "reload-refused", d->options.config, "%s; nothing has changed", e.text);
-	else
-		td_event(d, "reload", d->options.config, "SIGHUP");
+	td_reload_file(d, "SIGHUP", &e);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -304,6 +301,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->group_memory);
 	free(d->hops);
 	free(d->samples);
+	free(d->traffic);
 	free(d->pools);
 	free(d->events);
 }
@@ -311,7 +309,7 @@ static void close_parts(struct td_daemon *d)
 static int start(struct td_daemon *d, struct td_error *error)
 {
 	_cleanup_(td_config_freep) struct td_config *c = NULL;
-	const char *die = getenv("TUNDISH_TEST_DIE_AT");
+	const char *die = getenv("TUNDISH_TEST_DIE_AT"), *fail = getenv("TUNDISH_TEST_FAIL_AT");
 	int r;
 
 	d->started_ns = td_now_ns();
@@ -327,6 +325,7 @@ static int start(struct td_daemon *d, struct td_error *error)
 	if (r < 0)
 		return td_fail(error, -r, "cannot make an event loop: %s", strerror(-r));
 	d->die_at = die ? strtoull(die, NULL, 10) : 0;
+	d->fail_from = fail ? strtoull(fail, NULL, 10) : 0;
 	/* Before anything is made: a socket that another daemon holds is a reason not
 	 * to begin. */
 	r = td_control_open(d->options.control, NULL, td_handle, d, &d->control, error);

@@ -155,7 +155,8 @@ struct td_daemon {
 	struct tundish_tuple crowded[TD_CROWDED_MAX]; /* clients that were told of */
 	uint32_t n_crowded;
 
-	struct td_sample *samples; /* [backends_max] */
+	struct td_sample *samples;	 /* [backends_max] */
+	struct tundish_traffic *traffic; /* [backends_max], as last sampled */
 	uint64_t sampled_ns;
 	struct tundish_counters counters, former_counters;
 	/* when such a counter last rose; 0: never */
@@ -171,7 +172,10 @@ struct td_daemon {
 	struct td_event *events; /* ring */
 	uint64_t next_event;
 
+	bool undone;		     /* the last reload, after a step that failed */
+	size_t steps_planned;	     /* of the last one */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
+	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 
 	sd_event_source *nexthop_timer, *control_timer, *address_timer, *route_timer;
 	sd_event_source *processes_timer, *worker_events;
@@ -202,11 +206,11 @@ int td_privileges_drop(struct td_daemon *d, struct td_error *error);
 /* Checks against this host (interfaces). */
 int td_config_check_host(const char *name, const struct td_config *c, struct td_error *error);
 /* Makes `*config` the one that is applied, and takes it; on failure nothing has
- * changed and it stays the caller's. */
+ * changed, or all has been undone (d->undone), and it stays the caller's. */
 int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	      struct td_error *error);
-/* From the file of --config. */
-int td_reload_file(struct td_daemon *d, struct td_error *error);
+/* From the file of --config; `by` tells in the event who asked. */
+int td_reload_file(struct td_daemon *d, const char *by, struct td_error *error);
 /* The same configuration over the present state: after a run-time command, or
  * when this host's addresses changed. */
 int td_replan(struct td_daemon *d, struct td_error *error);
@@ -216,6 +220,10 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 	     struct td_error *error);
 /* For the crash tests: counts one step, and ends the process at the chosen one. */
 void td_step_done(struct td_daemon *d);
+/* For the tests of the way back: TUNDISH_TEST_FAIL_AT=1 lets the first step of a reload fail,
+ * the second of the next one, and so on. Asked before each step that may fail: 0 or -ENOSPC. */
+int td_step_fails(struct td_daemon *d);
+void td_step_failing(struct td_daemon *d); /* a reload begins */
 /* "web", "web/web1", "192.0.2.10": together with the kind's name it says what */
 void td_step_object(const struct td_state *installed, const struct td_plan *plan,
 		    const struct td_step *step, char *buffer, size_t size);

@@ -57,13 +57,10 @@ static void answer_reload(struct td_daemon *d, const struct td_request *q, struc
 {
 	struct td_error e = {0};
 
-	if (td_reload_file(d, &e) < 0) {
-		td_event(d, "reload-refused", d->options.config, "%s; nothing has changed", e.text);
+	if (td_reload_file(d, "asked by command", &e) < 0)
 		td_reply_error(reply, 422, 1, "%s", e.text);
-		return;
-	}
-	td_event(d, "reload", d->options.config, "asked by command");
-	reply->json = json_object();
+	else
+		reply->json = json_object();
 }
 
 static int on_leave(sd_event_source *source, uint64_t usec, void *userdata)

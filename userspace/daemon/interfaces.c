@@ -34,7 +34,8 @@ int td_attach_all(struct td_daemon *d, const struct td_config *c, struct td_erro
 	if (!new)
 		return td_fail(error, ENOMEM, "out of memory while attaching");
 	for (size_t i = 0; i < c->n_interfaces; i++) {
-		int r = td_kernel_attach(d->kernel, &c->interfaces[i], &new[i], error);
+		int r = td_step_fails(d)
+				?: td_kernel_attach(d->kernel, &c->interfaces[i], &new[i], error);
 
 		if (r < 0) {
 			while (i--)

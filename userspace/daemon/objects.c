@@ -106,7 +106,7 @@ static void add_nat_json(json_t *o, const struct td_service_conf *c)
 }
 
 static json_t *service_json(struct td_daemon *d, const struct td_state *s,
-			    const struct td_service_state *v)
+			    const struct td_members *of, const struct td_service_state *v)
 {
 	const struct td_service_conf *c = td_config_service(d->config, v->value.name);
 	uint64_t active = 0, total = 0, packets = 0, bytes = 0;
@@ -114,12 +114,13 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	unsigned int n = 0, up = 0;
 	json_t *vips = json_array(), *workers, *o;
 
-	for (size_t i = 0; i < s->n_backends; i++) {
+	for (size_t k = of->first[v->id]; k < of->first[v->id + 1]; k++) {
+		size_t i = of->index[k];
 		const struct tundish_backend *b = &s->backends[i].value;
 		const struct td_sample *sample = &d->samples[s->backends[i].id];
 		struct tundish_traffic t;
 
-		if (b->service != v->id || b->state == TUNDISH_BACKEND_FREE)
+		if (b->state == TUNDISH_BACKEND_FREE)
 			continue;
 		td_traffic_of(d, s->backends[i].id, &t);
 		n += b->state != TUNDISH_BACKEND_GONE;
@@ -206,19 +207,24 @@ int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
 void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
+	_cleanup_(td_members_done) struct td_members of = {0};
 	const struct td_service_state *only;
 	json_t *list;
 
 	if (td_read_service(d, name, &s, &only, reply) < 0)
 		return;
+	if (td_state_members(&s, &of) < 0) {
+		td_reply_error(reply, 500, 1, "out of memory");
+		return;
+	}
 	if (only) {
-		reply->json = service_json(d, &s, only);
+		reply->json = service_json(d, &s, &of, only);
 		return;
 	}
 	list = json_array();
 	for (size_t i = 0; i < s.n_services; i++)
 		if (s.services[i].value.state == TUNDISH_SERVICE_ACTIVE)
-			json_array_append_new(list, service_json(d, &s, &s.services[i]));
+			json_array_append_new(list, service_json(d, &s, &of, &s.services[i]));
 	reply->json = list;
 }
 

@@ -8,6 +8,14 @@
 
 #define SAMPLE_USEC 1000000ull
 
+/* What a former user of the number did is not this one's. */
+static void since_taken(const struct tundish_backend *b, const struct tundish_traffic *t,
+			struct tundish_traffic *ret)
+{
+	ret->packets = t->packets >= b->packets_before ? t->packets - b->packets_before : t->packets;
+	ret->bytes = t->bytes >= b->bytes_before ? t->bytes - b->bytes_before : t->bytes;
+}
+
 void td_traffic_of(struct td_daemon *d, uint32_t backend, struct tundish_traffic *ret)
 {
 	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[backend];
@@ -15,8 +23,7 @@ void td_traffic_of(struct td_daemon *d, uint32_t backend, struct tundish_traffic
 
 	if (td_kernel_traffic(d->kernel, backend, &t) < 0)
 		t = (struct tundish_traffic){0};
-	ret->packets = t.packets >= b->packets_before ? t.packets - b->packets_before : t.packets;
-	ret->bytes = t.bytes >= b->bytes_before ? t.bytes - b->bytes_before : t.bytes;
+	since_taken(b, &t, ret);
 }
 
 static double rate(uint64_t now, uint64_t before, double seconds)
@@ -24,7 +31,8 @@ static double rate(uint64_t now, uint64_t before, double seconds)
 	return now > before ? (double)(now - before) / seconds : 0;
 }
 
-static void sample_one(struct td_daemon *d, uint32_t id, double seconds)
+static void sample_one(struct td_daemon *d, uint32_t id, const struct tundish_traffic *traffic,
+		       double seconds)
 {
 	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
 	struct td_sample *s = &d->samples[id], new = {.valid = true};
@@ -34,7 +42,7 @@ static void sample_one(struct td_daemon *d, uint32_t id, double seconds)
 		*s = (struct td_sample){0};
 		return;
 	}
-	td_traffic_of(d, id, &t);
+	since_taken(b, traffic, &t);
 	new.connections = __atomic_load_n(&b->connections_total, __ATOMIC_RELAXED);
 	new.packets = t.packets;
 	new.bytes = t.bytes;
@@ -56,8 +64,9 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	if (!d->kernel)
 		return 0;
-	for (uint32_t id = 1; id < d->settings.backends_max; id++)
-		sample_one(d, id, seconds);
+	if (td_kernel_traffic_all(d->kernel, d->traffic) == 0)
+		for (uint32_t id = 1; id < d->settings.backends_max; id++)
+			sample_one(d, id, &d->traffic[id], seconds);
 	d->former_counters = d->counters;
 	if (td_kernel_counters(d->kernel, &d->counters) == 0 && d->sampled_ns) {
 		if (d->counters.flow_full > d->former_counters.flow_full)
@@ -76,7 +85,8 @@ int td_rates_open(struct td_daemon *d)
 	uint64_t now;
 
 	d->samples = calloc(d->settings.backends_max, sizeof(*d->samples));
-	if (!d->samples)
+	d->traffic = calloc(d->settings.backends_max, sizeof(*d->traffic));
+	if (!d->samples || !d->traffic)
 		return -ENOMEM;
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
 	return sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now, 10000, on_sample, d);

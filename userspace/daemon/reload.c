@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * From a configuration to the data path: check everything, plan everything, and
- * only then begin. A file that is refused has changed nothing.
+ * only then begin. A file that is refused has changed nothing. A step that the kernel
+ * refuses in the middle is undone with all those before it, by planning back over what
+ * stands then; so a reload is in force as a whole or not at all.
  *
  * New VIPs are owned, and announced, when the data path serves them already;
  * those that go are given up when it does not serve them any more.
@@ -132,84 +134,170 @@ static void detach_former(struct td_daemon *d, const struct td_config *c)
 	td_links_refresh(d, true);
 }
 
-static int run(struct td_daemon *d, const struct td_config *c, struct td_error *error)
+/* ---- one change ------------------------------------------------------------------ */
+
+struct change {
+	const struct td_config *config;
+	bool whole; /* all that a file says; else what follows from commands and this host */
+	struct td_state installed;
+	struct td_groups groups;
+	struct td_plan plan;
+};
+
+static void change_done(struct change *c)
 {
-	struct td_state installed = {0};
-	struct td_groups groups = {0};
+	td_groups_done(&c->groups);
+	td_plan_done(&c->plan);
+	td_state_done(&c->installed);
+}
+
+/* All that may be refused by what is there, and before anything changes. */
+static int prepare(struct td_daemon *d, struct change *c, struct td_error *error)
+{
 	struct td_plan_host host;
-	struct td_plan plan = {0};
-	struct td_error e = {0};
 	int r;
 
-	r = td_endpoints_read(d, c);
+	r = td_endpoints_read(d, c->config);
 	if (r < 0)
 		return td_fail(error, -r, "cannot list this host's addresses: %s", strerror(-r));
-	r = td_kernel_read_state(d->kernel, &installed);
-	r = r ?: td_kernel_read_lanes(d->kernel, &installed);
+	r = td_kernel_read_state(d->kernel, &c->installed);
+	r = r ?: td_kernel_read_lanes(d->kernel, &c->installed);
 	if (r < 0)
 		return td_fail(error, -r, "cannot read the maps in %s: %s", d->options.pin,
 			       strerror(-r));
-	r = td_lane_host_look(d, c, &host, error);
-	if (r < 0)
-		goto out;
-	r = td_plan_make(&installed, c, &host, &d->settings, &plan, error);
-	if (r < 0)
-		goto out;
-	r = td_lanes_check(d, &plan, error);
-	if (r < 0)
-		goto out;
-	r = td_groups_plan(d, c, &groups, error);
-	if (r < 0)
-		goto out;
-	r = td_egress_plan(d, c, error);
-	if (r < 0)
-		goto out;
-	if (c != d->config) {
-		/* The last thing that may be refused, and before anything changes. */
-		r = td_attach_all(d, c, error);
+	r = td_lane_host_look(d, c->config, &host, error);
+	r = r ?: td_plan_make(&c->installed, c->config, &host, &d->settings, &c->plan, error);
+	r = r ?: td_lanes_check(d, &c->plan, error);
+	r = r ?: td_groups_plan(d, c->config, &c->groups, error);
+	return r ?: td_egress_plan(d, c->config, error);
+}
+
+/* What the kernel may refuse although the plan is good. */
+static int carry_out(struct td_daemon *d, struct change *c, struct td_error *error)
+{
+	struct td_error e = {0};
+	int r = 0;
+
+	if (c->whole) {
+		r = td_attach_all(d, c->config, error);
 		if (r < 0)
-			goto out;
-		r = set_timeouts(d, c) ?: set_nat_timeouts(d, c);
-		if (r < 0) {
-			td_fail(error, -r, "cannot write the timeouts: %s", strerror(-r));
-			goto out;
-		}
-		r = set_gue_port(d, c);
-		if (r < 0) {
-			td_fail(error, -r, "cannot write the port of GUE: %s", strerror(-r));
-			goto out;
-		}
-	}
-	/* VIPs that leave go from this host before they go from the map, which is what
-	 * a next daemon knows them by. */
-	if (c != d->config && td_vips_own(d, c, &installed, false, &e) < 0)
-		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
-	/* Before the VIPs that lead to them. */
-	r = td_groups_put(d, c, &groups, &plan.target, error);
-	if (r < 0)
-		goto out;
-	d->lanes->config = c;
-	r = td_apply(d, &installed, &plan, error);
-	if (r < 0)
-		goto out;
-	td_lanes_settle(d, &plan.target);
-	if (c != d->config) {
-		td_egress_put(d, c);
-		td_own_connections_put(d, c);
-		td_nexthops_refresh_all(d, true);
-		if (!d->config)
-			td_nexthops_wait(d, 2000);
-		if (td_vips_own(d, c, &installed, true, &e) < 0)
+			return r;
+		r = td_step_fails(d) ?: set_timeouts(d, c->config);
+		r = r ?: td_step_fails(d) ?: set_nat_timeouts(d, c->config);
+		if (r < 0)
+			return td_fail(error, -r, "cannot write the timeouts: %s", strerror(-r));
+		r = td_step_fails(d) ?: set_gue_port(d, c->config);
+		if (r < 0)
+			return td_fail(error, -r, "cannot write the port of GUE: %s",
+				       strerror(-r));
+		/* VIPs that leave go from this host before they go from the map, which is what
+		 * a next daemon knows them by. */
+		if (td_vips_own(d, c->config, &c->installed, false, &e) < 0)
 			td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
-		detach_former(d, c);
-		td_nat_sources_look(d);
 	}
-out:
+	/* Before the VIPs that lead to them. */
+	r = td_step_fails(d);
 	if (r < 0)
-		d->lanes->config = d->config;
-	td_groups_done(&groups);
-	td_plan_done(&plan);
-	td_state_done(&installed);
+		return td_fail(error, -r, "cannot write the worker groups: %s", strerror(-r));
+	r = td_groups_put(d, c->config, &c->groups, &c->plan.target, error);
+	if (r < 0)
+		return r;
+	d->lanes->config = c->config;
+	return td_apply(d, &c->installed, &c->plan, error);
+}
+
+/* What is told where it fails, and mends by itself. */
+static void settle(struct td_daemon *d, struct change *c)
+{
+	struct td_error e = {0};
+
+	td_lanes_settle(d, &c->plan.target);
+	if (!c->whole)
+		return;
+	td_egress_put(d, c->config);
+	td_own_connections_put(d, c->config);
+	td_nexthops_refresh_all(d, true);
+	if (!d->config)
+		td_nexthops_wait(d, 2000);
+	if (td_vips_own(d, c->config, &c->installed, true, &e) < 0)
+		td_log(TD_LOG_WARNING, "%s", d->vips_trouble);
+	detach_former(d, c->config);
+	td_nat_sources_look(d);
+}
+
+/* ---- the way back ------------------------------------------------------------------ */
+
+/* What commands and health have said of the backends as it was before. A plan takes it for
+ * void where the file's value changed or the backend went, as both did for a moment. */
+static void put_wishes_back(struct td_daemon *d, const struct td_state *before)
+{
+	for (size_t i = 0; i < before->n_backends; i++) {
+		const struct td_backend_state *was = &before->backends[i];
+		const struct tundish_backend *now = &td_kernel_backends(d->kernel)[was->id];
+		struct tundish_backend value = *now;
+
+		if (was->value.state == TUNDISH_BACKEND_GONE ||
+		    now->state == TUNDISH_BACKEND_FREE || now->service != was->value.service)
+			continue;
+		value.file_weight = was->value.file_weight;
+		value.run_weight = was->value.run_weight;
+		value.file_state = was->value.file_state;
+		value.run_state = was->value.run_state;
+		value.flags = was->value.flags;
+		if (now->state == TUNDISH_BACKEND_GONE)
+			value.state = was->value.state;
+		if (memcmp(&value, now, sizeof(value)))
+			td_kernel_put_backend(d->kernel, was->id, &value);
+	}
+}
+
+/* From wherever the steps ended to the configuration that was in force, by a plan over what
+ * stands then: so it needs no memory of what was done. */
+static void undo(struct td_daemon *d, const struct td_state *before, struct td_error *error)
+{
+	_cleanup_(change_done) struct change back = {.config = d->config, .whole = true};
+	struct td_error e = {0}, first = *error;
+	int r;
+
+	d->fail_at = 0;
+	put_wishes_back(d, before);
+	r = prepare(d, &back, &e);
+	r = r ?: carry_out(d, &back, &e);
+	if (r == 0) {
+		settle(d, &back);
+		td_fail(error, ECANCELED,
+			"%.400s; all was undone, the former configuration is in force again",
+			first.text);
+	} else {
+		td_fail(error, ECANCELED,
+			"%.180s; and to undo it failed too: %.180s; a reload goes on from there",
+			first.text, e.text[0] ? e.text : strerror(-r));
+	}
+}
+
+static int run(struct td_daemon *d, const struct td_config *config, struct td_error *error)
+{
+	_cleanup_(change_done) struct change c = {.config = config, .whole = config != d->config};
+	int r = prepare(d, &c, error);
+
+	d->undone = false;
+	d->steps_planned = c.plan.n_steps;
+	if (r < 0)
+		return r;
+	r = carry_out(d, &c, error);
+	if (r == 0) {
+		settle(d, &c);
+		return 0;
+	}
+	d->lanes->config = d->config;
+	if (!error->text[0])
+		td_fail(error, -r, "%s", strerror(-r));
+	/* At the start there is nothing to go back to, and a command's own step is undone by
+	 * who gave it. */
+	if (c.whole && d->config) {
+		undo(d, &c.installed, error);
+		d->undone = true;
+	}
 	return r;
 }
 
@@ -224,6 +312,7 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	r = td_config_check_host(name, c, error);
 	if (r < 0)
 		return r;
+	td_step_failing(d);
 	r = run(d, c, error);
 	if (r < 0)
 		return r;
@@ -244,15 +333,26 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	return 0;
 }
 
-int td_reload_file(struct td_daemon *d, struct td_error *error)
+int td_reload_file(struct td_daemon *d, const char *by, struct td_error *error)
 {
 	_cleanup_(td_config_freep) struct td_config *c = NULL;
+	uint64_t begun = td_now_ns(), read;
 	int r;
 
+	d->undone = false;
 	r = td_config_load(d->options.config, &c, error);
+	read = td_now_ns();
 	if (r == 0)
 		r = td_reload(d, &c, d->options.config, error);
 	d->reloads++;
+	if (r < 0)
+		td_event(d, d->undone ? "reload-undone" : "reload-refused", d->options.config,
+			 "%s%s", error->text, d->undone ? "" : "; nothing has changed");
+	else
+		td_event(d, "reload", d->options.config,
+			 "%s: %zu steps in %u ms, after %u ms of reading the file", by,
+			 d->steps_planned, (unsigned int)((td_now_ns() - read) / TD_NS_PER_MS),
+			 (unsigned int)((read - begun) / TD_NS_PER_MS));
 	return r;
 }
 

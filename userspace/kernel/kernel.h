@@ -141,6 +141,8 @@ struct tundish_tuple_bucket *td_kernel_tuples(struct td_kernel *k); /* [tuple_bu
 /* Sums over all CPUs. */
 int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret);
 int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret);
+/* Of all of them, [backends_max]. */
+int td_kernel_traffic_all(struct td_kernel *k, struct tundish_traffic *ret);
 
 /* ---- translated connections -------------------------------------------------- */
 

@@ -310,46 +310,6 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 	__atomic_store_n(&to->state, value->state, __ATOMIC_RELEASE);
 }
 
-/* ---- sums over CPUs ---------------------------------------------------------------------- */
-
-/* Adds up the per-CPU copies of an element that is made of 64-bit words. */
-static int sum(struct td_kernel *k, enum td_map m, uint32_t index, uint64_t *ret, size_t words)
-{
-	_cleanup_free_ uint64_t *copies = calloc((size_t)k->n_cpus * words, sizeof(*copies));
-
-	if (!copies)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(k->map_fd[m], &index, copies) < 0)
-		return -errno;
-	memset(ret, 0, words * sizeof(*ret));
-	for (size_t cpu = 0; cpu < (size_t)k->n_cpus; cpu++)
-		for (size_t w = 0; w < words; w++)
-			ret[w] += copies[cpu * words + w];
-	return 0;
-}
-
-int td_kernel_counters(struct td_kernel *k, struct tundish_counters *ret)
-{
-	uint64_t words[TUNDISH_COUNTER_MAX];
-	int r;
-
-	_Static_assert(sizeof(words) == sizeof(*ret), "counters are 64-bit words");
-	r = sum(k, TD_MAP_counters, 0, words, TUNDISH_COUNTER_MAX);
-	if (r == 0)
-		memcpy(ret, words, sizeof(words));
-	return r;
-}
-
-int td_kernel_traffic(struct td_kernel *k, uint32_t backend, struct tundish_traffic *ret)
-{
-	uint64_t words[sizeof(*ret) / sizeof(uint64_t)];
-	int r = sum(k, TD_MAP_traffic, backend, words, TD_ARRAY_SIZE(words));
-
-	if (r == 0)
-		memcpy(ret, words, sizeof(words));
-	return r;
-}
-
 /* ---- the installed state -------------------------------------------------------------------- */
 
 static int read_services(struct td_kernel *k, struct td_state *s)
