@@ -251,17 +251,17 @@ static void test_size_of_file(void **state)
 	static const char *const patterns[] = {"[",    "{",	 "- ",	    "? ",     "[a,",
 					       "a: {", "\"",	 "- [a]\n", "&a ",    "!t ",
 					       "|\n",  "a: b\n", "'",	    "[[],\n", "{a,\n"};
-	const size_t most = 4u << 20;
-	char *text = malloc(most + 1);
+	const size_t limit = 16u << 20, most = 4u << 20;
+	char *text = malloc(limit + 1);
 	struct td_config *c = NULL;
 	struct td_error error = {0};
 
 	assert_non_null(text);
-	memset(text, '#', most + 1);
+	memset(text, '#', limit + 1);
 	memcpy(text, "interfaces: []\n", 15);
-	assert_int_equal(td_config_parse("t.yaml", text, most + 1, &c, &error), -E2BIG);
-	assert_string_equal(error.text, "t.yaml:1:1: the configuration is over 4 MiB");
-	assert_int_equal(td_config_parse("t.yaml", text, most, &c, NULL), 0);
+	assert_int_equal(td_config_parse("t.yaml", text, limit + 1, &c, &error), -E2BIG);
+	assert_string_equal(error.text, "t.yaml:1:1: the configuration is over 16 MiB");
+	assert_int_equal(td_config_parse("t.yaml", text, limit, &c, NULL), 0);
 	td_config_free(c);
 	c = NULL;
 

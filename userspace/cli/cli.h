@@ -227,6 +227,7 @@ int cli_run_doctor(const struct cli *c);
 int cli_run_config_change(const struct cli *c); /* check, diff, apply */
 int cli_run_config_show(const struct cli *c);
 int cli_run_events(const struct cli *c);
+int cli_run_daemon_reexec(const struct cli *c);
 int cli_run_unload(const struct cli *c);
 int cli_run_help(const struct cli *c);
 

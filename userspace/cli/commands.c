@@ -326,6 +326,12 @@ static const struct cli_verb unload_verbs[] = {
 	 .run = cli_run_unload},
 };
 
+static const struct cli_verb daemon_verbs[] = {
+	{.name = "reexec",
+	 .help = "the program that is on disk now takes over the daemon's process",
+	 .run = cli_run_daemon_reexec},
+};
+
 static const struct cli_verb help_verbs[] = {
 	{.arguments = {"[OBJECT]"},
 	 .help = "explains all commands, or those of one object",
@@ -351,6 +357,7 @@ const struct cli_object cli_objects[] = {
 	OBJECT(trace, "the way of one packet"),
 	OBJECT(doctor, "queues and limits"),
 	OBJECT(config, "the configuration"),
+	OBJECT(daemon, "the daemon itself"),
 	OBJECT(events, "the daemon's acts"),
 	OBJECT(capture, "packets"),
 	OBJECT(top, "the live screen"),

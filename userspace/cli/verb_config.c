@@ -5,7 +5,7 @@
  */
 #include "cli/cli.h"
 
-#define FILE_MAX ((size_t)4 << 20) /* as the daemon takes */
+#define FILE_MAX ((size_t)16 << 20) /* as the daemon takes */
 
 static const struct cli_column change_columns[] = {
 	{"CHANGE", "kind", CLI_TEXT, NULL},

@@ -159,7 +159,7 @@ static int check_bytes(struct td_document *d)
 	bool blank = true;
 
 	if (d->length > TD_DOCUMENT_BYTES_MAX)
-		return td_fail(d->error, E2BIG, "%.*s:1:1: the configuration is over 4 MiB",
+		return td_fail(d->error, E2BIG, "%.*s:1:1: the configuration is over 16 MiB",
 			       NAME_SHOWN, d->name);
 	for (size_t i = 0, n; i < d->length; i += n) {
 		n = utf8_length(p + i, d->length - i);

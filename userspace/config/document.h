@@ -9,7 +9,7 @@
 
 #include "core/config.h"
 
-#define TD_DOCUMENT_BYTES_MAX (32u << 20)
+#define TD_DOCUMENT_BYTES_MAX (16u << 20)
 #define TD_DOCUMENT_NODES_MAX (4u << 20)
 #define TD_DOCUMENT_DEPTH_MAX 16u
 

@@ -15,6 +15,8 @@ struct td_control {
 	char *socket_path;
 	struct td_file_id socket_id;
 	char *metrics_address; /* NULL: none */
+	char *former_address;  /* of the socket below; NULL: none */
+	int former_fd;	       /* for metrics, from who ran before in this process */
 	int epoll_fd;
 	struct td_control_limits limits;
 	td_handler handler;
@@ -58,6 +60,20 @@ static int start_metrics(struct td_control *c, const char *address, struct td_er
 	return fd < 0 ? fd : start(c, &c->metrics, fd, true, error);
 }
 
+/* The socket of that address, which is there still; or a new one. The other way round the
+ * address would be in use, by this very process. */
+static int listen_metrics(struct td_control *c, const char *address, struct td_error *error)
+{
+	int fd = c->former_fd;
+	bool same = c->former_address && !strcmp(c->former_address, address);
+
+	c->former_fd = -1;
+	if (same && fd >= 0)
+		return fd;
+	td_closep(&fd);
+	return td_listen_tcp(address, error);
+}
+
 int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_error *error)
 {
 	_cleanup_free_ char *address = NULL;
@@ -71,7 +87,7 @@ int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_
 	if (address && c->metrics_address && strcmp(address, c->metrics_address) == 0)
 		return 0;
 	if (address) {
-		fd = td_listen_tcp(address, error);
+		fd = listen_metrics(c, address, error);
 		if (fd < 0 && (fd != -EADDRINUSE || !c->metrics_address))
 			return fd;
 	}
@@ -98,9 +114,10 @@ static void control_closep(struct td_control **c)
 	td_control_close(*c);
 }
 
-int td_control_open_limited(const char *socket_path, const char *metrics,
-			    const struct td_control_limits *limits, td_handler handler,
-			    void *context, struct td_control **ret, struct td_error *error)
+static int open_all(const char *socket_path, const char *metrics,
+		    const struct td_control_former *former, const struct td_control_limits *limits,
+		    td_handler handler, void *context, struct td_control **ret,
+		    struct td_error *error)
 {
 	_cleanup_(control_closep) struct td_control *c = NULL;
 	_cleanup_close_ int epoll_fd = -1;
@@ -114,6 +131,7 @@ int td_control_open_limited(const char *socket_path, const char *metrics,
 	if (!c)
 		return td_fail(error, ENOMEM, "out of memory");
 	c->epoll_fd = TD_TAKE_FD(epoll_fd);
+	c->former_fd = -1;
 	c->limits = *limits;
 	c->handler = handler;
 	c->context = context;
@@ -124,7 +142,9 @@ int td_control_open_limited(const char *socket_path, const char *metrics,
 	if (r < 0)
 		return r;
 	if (socket_path) {
-		fd = td_listen_unix(socket_path, &id, error);
+		fd = former && td_is_unix(former->socket_fd, socket_path, &id)
+			     ? former->socket_fd
+			     : td_listen_unix(socket_path, &id, error);
 		if (fd < 0)
 			return fd;
 		c->socket_path = strdup(socket_path);
@@ -138,8 +158,19 @@ int td_control_open_limited(const char *socket_path, const char *metrics,
 		if (r < 0)
 			return r;
 	}
+	if (former && former->metrics_fd >= 0) {
+		c->former_fd = former->metrics_fd;
+		c->former_address = strdup(former->metrics_address);
+	}
 	*ret = TD_TAKE_PTR(c);
 	return 0;
+}
+
+int td_control_open_limited(const char *socket_path, const char *metrics,
+			    const struct td_control_limits *limits, td_handler handler,
+			    void *context, struct td_control **ret, struct td_error *error)
+{
+	return open_all(socket_path, metrics, NULL, limits, handler, context, ret, error);
 }
 
 int td_control_open(const char *socket_path, const char *metrics, td_handler handler, void *context,
@@ -147,16 +178,51 @@ int td_control_open(const char *socket_path, const char *metrics, td_handler han
 {
 	static const struct td_control_limits limits = TD_CONTROL_LIMITS;
 
-	return td_control_open_limited(socket_path, metrics, &limits, handler, context, ret, error);
+	return open_all(socket_path, metrics, NULL, &limits, handler, context, ret, error);
+}
+
+int td_control_open_again(const char *socket_path, const struct td_control_former *former,
+			  td_handler handler, void *context, struct td_control **ret,
+			  struct td_error *error)
+{
+	static const struct td_control_limits limits = TD_CONTROL_LIMITS;
+
+	return open_all(socket_path, NULL, former, &limits, handler, context, ret, error);
+}
+
+int td_control_take_back(struct td_control *c, const struct td_control_former *former,
+			 struct td_error *error)
+{
+	int r;
+
+	stop(c, &c->socket);
+	stop(c, &c->metrics);
+	r = former->socket_fd >= 0 ? start(c, &c->socket, former->socket_fd, false, error) : 0;
+	return former->metrics_fd >= 0
+		       ? start(c, &c->metrics, former->metrics_fd, true, error) ?: r
+		       : r;
+}
+
+void td_control_hand_over(struct td_control *c, struct td_control_former *ret)
+{
+	*ret = (struct td_control_former){
+		.socket_fd = td_listener_drain(&c->socket, DRAIN_MS),
+		.metrics_fd = td_listener_drain(&c->metrics, DRAIN_MS),
+	};
+	snprintf(ret->metrics_address, sizeof(ret->metrics_address), "%s",
+		 c->metrics_address ?: "");
 }
 
 struct td_control *td_control_close(struct td_control *c)
 {
+	int socket;
+
 	if (!c)
 		return NULL;
 	/* Answers, then the file, then the rest: who waits for the file's end has
 	 * had the last answer by then. */
-	td_listener_drain(&c->socket, DRAIN_MS);
+	socket = td_listener_drain(&c->socket, DRAIN_MS);
+	td_closep(&socket);
 	if (c->socket_path)
 		td_unlink_unix(c->socket_path, &c->socket_id);
 	stop(c, &c->socket);
@@ -164,6 +230,8 @@ struct td_control *td_control_close(struct td_control *c)
 	close(c->epoll_fd);
 	free(c->socket_path);
 	free(c->metrics_address);
+	free(c->former_address);
+	td_closep(&c->former_fd);
 	free(c);
 	return NULL;
 }

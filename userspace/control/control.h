@@ -26,7 +26,7 @@ struct td_request {
 	void *transport;
 };
 
-#define TD_CONTROL_BODY_MAX (4u << 20)
+#define TD_CONTROL_BODY_MAX (16u << 20)
 
 /* What a handler answers: JSON, or text where `text` is not NULL. The control
  * part takes both. An error is {"error": "sentence", "exit": N} with its HTTP
@@ -56,6 +56,21 @@ typedef void (*td_handler)(void *context, const struct td_request *request, stru
 int td_control_open(const char *socket_path, const char *metrics, td_handler handler, void *context,
 		    struct td_control **ret, struct td_error *error);
 struct td_control *td_control_close(struct td_control *c); /* unlinks the socket; NULL is allowed */
+
+/* For who executes itself anew: sockets that go on listening (-1: none). */
+struct td_control_former {
+	int socket_fd, metrics_fd;
+	char metrics_address[64];
+};
+/* Answers who has asked, and accepts nobody any more: they wait for who comes next. */
+void td_control_hand_over(struct td_control *c, struct td_control_former *ret);
+/* Nobody came: as it was before. */
+int td_control_take_back(struct td_control *c, const struct td_control_former *former,
+			 struct td_error *error);
+/* td_control_open, going on with such sockets; those that are not wanted any more are closed. */
+int td_control_open_again(const char *socket_path, const struct td_control_former *former,
+			  td_handler handler, void *context, struct td_control **ret,
+			  struct td_error *error);
 
 /* For the event loop: an epoll descriptor that is readable when td_control_run
  * has something to do, and the longest wait until it must be called anyway

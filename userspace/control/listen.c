@@ -109,6 +109,23 @@ int td_listen_unix(const char *path, struct td_file_id *ret_id, struct td_error 
 	return TD_TAKE_FD(fd);
 }
 
+bool td_is_unix(int fd, const char *path, struct td_file_id *ret_id)
+{
+	struct sockaddr_un address = {0};
+	socklen_t length = sizeof(address), size = sizeof(int);
+	int listens = 0;
+	struct stat st;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || !listens ||
+	    getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+	    address.sun_family != AF_UNIX ||
+	    strncmp(address.sun_path, path, sizeof(address.sun_path)) || lstat(path, &st) < 0 ||
+	    !S_ISSOCK(st.st_mode))
+		return false;
+	*ret_id = (struct td_file_id){.device = st.st_dev, .inode = st.st_ino};
+	return true;
+}
+
 void td_unlink_unix(const char *path, const struct td_file_id *id)
 {
 	struct stat st;

@@ -28,6 +28,9 @@ struct td_file_id {
 int td_listen_unix(const char *path, struct td_file_id *ret_id, struct td_error *error);
 int td_listen_tcp(const char *address, struct td_error *error);
 
+/* Whether the descriptor is a listening socket bound there, and which file it is. */
+bool td_is_unix(int fd, const char *path, struct td_file_id *ret_id);
+
 void td_unlink_unix(const char *path, const struct td_file_id *id);
 
 /* ---- uri.c ------------------------------------------------------------ */
@@ -75,7 +78,7 @@ struct td_control_limits {
 #define TD_CONTROL_LIMITS                                                                          \
 	{                                                                                          \
 		.connections = 64, .idle_s = 10, .request_ms = 30000, .head_bytes = 32 << 10,      \
-		.body_bytes = TD_CONTROL_BODY_MAX, .bodies_bytes = 4 * (size_t)TD_CONTROL_BODY_MAX \
+		.body_bytes = TD_CONTROL_BODY_MAX, .bodies_bytes = 2 * (size_t)TD_CONTROL_BODY_MAX \
 	}
 
 struct td_client;
@@ -103,8 +106,9 @@ int td_listener_wait_ms(struct td_listener *l);
 void td_listener_run(struct td_listener *l);
 /* All that wait are asked again in the next run. */
 void td_listener_resume(struct td_listener *l);
-/* Accepts no more and sends what is queued, for at most `timeout_ms`. */
-void td_listener_drain(struct td_listener *l, int timeout_ms);
+/* Accepts no more and sends what is queued, for at most `timeout_ms`. Returns the listening
+ * socket, which is the caller's then, or -1. */
+int td_listener_drain(struct td_listener *l, int timeout_ms);
 
 /* ---- control.c ----------------------------------------------------------- */
 

@@ -390,23 +390,22 @@ void td_listener_run(struct td_listener *l)
 	}
 }
 
-void td_listener_drain(struct td_listener *l, int timeout_ms)
+int td_listener_drain(struct td_listener *l, int timeout_ms)
 {
 	uint64_t end = now_ms() + timeout_ms, now;
 	struct pollfd p;
 	int fd;
 
 	if (!l->daemon)
-		return;
+		return -1;
 	l->ends = true;
 	td_listener_resume(l);
 	fd = MHD_quiesce_daemon(l->daemon);
-	if (fd >= 0)
-		close(fd);
 	td_listener_run(l); /* those are answered now */
 	while (l->n_answering && (now = now_ms()) < end) {
 		p = (struct pollfd){.fd = td_listener_fd(l), .events = POLLIN};
 		poll(&p, 1, TD_MIN(end - now, 10));
 		td_listener_run(l);
 	}
+	return fd;
 }

@@ -32,13 +32,15 @@ static uint32_t tunnel_bytes(const struct tundish_backend *b)
 static void tunnel_mtu(const struct td_daemon *d, const struct td_state *s,
 		       const struct tundish_backend *b, const char *what, json_t *list)
 {
-	const struct td_service_conf *c =
-		td_config_service(d->config, td_service_name(s, b->service));
 	const struct tundish_nexthop *hop = &d->hops[b->nexthop].value;
 	uint32_t header = tunnel_bytes(b), least = LEAST_V4;
+	const struct td_service_conf *c;
 	char why[300], remedy[100];
 
-	if (!header || !c || hop->flags & TUNDISH_NEXTHOP_LOCAL)
+	if (!header || hop->flags & TUNDISH_NEXTHOP_LOCAL || hop->mtu >= LEAST_V6 + header)
+		return;
+	c = td_config_service(d->config, td_service_name(s, b->service));
+	if (!c)
 		return;
 	for (size_t i = 0; i < c->n_vips; i++)
 		if (!tundish_addr_is_v4(&c->vips[i].address))

@@ -199,6 +199,16 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 	return 0;
 }
 
+static int on_reexec(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_error e = {0};
+
+	if (d->kernel && td_reexec_check(d, &e) == 0)
+		td_reexec(d);
+	return 0;
+}
+
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	sd_notify(0, "STOPPING=1\nSTATUS=The data path goes on without the daemon.");
@@ -215,9 +225,11 @@ static int add_signals(struct td_daemon *d)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR2);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	r = sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+	r = r < 0 ? r : sd_event_add_signal(d->event, NULL, SIGUSR2, on_reexec, d);
 	r = r < 0 ? r : sd_event_add_signal(d->event, NULL, SIGTERM, on_end, d);
 	return r < 0 ? r : sd_event_add_signal(d->event, NULL, SIGINT, on_end, d);
 }
@@ -309,6 +321,7 @@ static void close_parts(struct td_daemon *d)
 static int start(struct td_daemon *d, struct td_error *error)
 {
 	_cleanup_(td_config_freep) struct td_config *c = NULL;
+	struct td_control_former former;
 	const char *die = getenv("TUNDISH_TEST_DIE_AT"), *fail = getenv("TUNDISH_TEST_FAIL_AT");
 	int r;
 
@@ -328,7 +341,10 @@ static int start(struct td_daemon *d, struct td_error *error)
 	d->fail_from = fail ? strtoull(fail, NULL, 10) : 0;
 	/* Before anything is made: a socket that another daemon holds is a reason not
 	 * to begin. */
-	r = td_control_open(d->options.control, NULL, td_handle, d, &d->control, error);
+	r = td_reexec_former(d, &former)
+		    ? td_control_open_again(d->options.control, &former, td_handle, d, &d->control,
+					    error)
+		    : td_control_open(d->options.control, NULL, td_handle, d, &d->control, error);
 	if (r < 0)
 		return r;
 	r = open_parts(d, c, error);

@@ -6,6 +6,7 @@
  *   main.c        options, and --check
  *   daemon.c      start, event loop, signals, end
  *   interfaces.c  the program on its interfaces
+ *   reexec.c      another program takes over this process
  *   reload.c      from a configuration to the data path
  *   apply.c       the steps of a plan, carried out
  *   groups.c      worker groups: into the maps, and who comes and goes
@@ -106,6 +107,8 @@ struct td_pool_memory {
 
 struct td_daemon {
 	struct td_options options;
+	char program[4096]; /* that runs, as it was found at the start */
+	char **argv;
 	struct td_config *config;
 	char config_name[256]; /* where it came from */
 	struct td_kernel *kernel;
@@ -198,6 +201,17 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error);
 int td_attach_all(struct td_daemon *d, const struct td_config *config, struct td_error *error);
 /* Links have changed: brings the program back where it is gone. */
 void td_attach_check(struct td_daemon *d);
+
+/* ---- reexec.c ------------------------------------------------------------------- */
+void td_reexec_remember(struct td_daemon *d, char **argv); /* at the very start */
+/* What who ran before in this process has left; false: nobody did. */
+bool td_reexec_former(struct td_daemon *d, struct td_control_former *ret);
+/* Whether the program on disk would go on; told, too. Then the step itself, which comes back
+ * only where the kernel refused. */
+int td_reexec_check(struct td_daemon *d, struct td_error *error);
+bool td_reexec_asks(void);    /* in the process of --check: who asks is such a daemon ... */
+#define TD_EXIT_OTHER_BUILD 3 /* ... and is told that other programs would be attached */
+void td_reexec(struct td_daemon *d);
 
 /* ---- privileges.c --------------------------------------------------------------- */
 int td_privileges_drop(struct td_daemon *d, struct td_error *error);

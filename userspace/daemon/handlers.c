@@ -82,6 +82,32 @@ static void answer_unload(struct td_daemon *d, const struct td_request *q, struc
 	sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + 200000, 1000, on_leave, d);
 }
 
+static int on_reexec(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	td_reexec(userdata);
+	return 0;
+}
+
+static void answer_daemon(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	struct td_error e = {0};
+	uint64_t now;
+
+	if (strcmp(q->word[1], "reexec")) {
+		td_reply_error(reply, 404, 2, "there is no /v1/daemon/%.40s; there is: reexec",
+			       q->word[1]);
+		return;
+	}
+	if (td_reexec_check(d, &e) < 0) {
+		td_reply_error(reply, 409, 1, "%s", e.text);
+		return;
+	}
+	reply->json = json_pack("{s:s}", "program", d->program);
+	/* Not at once: the answer has to leave first. */
+	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
+	sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + 50000, 1000, on_reexec, d);
+}
+
 static const struct route routes[] = {
 	{"GET", "status", 1, 1, answer_status},
 	{"GET", "services", 1, 2, answer_services},
@@ -100,6 +126,7 @@ static const struct route routes[] = {
 	{"GET", "events", 1, 1, answer_events},
 	{"GET", "metrics", 1, 1, answer_metrics},
 	{"POST", "reload", 1, 1, answer_reload},
+	{"POST", "daemon", 2, 2, answer_daemon},
 	{"POST", "unload", 1, 1, answer_unload},
 };
 

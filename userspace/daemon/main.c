@@ -19,16 +19,19 @@ static void help(FILE *out)
 	      "  --pin DIR            pinned maps (/sys/fs/bpf/tundish)\n"
 	      "  --metrics ADDR:PORT  metrics, or off (what the configuration says, "
 	      "127.0.0.1:9799)\n"
-	      "  --check              validates the configuration and exits\n"
+	      "  --check              validates the configuration, with --pin also whether what is\n"
+	      "                       pinned there can be gone on with, and exits\n"
 	      "  --debug              shows messages of libbpf, libxdp and the verifier\n"
 	      "  --version, --help\n",
 	      out);
 }
 
-static int check(const struct td_options *o)
+/* @pin: it was said where what is pinned must suit too */
+static int check(const struct td_options *o, bool pin)
 {
 	_cleanup_(td_config_freep) struct td_config *c = NULL;
 	struct td_error e = {0};
+	bool same_build;
 	int r = td_config_load(o->config, &c, &e);
 
 	if (r < 0) {
@@ -39,7 +42,13 @@ static int check(const struct td_options *o)
 		fprintf(stderr, "warning: %s\n", e.text);
 	printf("%s: valid, %zu services on %zu interfaces\n", o->config, c->n_services,
 	       c->n_interfaces);
-	return EXIT_SUCCESS;
+	fflush(stdout);
+	r = td_kernel_can_adopt(o->pin, &same_build, &e);
+	if (r < 0 && (pin || r == -EPROTO)) /* others may not look there, which says nothing */
+		fprintf(stderr, "%s%s\n", pin ? "" : "warning: ", e.text);
+	if (r < 0 && pin)
+		return EXIT_FAILURE;
+	return td_reexec_asks() && !same_build ? TD_EXIT_OTHER_BUILD : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -65,13 +74,17 @@ int main(int argc, char **argv)
 				.pin = "/sys/fs/bpf/tundish",
 			},
 	};
+	bool pin = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case CONFIG: d.options.config = optarg; break;
 		case CONTROL: d.options.control = optarg; break;
-		case PIN: d.options.pin = optarg; break;
+		case PIN:
+			d.options.pin = optarg;
+			pin = true;
+			break;
 		case METRICS: d.options.metrics = strcmp(optarg, "off") ? optarg : ""; break;
 		case CHECK: d.options.check = true; break;
 		case DEBUG: d.options.debug = true; break;
@@ -86,7 +99,8 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	td_kernel_debug(d.options.debug);
+	td_reexec_remember(&d, argv);
 	if (d.options.check)
-		return check(&d.options);
+		return check(&d.options, pin);
 	return td_daemon_run(&d);
 }

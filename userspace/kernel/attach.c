@@ -25,7 +25,7 @@
 /* ---- what an interface carries -------------------------------------------------- */
 
 /* After privileges have been dropped a program cannot be looked at any more; the
- * one that this process holds is known by its id. */
+ * one that this process holds, or that is pinned, is known by its id. */
 static int carried(struct td_kernel *k, unsigned int ifindex, struct td_carried *ret)
 {
 	int r = td_carried_read(ifindex, k->map_id, TD_MAP_COUNT, ret);
@@ -36,6 +36,10 @@ static int carried(struct td_kernel *k, unsigned int ifindex, struct td_carried 
 		ret->our_id = k->alone_id;
 		ret->our_load_time = k->built_ns;
 		ret->our_fd = dup(k->alone_fd);
+	} else if (ret->unreadable && k->former_fd >= 0 && ret->main_id == k->former_id) {
+		ret->our_id = k->former_id;
+		ret->our_load_time = k->former_ns;
+		ret->our_fd = dup(k->former_fd);
 	}
 	return 0;
 }
@@ -351,6 +355,21 @@ int td_kernel_detach(struct td_kernel *k, const char *name, struct td_error *err
 	if (!ifindex || carried(k, ifindex, &now) < 0 || !now.our_id)
 		return td_fail(error, ENOENT, "tundish is not attached to interface %s", name);
 	return td_carried_detach(ifindex, name, &now, error);
+}
+
+bool td_kernel_may_replace(struct td_kernel *k)
+{
+	_cleanup_free_ struct td_attachment *all = NULL;
+	size_t n = 0;
+
+	if (td_program_may_look())
+		return true;
+	if (td_kernel_attachments(k, &all, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (all[i].dispatcher)
+			return false;
+	return true;
 }
 
 int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_t *ret_n)

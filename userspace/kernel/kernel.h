@@ -52,6 +52,14 @@ int td_kernel_open(const char *pin_dir, const struct td_limits_conf *limits, uns
 		   struct td_kernel **ret, bool *ret_adopted, char **ret_note,
 		   struct td_error *error);
 
+/* Whether td_kernel_open would take what is pinned there, as far as its layout goes; 0 too
+ * where nothing is pinned. */
+int td_kernel_can_adopt(const char *pin_dir, bool *ret_same_build, struct td_error *error);
+
+/* Whether programs of another build could be put in the place of those that are attached; what
+ * stands in a dispatcher takes a privilege that the daemon gives up. */
+bool td_kernel_may_replace(struct td_kernel *k);
+
 /* Closes descriptors and mappings; what is pinned and attached goes on. NULL is
  * allowed. Returns NULL. */
 struct td_kernel *td_kernel_close(struct td_kernel *k);

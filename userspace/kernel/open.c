@@ -44,7 +44,7 @@ static struct td_kernel *kernel_new(const char *pin_dir)
 	if (!k)
 		return NULL;
 	snprintf(k->pin_dir, sizeof(k->pin_dir), "%s", pin_dir);
-	k->dir_fd = k->trace_fd = k->alone_fd = -1;
+	k->dir_fd = k->trace_fd = k->alone_fd = k->former_fd = -1;
 	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
 		k->hook_fd[i] = k->iterator_fd[i] = -1;
 	memset(k->egress_fd, 0xff, sizeof(k->egress_fd)); /* -1 */
@@ -324,8 +324,14 @@ static void take_alone(struct td_kernel *k, int fd)
 	uint64_t loaded_ns = 0;
 	uint32_t id = 0;
 
-	if (fd < 0 || td_program_info(fd, &id, &loaded_ns) < 0 || loaded_ns < k->built_ns)
+	if (fd < 0 || td_program_info(fd, &id, &loaded_ns) < 0)
 		return;
+	if (loaded_ns < k->built_ns) { /* which interfaces still carry, to be replaced there */
+		k->former_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		k->former_id = id;
+		k->former_ns = loaded_ns;
+		return;
+	}
 	k->alone_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (k->alone_fd >= 0)
 		k->alone_id = id;
@@ -370,6 +376,23 @@ static int adopt(struct td_kernel *k, const struct td_pins *p, const struct td_l
 }
 
 /* ---- entry points ----------------------------------------------------------------- */
+
+int td_kernel_can_adopt(const char *pin_dir, bool *ret_same_build, struct td_error *error)
+{
+	_cleanup_close_ int fd = td_pins_get(pin_dir, td_map_names[TD_MAP_settings]);
+	struct tundish_settings s;
+	int r;
+
+	*ret_same_build = false;
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return 0; /* there is nothing to adopt */
+	if (fd < 0)
+		return td_fail(error, fd == -EACCES ? EPERM : -fd, "cannot open the pin %s/%s: %s",
+			       pin_dir, td_map_names[TD_MAP_settings], strerror(-fd));
+	r = td_pins_read_settings(pin_dir, fd, &s, NULL, error);
+	*ret_same_build = r == 0 && s.object_hash == td_object_hash();
+	return r;
+}
 
 static int decide(struct td_kernel *k, const struct td_pins *p, const struct td_limits_conf *limits,
 		  bool *ret_adopted, char **ret_note, struct td_error *error)
@@ -462,6 +485,7 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 		td_closep(&k->map_fd[i]);
 	td_closep(&k->trace_fd);
 	td_closep(&k->alone_fd);
+	td_closep(&k->former_fd);
 	td_closep(&k->dir_fd);
 	explicit_bzero(&k->settings, sizeof(k->settings));
 	explicit_bzero(&k->nat_settings, sizeof(k->nat_settings));

@@ -268,6 +268,9 @@ struct td_kernel {
 	struct xdp_program *program;
 	int alone_fd; /* loaded as an XDP program of its own; -1: not */
 	uint32_t alone_id;
+	int former_fd; /* the same of the build before; -1: none */
+	uint32_t former_id;
+	uint64_t former_ns;
 
 	int hook_fd[TD_HOOK_COUNT]; /* -1 where they are not on */
 

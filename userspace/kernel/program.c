@@ -74,8 +74,10 @@ void td_program_keep_alone(struct td_kernel *k)
 		k->alone_id = 0;
 	/* For want of privilege libxdp does without its dispatcher too; that says
 	 * nothing about the kernel, so the next daemon shall ask again. Without the
-	 * pin it loads the program again: no harm. */
-	if (td_program_may_look())
+	 * pin it loads the program again: no harm. But where one was pinned before, which
+	 * this one is to replace, the kernel has said it then; and a daemon that may not
+	 * look knows what is attached by the pin alone. */
+	if (td_program_may_look() || k->former_fd >= 0)
 		td_pins_put(k->pin_dir, TD_PIN_XDP, k->alone_fd);
 }
 
