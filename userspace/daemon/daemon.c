@@ -376,6 +376,8 @@ int td_daemon_run(struct td_daemon *d)
 	sd_notifyf(0, "READY=1\nSTATUS=%zu services on %zu interfaces.", d->config->n_services,
 		   d->config->n_interfaces);
 	r = sd_event_loop(d->event);
+	if (r < 0)
+		td_log(TD_LOG_ERROR, "the event loop failed: %s", strerror(-r));
 	close_parts(d);
 	return r < 0;
 }
