@@ -346,6 +346,82 @@ static void other_layout_is_refused_and_can_be_unloaded(void **state)
 	assert_int_equal(attached_id("tdk0", NULL), 0);
 }
 
+/* As a former version would have left it, which knew two of the maps not yet. */
+static const enum td_map later[] = {TD_MAP_fragments, TD_MAP_quic_ids};
+
+static void pretend_former_layout(void)
+{
+	struct tundish_settings s;
+
+	read_settings(&s);
+	s.layout_version = TUNDISH_LAYOUT_VERSION - 1;
+	write_settings(&s);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(later); i++) {
+		char path[256];
+
+		snprintf(path, sizeof(path), DIR "/%s", td_map_names[later[i]]);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+static void former_layout_is_migrated_at_each_step(void **state)
+{
+	const struct td_migration row = {TUNDISH_LAYOUT_VERSION - 1, later, TD_ARRAY_SIZE(later)};
+	const struct tundish_addr address = {{9}};
+	const struct tundish_vip vip = {.id = 9};
+	struct td_state st = {0};
+	struct tundish_settings s;
+	struct td_kernel *k;
+	bool killed = true;
+	uint32_t map_id, n;
+
+	NEED_ROOT();
+	k = open_kernel(false);
+	attach(k, "tdk0", TD_ATTACH_NATIVE);
+	assert_int_equal(td_kernel_put_vip(k, &(struct td_prefix){address, TD_PREFIX_ALL}, &vip),
+			 0);
+	map_id = k->map_id[TD_MAP_vips];
+	td_kernel_close(k);
+	pretend_former_layout();
+	refuse_open(DIR, -EPROTO, "tundish --pin " DIR " unload"); /* nobody knows how */
+
+	td_migrations_set(&row, 1);
+	for (n = 1; n <= STEPS_MAX && killed; n++) {
+		uint32_t former_id = attached_id("tdk0", NULL);
+		bool complete = true;
+
+		killed = killed_at((int)n, child_open_attach);
+		assert_true(attached_id("tdk0", NULL) != 0); /* never without a program */
+		read_settings(&s);
+		for (size_t i = 0; i < TD_ARRAY_SIZE(later); i++)
+			complete &= pin_there(td_map_names[later[i]]);
+		/* never half: the version is the new one only where all is there */
+		assert_true(complete || s.layout_version == TUNDISH_LAYOUT_VERSION - 1);
+
+		k = open_kernel(true);
+		assert_int_equal(k->map_id[TD_MAP_vips], map_id);
+		attach(k, "tdk0", TD_ATTACH_NATIVE);
+		assert_int_not_equal(attached_id("tdk0", NULL), former_id);
+		td_kernel_close(k);
+		read_settings(&s);
+		assert_int_equal(s.layout_version, TUNDISH_LAYOUT_VERSION);
+		pretend_former_layout();
+	}
+	assert_in_range(n, 6, STEPS_MAX);
+	k = open_kernel(true);
+	assert_int_equal(td_kernel_read_state(k, &st), 0);
+	assert_int_equal(st.n_vips, 1); /* what was in the maps is */
+	td_state_done(&st);
+	td_kernel_close(k);
+
+	/* A map that no migration adds is damage still. */
+	pretend_former_layout();
+	assert_int_equal(unlink(DIR "/flows"), 0);
+	refuse_open(DIR, -EPROTO, "flows is missing");
+	td_migrations_set(NULL, 0);
+	unload();
+}
+
 static void missing_pins_are_refused(void **state)
 {
 	struct td_kernel *k;
@@ -600,6 +676,7 @@ int main(void)
 		TEST(missing_bpffs_is_mounted_where_allowed),
 		TEST(foreign_pins_are_refused_and_left),
 		TEST(other_layout_is_refused_and_can_be_unloaded),
+		TEST(former_layout_is_migrated_at_each_step),
 		TEST(missing_pins_are_refused),
 		TEST(missing_trace_program_is_loaded_again),
 		TEST(state_is_read_back_in_order),

@@ -7,6 +7,7 @@
  *   all there, same build              adopted: nothing is loaded
  *   all there, other build             adopted: the twin is loaded over the maps and replaced;
  *                                      td_kernel_attach replaces what is attached
+ *   a layout that this one migrates    what it lacks is added (migrate.c), then as above
  *   other layout, foreign pins         refused, untouched
  *
  * Which programs are of this build is told by time: a program is of this build
@@ -81,7 +82,7 @@ int td_pins_read_settings(const char *dir, int fd, struct tundish_settings *ret,
 			error, EPROTO,
 			"the pin %s/settings is not tundish's; give another directory with --pin",
 			dir);
-	if (s->layout_version != TUNDISH_LAYOUT_VERSION)
+	if (s->layout_version != TUNDISH_LAYOUT_VERSION && !td_migrates_from(s->layout_version))
 		return td_fail(
 			error, EPROTO,
 			"the maps in %s have layout %u and this tundishd has layout %u; run the former "
@@ -103,6 +104,8 @@ static int check_maps(const char *dir, const struct td_pins *p, const struct tun
 	for (enum td_map m = 0; m < TD_MAP_COUNT; m++) {
 		int r = p->map_fd[m] >= 0 ? td_map_check(m, p->map_fd[m], s) : -ENOENT;
 
+		if (r == -ENOENT && td_migration_adds(s->layout_version, m))
+			continue;
 		if (r < 0)
 			return td_fail(
 				error, EPROTO,
@@ -337,7 +340,7 @@ static void take_alone(struct td_kernel *k, int fd)
 		k->alone_id = id;
 }
 
-static int adopt(struct td_kernel *k, const struct td_pins *p, const struct td_limits_conf *limits,
+static int adopt(struct td_kernel *k, struct td_pins *p, const struct td_limits_conf *limits,
 		 char **ret_note, struct td_error *error)
 {
 	struct tundish_settings wanted;
@@ -353,6 +356,11 @@ static int adopt(struct td_kernel *k, const struct td_pins *p, const struct td_l
 	r = td_object_settings(limits, &wanted, error);
 	if (r < 0)
 		return r;
+	if (k->settings.layout_version != TUNDISH_LAYOUT_VERSION) {
+		r = td_migrate(k->pin_dir, p, &k->settings, error);
+		if (r < 0)
+			return r;
+	}
 	r = take_maps(k, p->map_fd, error);
 	if (r < 0)
 		return r;
@@ -394,7 +402,7 @@ int td_kernel_can_adopt(const char *pin_dir, bool *ret_same_build, struct td_err
 	return r;
 }
 
-static int decide(struct td_kernel *k, const struct td_pins *p, const struct td_limits_conf *limits,
+static int decide(struct td_kernel *k, struct td_pins *p, const struct td_limits_conf *limits,
 		  bool *ret_adopted, char **ret_note, struct td_error *error)
 {
 	bool adopted = p->map_fd[TD_MAP_settings] >= 0;

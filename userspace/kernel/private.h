@@ -175,11 +175,27 @@ void td_bpf_kind(int fd, char *buffer, size_t size);
 size_t td_pins_map_ids(const struct td_pins *p, uint32_t ret[TD_MAP_COUNT]);
 
 /*
- * Whether the pinned settings are of this layout. 0, -EPROTO with the sentence;
+ * Whether the pinned settings are of this layout, or of one that is migrated. 0, -EPROTO with the sentence;
  * ret_magic (may be NULL) tells that they are tundish's of any version.
  */
 int td_pins_read_settings(const char *dir, int fd, struct tundish_settings *ret, bool *ret_magic,
 			  struct td_error *error);
+
+/* ---- migrate.c ------------------------------------------------------------- */
+
+/* A former layout that has all maps of the next ones but these. */
+struct td_migration {
+	uint32_t from;
+	const enum td_map *adds;
+	size_t n;
+};
+
+void td_migrations_set(const struct td_migration *all, size_t n); /* for the tests */
+bool td_migrates_from(uint32_t version);
+bool td_migration_adds(uint32_t version, enum td_map map);
+/* Makes what lies in `dir` of this layout; *p and *s follow. */
+int td_migrate(const char *dir, struct td_pins *p, struct tundish_settings *s,
+	       struct td_error *error);
 
 /* ---- object.c -------------------------------------------------------------- */
 
