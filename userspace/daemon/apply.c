@@ -296,6 +296,7 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 
 	if (td_state_members(&p->target, &of) < 0)
 		return td_fail(error, ENOMEM, "out of memory before the first step");
+	td_net_lately_begin(d->net);
 	for (size_t i = 0; i < p->n_steps && r == 0; i++) {
 		const struct td_step *s = &p->steps[i];
 		char object[160];
@@ -311,6 +312,7 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 				i + 1, p->n_steps, td_step_kind_name(s->kind), object,
 				strerror(-r));
 	}
+	td_net_lately_end(d->net);
 	tell_rest(d, n);
 	return r;
 }

@@ -194,6 +194,7 @@ void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
 
 	if (!unresolved_only)
 		td_net_care_begin(d->net);
+	td_net_lately_begin(d->net);
 	d->n_unresolved = 0;
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
 		if (b[id].state == TUNDISH_BACKEND_FREE)
@@ -203,6 +204,7 @@ void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only)
 		d->n_unresolved += td_nexthop_refresh(d, id) < 0;
 	}
 	td_lane_hops_refresh_all(d, unresolved_only);
+	td_net_lately_end(d->net);
 	d->n_unresolved += d->lanes->n_unresolved;
 	if (!unresolved_only) {
 		td_net_care_end(d->net);

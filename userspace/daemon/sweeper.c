@@ -54,8 +54,12 @@ static void forget_server_id(struct td_daemon *d, uint32_t id, const struct tund
 		td_kernel_delete_server_id(d->kernel, &key);
 }
 
+#define TOLD_MAX 100 /* in one pass; a large file may leave all at once */
+
 static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 {
+	size_t n = 0;
+
 	for (uint32_t id = 1; id < t->backends_max; id++) {
 		struct tundish_backend empty = {0};
 		char object[100];
@@ -69,29 +73,29 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 		td_kernel_put_backend(d->kernel, id, &empty);
 		__atomic_store_n(&t->backends[id].connections_active, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&t->backends[id].connections_total, 0, __ATOMIC_RELAXED);
-		td_event(d, "freed", object, "its last flow has ended");
+		if (n++ < TOLD_MAX)
+			td_event(d, "freed", object, "its last flow has ended");
 	}
+	if (n > TOLD_MAX)
+		td_event(d, "freed", "and others", "%zu more backends, whose last flows have ended",
+			 n - TOLD_MAX);
 }
 
 static void free_services(struct td_daemon *d)
 {
-	struct td_state s = {0};
+	_cleanup_(td_state_done) struct td_state s = {0};
+	_cleanup_(td_members_done) struct td_members of = {0};
 
-	if (td_kernel_read_state(d->kernel, &s) < 0)
+	if (td_kernel_read_state(d->kernel, &s) < 0 || td_state_members(&s, &of) < 0)
 		return;
 	for (size_t i = 0; i < s.n_services; i++) {
 		const struct td_service_state *v = &s.services[i];
 		struct tundish_maglev *row = td_kernel_maglev(d->kernel, v->id);
 		struct tundish_service empty = {0};
 		char object[100];
-		bool used = false;
 
-		if (v->value.state != TUNDISH_SERVICE_GONE)
-			continue;
-		for (size_t b = 0; b < s.n_backends && !used; b++)
-			used = s.backends[b].value.state != TUNDISH_BACKEND_FREE &&
-			       s.backends[b].value.service == v->id;
-		if (used)
+		if (v->value.state != TUNDISH_SERVICE_GONE ||
+		    of.first[v->id] != of.first[v->id + 1]) /* a state has none that are free */
 			continue;
 		for (uint32_t k = 0; row && k < TUNDISH_MAGLEV_SLOTS; k++)
 			__atomic_store_n(&row->slot[k], 0, __ATOMIC_RELAXED);
@@ -100,7 +104,6 @@ static void free_services(struct td_daemon *d)
 		snprintf(object, sizeof(object), "service %.63s", v->value.name);
 		td_event(d, "freed", object, "its last flow has ended");
 	}
-	td_state_done(&s);
 }
 
 /* ---- pace ---------------------------------------------------------------------- */

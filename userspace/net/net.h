@@ -110,6 +110,12 @@ int td_net_own_vips(struct td_net *n, const struct td_prefix *vips, size_t n_vip
 		    const struct td_prefix *former, size_t n_former, const unsigned int *interfaces,
 		    size_t n_interfaces, char **ret_changes, struct td_error *error);
 
+/* Around many look-ups in a row: the last link, source and neighbour are kept from one to the
+ * next, since most backends are behind one gateway. What changes meanwhile is an event, as
+ * always, and found by the next round. */
+void td_net_lately_begin(struct td_net *n);
+void td_net_lately_end(struct td_net *n);
+
 /* Around a look-up of everything that is needed: what td_net_nexthop asked the kernel
  * to keep resolved before, and did not ask for again in between, is given back. */
 void td_net_care_begin(struct td_net *n);

@@ -1,14 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Where packets to an address go: one question each about route, link (two for
- * a VLAN) and neighbour, nothing kept between calls. The neighbour is marked
- * as asked for before it is read, so that a change in between is an event.
+ * a VLAN) and neighbour, nothing kept between calls but in a round of many. The
+ * neighbour is marked as asked for before it is read, so that a change in between
+ * is an event.
  */
 #include <linux/if_ether.h>
 #include <net/if_arp.h>
 
 #include "core/address.h"
 #include "net/care.h"
+
+/* What the last look-up of a round has found; a failure is not kept. */
+struct td_net_lately {
+	struct td_link link, lower; /* index 0: none */
+	unsigned int source_link;   /* of `source`; 0: none */
+	bool source_v4;
+	struct tundish_addr source;
+	unsigned int via_link; /* of `via`; 0: none */
+	struct tundish_addr via;
+	uint8_t mac[6];
+};
+
+void td_net_lately_begin(struct td_net *n)
+{
+	if (!n->lately)
+		n->lately = calloc(1, sizeof(*n->lately)); /* or it takes longer */
+}
+
+void td_net_lately_end(struct td_net *n)
+{
+	free(n->lately);
+	n->lately = NULL;
+}
 
 /* Checks that Ethernet frames can leave by this link now. */
 static int check_link(const struct td_link *l, struct td_error *error)
@@ -92,11 +116,18 @@ static int refuse_route(const struct td_route *t, const char *to, struct td_erro
 		       "%s has %s; see \"ip route get %s\" and add a route to it", to, what, to);
 }
 
-static int read_link(struct td_net *n, unsigned int index, struct td_link *ret, const char *to,
-		     struct td_error *error)
+static int read_link(struct td_net *n, unsigned int index, struct td_link *kept,
+		     struct td_link *ret, const char *to, struct td_error *error)
 {
-	int r = td_link_get(n, index, ret);
+	int r;
 
+	if (kept && kept->index == index) {
+		*ret = *kept;
+		return 0;
+	}
+	r = td_link_get(n, index, ret);
+	if (r == 0 && kept)
+		*kept = *ret;
 	/* Gone since the route was read: an event follows. */
 	if (r == -ENODEV)
 		return td_fail(error, ENETDOWN,
@@ -115,9 +146,14 @@ static int first_address(struct td_net *n, unsigned int ifindex, bool v4, struct
 {
 	_cleanup_free_ struct td_host_address *all = NULL;
 	const struct td_host_address *best = NULL;
+	struct td_net_lately *l = n->lately;
 	size_t n_all = 0;
 	int r, best_rank = 0;
 
+	if (l && l->source_link == ifindex && l->source_v4 == v4) {
+		*ret = l->source;
+		return 0;
+	}
 	r = td_host_addresses(n, ifindex, &all, &n_all);
 	if (r < 0)
 		return r;
@@ -133,6 +169,11 @@ static int first_address(struct td_net *n, unsigned int ifindex, bool v4, struct
 	}
 	if (best)
 		*ret = best->address;
+	if (l && best) {
+		l->source_link = ifindex;
+		l->source_v4 = v4;
+		l->source = best->address;
+	}
 	return 0; /* none: the field stays zero, which a tunnel cannot use but dsr can */
 }
 
@@ -141,11 +182,17 @@ static int fill_neighbour(struct td_net *n, const struct td_link *link,
 			  const struct tundish_addr *via, struct tundish_nexthop *ret,
 			  struct td_error *error)
 {
+	struct td_net_lately *l = n->lately;
 	char text[TD_ADDRESS_TEXT];
 	struct td_neigh g;
 	bool known;
 	int r;
 
+	if (l && l->via_link == link->index && tundish_addr_equal(&l->via, via)) {
+		memcpy(ret->destination, l->mac, sizeof(ret->destination));
+		ret->flags |= TUNDISH_NEXTHOP_VALID;
+		return 0;
+	}
 	td_address_print(via, text);
 	td_events_ask(n, link->index, via);
 	td_care_note(n, link->index, via);
@@ -159,6 +206,11 @@ static int fill_neighbour(struct td_net *n, const struct td_link *link,
 		/* That the kernel does not manage it is no loss yet. */
 		memcpy(ret->destination, g.mac, sizeof(ret->destination));
 		ret->flags |= TUNDISH_NEXTHOP_VALID;
+		if (l) {
+			l->via_link = link->index;
+			l->via = *via;
+			memcpy(l->mac, g.mac, sizeof(l->mac));
+		}
 		return 0;
 	}
 	if (r == -ENOBUFS)
@@ -205,7 +257,7 @@ int td_net_nexthop(struct td_net *n, const struct tundish_addr *address,
 	}
 	if (route.type != RTN_UNICAST || !route.oif)
 		return refuse_route(&route, to, error);
-	r = read_link(n, route.oif, &link, to, error);
+	r = read_link(n, route.oif, n->lately ? &n->lately->link : NULL, &link, to, error);
 	if (r < 0)
 		return r;
 	if (route.encapsulates)
@@ -214,7 +266,8 @@ int td_net_nexthop(struct td_net *n, const struct tundish_addr *address,
 			       "add a plain route to it",
 			       to, link.name);
 	if (link.vlan && link.lower && !link.lower_elsewhere) {
-		r = read_link(n, link.lower, &lower, to, error);
+		r = read_link(n, link.lower, n->lately ? &n->lately->lower : NULL, &lower, to,
+			      error);
 		if (r < 0)
 			return r;
 		below = true;

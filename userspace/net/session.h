@@ -41,6 +41,7 @@ struct td_net {
 	struct td_neigh_seen *seen; /* what events told last about each of them */
 	struct td_care *cares;	    /* care.c */
 	size_t cares_size, n_cares;
+	struct td_net_lately *lately; /* nexthop.c; NULL: nothing is kept from call to call */
 	uint8_t buffer[TD_NET_BUFFER_BYTES] __attribute__((aligned(8)));
 };
 
