@@ -16,7 +16,7 @@ static void test_usage_errors(void **state)
 		{"bakcend list", "did you mean backend?"},
 		{"xyzzy",
 		 "valid here: status, service, backend, worker, exec, flow, tuple, port, "
-		 "timewait, egress, trace, doctor, config, events, capture, top, unload, help"},
+		 "timewait, egress, trace, doctor, config, daemon, events, capture, top, unload, help"},
 		{"backend",
 		 "\"backend\" needs a verb; valid here: list, drain, enable, disable, weight"},
 		{"backend d web web1", "ambiguous: drain, disable"},

@@ -19,7 +19,8 @@ int cli_run_daemon_reexec(const struct cli *c)
 		cli_print_json(stdout, answer);
 	} else {
 		fputs("goes on as ", stdout);
-		cli_put_escaped(stdout, json_string_value(json_object_get(answer, "program")) ?: "?",
+		cli_put_escaped(stdout,
+				json_string_value(json_object_get(answer, "program")) ?: "?",
 				CLI_KEEP_NONE);
 		fputc('\n', stdout);
 	}

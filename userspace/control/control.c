@@ -198,9 +198,8 @@ int td_control_take_back(struct td_control *c, const struct td_control_former *f
 	stop(c, &c->socket);
 	stop(c, &c->metrics);
 	r = former->socket_fd >= 0 ? start(c, &c->socket, former->socket_fd, false, error) : 0;
-	return former->metrics_fd >= 0
-		       ? start(c, &c->metrics, former->metrics_fd, true, error) ?: r
-		       : r;
+	return former->metrics_fd >= 0 ? start(c, &c->metrics, former->metrics_fd, true, error) ?: r
+				       : r;
 }
 
 void td_control_hand_over(struct td_control *c, struct td_control_former *ret)

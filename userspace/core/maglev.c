@@ -37,7 +37,7 @@ struct member {
 	struct tundish_addr address;
 	uint32_t backend;
 	uint32_t position, skip;
-	uint32_t inverse; /* of skip, modulo SLOTS; 0: not asked for yet */
+	uint32_t inverse;  /* of skip, modulo SLOTS; 0: not asked for yet */
 	uint64_t interval; /* virtual time between two turns */
 	uint32_t next; /* rank of the next one of the same weight; the last one's is the first */
 };
@@ -134,8 +134,8 @@ static uint32_t nearest(const uint32_t *free_slots, uint32_t n, struct member *m
 	if (!m->inverse)
 		m->inverse = inverse(m->skip);
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t ahead = free_slots[i] - m->position +
-				 (free_slots[i] < m->position ? SLOTS : 0);
+		uint32_t ahead =
+			free_slots[i] - m->position + (free_slots[i] < m->position ? SLOTS : 0);
 		uint32_t steps = times(ahead, m->inverse);
 
 		if (steps < best) {

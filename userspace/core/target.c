@@ -306,9 +306,8 @@ static struct td_target_service *service_of(struct td_target *t, uint32_t id)
 {
 	struct td_target_service key = {.s.id = id};
 
-	return t->n_services
-		       ? bsearch(&key, t->services, t->n_services, sizeof(key), by_service_id)
-		       : NULL;
+	return t->n_services ? bsearch(&key, t->services, t->n_services, sizeof(key), by_service_id)
+			     : NULL;
 }
 
 static int by_backend_id(const void *a, const void *b)

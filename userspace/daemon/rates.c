@@ -12,7 +12,8 @@
 static void since_taken(const struct tundish_backend *b, const struct tundish_traffic *t,
 			struct tundish_traffic *ret)
 {
-	ret->packets = t->packets >= b->packets_before ? t->packets - b->packets_before : t->packets;
+	ret->packets =
+		t->packets >= b->packets_before ? t->packets - b->packets_before : t->packets;
 	ret->bytes = t->bytes >= b->bytes_before ? t->bytes - b->bytes_before : t->bytes;
 }
 

@@ -166,10 +166,11 @@ static int check(struct td_daemon *d, struct td_error *error)
 	last = last ? last + 1 : text;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == TD_EXIT_OTHER_BUILD &&
 	    !td_kernel_may_replace(d->kernel))
-		return td_fail(error, EPERM,
-			       "%s brings other programs, and beside XDP programs of others they are "
-			       "only replaced by a daemon that begins anew: restart it instead",
-			       d->program);
+		return td_fail(
+			error, EPERM,
+			"%s brings other programs, and beside XDP programs of others they are "
+			"only replaced by a daemon that begins anew: restart it instead",
+			d->program);
 	if (WIFEXITED(status) &&
 	    (!WEXITSTATUS(status) || WEXITSTATUS(status) == TD_EXIT_OTHER_BUILD))
 		return 0;

@@ -188,8 +188,7 @@ static int carry_out(struct td_daemon *d, struct change *c, struct td_error *err
 			return td_fail(error, -r, "cannot write the timeouts: %s", strerror(-r));
 		r = td_step_fails(d) ?: set_gue_port(d, c->config);
 		if (r < 0)
-			return td_fail(error, -r, "cannot write the port of GUE: %s",
-				       strerror(-r));
+			return td_fail(error, -r, "cannot write the port of GUE: %s", strerror(-r));
 		/* VIPs that leave go from this host before they go from the map, which is what
 		 * a next daemon knows them by. */
 		if (td_vips_own(d, c->config, &c->installed, false, &e) < 0)
