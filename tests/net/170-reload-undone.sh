@@ -112,8 +112,9 @@ for n in $(seq 1 80); do
 	*'all was undone, the former configuration is in force again'*) ;;
 	*) not_ok "step $n: told as undone (\"$last\")" ;;
 	esac
-	stands >"$T/after"
-	cmp -s "$T/before" "$T/after" ||
+	# An own address that went and came is an end of tunnels again when its event was heard.
+	as_before() { stands >"$T/after" && cmp -s "$T/before" "$T/after"; }
+	as_before || eventually 5 as_before ||
 		not_ok "step $n: all is as it was ($last; $(diff "$T/before" "$T/after" | head -n 6 | cut -c 1-300))"
 	[ "$(get $VIP 6 | grep -c '^b[13] ')" = 6 ] || not_ok "step $n: new connections are served"
 done
