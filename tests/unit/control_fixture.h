@@ -40,6 +40,7 @@ struct fixture {
 	size_t reply_bytes; /* for /v1/big */
 	bool has_come;	    /* what /v1/later waits for */
 	uint64_t since_ns;
+	uid_t peer; /* (uid_t)-1: nobody is known */
 };
 
 static inline uint64_t now_ms(void)
@@ -66,6 +67,7 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 	snprintf(f->query, sizeof(f->query), "%s", value ? value : "(none)");
 	snprintf(f->body, sizeof(f->body), "%s", r->body);
 	f->body_length = r->body_length;
+	f->peer = r->peer ? r->peer->uid : (uid_t)-1;
 
 	if (strcmp(r->word[0], "metrics") == 0) {
 		reply->text = strdup("tundish_x 1\n# EOF\n");
@@ -86,6 +88,8 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 
 static const struct td_control_limits small = {
 	.connections = 4,
+	.per_user = 4,
+	.for_root = 0,
 	.idle_s = 1,
 	.request_ms = 900,
 	.head_bytes = 8 << 10,

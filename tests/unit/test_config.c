@@ -76,7 +76,7 @@ static void test_invalid_bytes(void **state)
 		ROW(" \n\t\r\n", "1:1: the file is empty; it needs at least \"interfaces:\""),
 		ROW("---\n",
 		    "2:1: a mapping has to stand here, not one value; valid keys: "
-		    "interfaces, services, egress, timeouts, limits, ports, own_connections, gue, metrics"),
+		    "interfaces, services, egress, timeouts, limits, ports, own_connections, gue, metrics, control"),
 		ROW("a: \0b\n", "1:4: control character 0x00 is not allowed"),
 		ROW("a: b\nc: \033[2J", "2:4: control character 0x1b is not allowed"),
 		ROW("a\177", "1:2: control character 0x7f is not allowed"),

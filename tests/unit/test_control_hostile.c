@@ -2,6 +2,8 @@
 /*
  * The control socket and clients that mean no good, or are broken.
  */
+#include <grp.h>
+
 #include "control_fixture.h"
 
 static void test_garbage(void **state)
@@ -170,6 +172,173 @@ static void test_too_many_connections(void **state)
 		close(idle[i]);
 }
 
+/* A process of another user: `n` connections, and on each what its first byte is about
+ * ('?': nothing has come) goes to the pipe, in order, before it ends. */
+static pid_t crowd(const struct fixture *f, uid_t uid, int n, int ends[2], const int *gate)
+{
+	static const char request[] = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
+	pid_t pid = fork();
+	char answer[64], c;
+	int fd[16];
+
+	if (pid)
+		return pid;
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		_exit(2);
+	for (int i = 0; i < n; i++) {
+		fd[i] = dial(f);
+		fcntl(fd[i], F_SETFL, 0);
+		if (!gate)
+			send(fd[i], request, strlen(request), MSG_NOSIGNAL);
+	}
+	if (gate) { /* silent: those that are refused only */
+		for (int i = 0; i < n; i++) {
+			struct pollfd p = {.fd = fd[i], .events = POLLIN};
+
+			c = '?';
+			if (poll(&p, 1, 300) > 0 && recv(fd[i], answer, 12, MSG_WAITALL) == 12)
+				c = answer[9];
+			if (write(ends[1], &c, 1) != 1)
+				_exit(3);
+		}
+		close(gate[1]);
+		if (read(gate[0], &c, 1) < 0)
+			_exit(4);
+		_exit(0);
+	}
+	for (int i = 0; i < n; i++) {
+		c = recv(fd[i], answer, 12, MSG_WAITALL) == 12 ? answer[9] : '?';
+		if (write(ends[1], &c, 1) != 1)
+			_exit(3);
+	}
+	_exit(0);
+}
+
+static void read_crowd(struct fixture *f, int fd, char *ret, int n)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+
+	memset(ret, 0, n + 1);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	for (int got = 0; got < n;) {
+		ssize_t r = read(fd, ret + got, n - got);
+
+		assert_true(now_ms() < end);
+		if (r > 0)
+			got += r;
+		else
+			turn(f, fd, POLLIN);
+	}
+}
+
+/* One user's connections, then all users' but root's: what is over is told so, and root
+ * gets in all the time. */
+static void test_shares(void **state)
+{
+	struct td_control_limits limits = small;
+	struct fixture *f = *state;
+	int pipes[2][2], gate[2], status;
+	struct td_error e = {0};
+	char got[2][17];
+	pid_t pid[2];
+
+	if (geteuid() != 0)
+		skip();
+	td_control_close(f->control);
+	limits.connections = 8;
+	limits.per_user = 4;
+	limits.for_root = 2;
+	limits.idle_s = 10;
+	limits.request_ms = 10000;
+	assert_int_equal(
+		td_control_open_limited(f->path, NULL, &limits, handler, f, &f->control, &e), 0);
+	assert_int_equal(chmod(f->directory, 0755), 0);
+	assert_int_equal(chmod(f->path, 0666), 0);
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe2(pipes[i], O_CLOEXEC), 0);
+		pid[i] = crowd(f, 65534 - (uid_t)i, 6, pipes[i], gate);
+		read_crowd(f, pipes[i][0], got[i], 6);
+	}
+	assert_string_equal(got[0], "????55"); /* four of a user */
+	assert_string_equal(got[1], "??5555"); /* six of all users but root */
+	assert_int_equal(f->calls, 0);
+	assert_serves(f);
+	assert_int_equal(f->peer, 0);
+	close(gate[0]);
+	close(gate[1]);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
+		assert_int_equal(status, 0);
+	}
+	/* They have gone, and there is room again: for requests this time. */
+	pid[0] = crowd(f, 65534, 4, pipes[0], NULL);
+	read_crowd(f, pipes[0][0], got[0], 4);
+	assert_string_equal(got[0], "2222");
+	assert_int_equal(f->peer, 65534);
+	assert_int_equal(waitpid(pid[0], &status, 0), pid[0]);
+	for (int i = 0; i < 2; i++) {
+		close(pipes[i][0]);
+		close(pipes[i][1]);
+	}
+}
+
+/* The metrics listener: no method, path or body reaches the handler but GET /metrics, and
+ * nobody is known there. Slow ones and crowds are ended as on the socket. */
+static void test_metrics_hostile(void **state)
+{
+	static const char *const refused[] = {
+		"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+		"PUT /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"DELETE /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /v1/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /metrics/../v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /metrics/v1/reload HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /%6detrics%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET http://x/v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
+		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+		"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: POST\r\n\r\n",
+	};
+	static const char good[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct fixture *f = *state;
+	struct td_error e = {0};
+	uint16_t port = 21979;
+	char address[32];
+	struct answer a;
+	int idle[6], fd;
+
+	do
+		snprintf(address, sizeof(address), "127.0.0.1:%u", ++port);
+	while (td_control_set_metrics(f->control, address, &e) == -EADDRINUSE && port < 22100);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(refused); i++) {
+		fd = dial_tcp(port);
+		transmit(f, fd, refused[i], strlen(refused[i]));
+		shutdown(fd, SHUT_WR);
+		a = receive(f, fd, true);
+		assert_true(a.length == 0 || a.status >= 400);
+		answer_done(&a);
+		close(fd);
+		assert_int_equal(f->calls, 0);
+	}
+	for (size_t i = 0; i < TD_ARRAY_SIZE(idle); i++) { /* more than there may be */
+		idle[i] = dial_tcp(port);
+		transmit(f, idle[i], "GET /met", 8);
+	}
+	fd = dial_tcp(port);
+	transmit(f, fd, good, strlen(good));
+	a = receive(f, fd, false); /* when the others have been ended */
+	assert_int_equal(a.status, 200);
+	assert_int_equal(f->calls, 1);
+	assert_string_equal(f->words, "metrics");
+	assert_int_equal(f->peer, (uid_t)-1);
+	answer_done(&a);
+	close(fd);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(idle); i++)
+		close(idle[i]);
+}
+
 static void test_client_that_does_not_read(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +424,8 @@ int main(void)
 		T(test_slow_client),
 		T(test_huge_head),
 		T(test_too_many_connections),
+		T(test_shares),
+		T(test_metrics_hostile),
 		T(test_client_that_does_not_read),
 		T(test_event_loop),
 		T(test_close_sends_the_last_answer),

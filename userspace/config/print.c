@@ -217,6 +217,7 @@ static bool is_absent(const struct td_row *row, const void *object)
 	case TD_TYPE_OBJECTS:
 		return !row->required && !*(const size_t *)((const char *)object + row->n_offset);
 	case TD_TYPE_ENDPOINT: return !*field && !row->choices;
+	case TD_TYPE_NAME: return !*field;
 	case TD_TYPE_SERVER_ID: return !((const struct tundish_server_id *)field)->length;
 	case TD_TYPE_MAPPING:
 		if (row->opens == TD_SCOPE_SERVICE_GUE)

@@ -183,6 +183,8 @@ const struct td_row td_schema[] = {
 	 .help = "where GUE tunnels to this host end"},
 	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
 	 .help = "where metrics are served"},
+	{TD_SCOPE_TOP, "control", TD_TYPE_MAPPING, FIELD(td_config, control),
+	 .opens = TD_SCOPE_CONTROL, .help = "who is answered on the control socket"},
 
 	{TD_SCOPE_INTERFACE, "name", TD_TYPE_INTERFACE, .required = true,
 	 FIELD(td_interface_conf, name), .help = "the interface's name"},
@@ -455,6 +457,11 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
 	 .choices = off_choice, .standard = "127.0.0.1:9799",
 	 .help = "address and port of the metrics"},
+
+	{TD_SCOPE_CONTROL, "group", TD_TYPE_NAME, FIELD(td_control_conf, group),
+	 .standard = "tundish", .help = "the group whose members may read"},
+	{TD_SCOPE_CONTROL, "admin_group", TD_TYPE_NAME, FIELD(td_control_conf, admin_group),
+	 .help = "the group whose members may change things too"},
 };
 
 const size_t td_schema_rows = TD_ARRAY_SIZE(td_schema);
@@ -482,6 +489,7 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 	[TD_SCOPE_PORTS] = {"ports", "ports.", 0, 0, true},
 	[TD_SCOPE_GUE] = {"gue", "gue.", 0, 0, true},
 	[TD_SCOPE_METRICS] = {"metrics", "metrics.", 0, 0, true},
+	[TD_SCOPE_CONTROL] = {"control", "control.", 0, 0, true},
 };
 
 const struct td_row *td_schema_find(enum td_scope scope, const char *key)

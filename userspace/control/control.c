@@ -109,6 +109,11 @@ int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_
 	return 0;
 }
 
+int td_control_set_group(struct td_control *c, gid_t group, struct td_error *error)
+{
+	return c->socket_path ? td_chgrp_unix(c->socket_path, &c->socket_id, group, error) : 0;
+}
+
 static void control_closep(struct td_control **c)
 {
 	td_control_close(*c);

@@ -8,10 +8,21 @@
 #define TD_CONTROL_H
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "lib/util.h"
 
 struct td_control;
+
+/* The process that connected to the control socket, when it did. */
+struct td_peer {
+	uid_t uid;
+	gid_t gid, *groups; /* `groups`: the supplementary ones */
+	size_t n_groups;
+	pid_t pid;
+};
+
+bool td_peer_in(const struct td_peer *p, gid_t group);
 
 /* A request as a handler sees it. Path words are split at '/', after "/v1/",
  * and percent-decoded. */
@@ -22,7 +33,8 @@ struct td_request {
 	const char *body; /* NUL-terminated, never NULL; at most TD_CONTROL_BODY_MAX */
 	size_t body_length;
 	const char *(*query)(const struct td_request *r, const char *key); /* NULL: absent */
-	uint64_t since_ns; /* CLOCK_MONOTONIC: when the handler was first asked */
+	uint64_t since_ns;	    /* CLOCK_MONOTONIC: when the handler was first asked */
+	const struct td_peer *peer; /* NULL: over TCP, where nobody is known */
 	void *transport;
 };
 
@@ -50,8 +62,9 @@ typedef void (*td_handler)(void *context, const struct td_request *request, stru
  *               where it is missing (0755). NULL: none.
  * @metrics:     "ADDR:PORT"; "" or NULL: none. Only GET /metrics there, by the
  *               handler with the one word "metrics".
- * At most 64 connections each, 10 s without progress end one; a request over
- * the limit is answered 413, garbage 400.
+ * At most 64 connections each, on the socket 16 of a user and 48 of all but root;
+ * 10 s without progress end one; a request over the limit is answered 413, garbage
+ * 400, a connection over it 503.
  */
 int td_control_open(const char *socket_path, const char *metrics, td_handler handler, void *context,
 		    struct td_control **ret, struct td_error *error);
@@ -82,6 +95,10 @@ void td_control_run(struct td_control *c);
 /* Something has come that requests may wait for: all that were told "later" are asked
  * again, by td_control_run. NULL is allowed. */
 void td_control_resume(struct td_control *c);
+
+/* Whose group the control socket is from now on; the daemon has to be its member, or
+ * to have CAP_CHOWN. */
+int td_control_set_group(struct td_control *c, gid_t group, struct td_error *error);
 
 /* Where to answer now, for moving the metrics listener on reload. */
 int td_control_set_metrics(struct td_control *c, const char *metrics, struct td_error *error);

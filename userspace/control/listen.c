@@ -134,6 +134,19 @@ void td_unlink_unix(const char *path, const struct td_file_id *id)
 		unlink(path);
 }
 
+int td_chgrp_unix(const char *path, const struct td_file_id *id, gid_t group,
+		  struct td_error *error)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || st.st_dev != id->device || st.st_ino != id->inode)
+		return td_fail(error, ENOENT, "control socket %s: it is not there any more", path);
+	if (st.st_gid != group && lchown(path, (uid_t)-1, group) < 0)
+		return td_fail(error, errno, "cannot give the control socket %s to its group: %s",
+			       path, strerror(errno));
+	return 0;
+}
+
 /* "ADDR:PORT" or "[ADDR]:PORT", numbers only: no resolver is ever asked. */
 static int parse_tcp(const char *text, struct sockaddr_storage *ret, socklen_t *ret_length)
 {

@@ -3,6 +3,7 @@
  * What the files of control/ share among themselves and with their test.
  *
  *   listen.c     sockets: the control socket's file, the metrics address
+ *   peer.c       who is at the other end of the control socket
  *   uri.c     the request target as words and query, pure
  *   reply.c      answers, from JSON or text to bytes
  *   transport.c  one listener: an MHD daemon and its connections
@@ -32,6 +33,13 @@ int td_listen_tcp(const char *address, struct td_error *error);
 bool td_is_unix(int fd, const char *path, struct td_file_id *ret_id);
 
 void td_unlink_unix(const char *path, const struct td_file_id *id);
+int td_chgrp_unix(const char *path, const struct td_file_id *id, gid_t group,
+		  struct td_error *error);
+
+/* ---- peer.c ------------------------------------------------------------ */
+
+int td_peer_read(int fd, struct td_peer *ret);
+void td_peer_done(struct td_peer *p); /* zeroes are allowed */
 
 /* ---- uri.c ------------------------------------------------------------ */
 
@@ -68,6 +76,8 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, unsigned int *ret
 /* The defaults are TD_CONTROL_LIMITS; a test makes them small. */
 struct td_control_limits {
 	unsigned int connections; /* open at the same time, further ones wait in the backlog */
+	unsigned int per_user;	  /* of them, unless it is root; on the control socket */
+	unsigned int for_root;	  /* of them, which nobody else gets; the same */
 	unsigned int idle_s;	  /* without a byte: the connection ends */
 	unsigned int request_ms;  /* from its first chance until it has been read whole */
 	size_t head_bytes;	  /* MHD's memory per connection: request line and headers */
@@ -77,8 +87,9 @@ struct td_control_limits {
 
 #define TD_CONTROL_LIMITS                                                                          \
 	{                                                                                          \
-		.connections = 64, .idle_s = 10, .request_ms = 30000, .head_bytes = 32 << 10,      \
-		.body_bytes = TD_CONTROL_BODY_MAX, .bodies_bytes = 2 * (size_t)TD_CONTROL_BODY_MAX \
+		.connections = 64, .per_user = 16, .for_root = 16, .idle_s = 10,                   \
+		.request_ms = 30000, .head_bytes = 32 << 10, .body_bytes = TD_CONTROL_BODY_MAX,    \
+		.bodies_bytes = 2 * (size_t)TD_CONTROL_BODY_MAX                                    \
 	}
 
 struct td_client;

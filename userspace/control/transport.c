@@ -5,7 +5,8 @@
  * libmicrohttpd parses HTTP and ends connections that are silent. What it
  * leaves open is closed here: bodies have a size of their own and one in
  * common, and a request has to be complete within a time, so that a client
- * that sends a byte now and then cannot hold a connection for ever.
+ * that sends a byte now and then cannot hold a connection for ever. No user but root
+ * gets more than a share of the connections, and all of them leave some for root.
  *
  * A request lives from the callback that sees its target (on_uri) to the
  * one that sees its end (on_completed); in between on_request is called once
@@ -24,6 +25,8 @@ struct td_client {
 	int fd;
 	uint64_t since_ms; /* waiting for a request, or in the middle of one, since */
 	bool reading;
+	bool counted; /* one of its user's and of all but root's */
+	uid_t uid;
 };
 
 struct pending {
@@ -61,6 +64,14 @@ static struct td_client *client_of(struct MHD_Connection *connection)
 	return info ? info->socket_context : NULL;
 }
 
+static int fd_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
 static void client_reads(struct td_client *client, bool reading)
 {
 	if (!client)
@@ -69,21 +80,56 @@ static void client_reads(struct td_client *client, bool reading)
 	client->since_ms = now_ms();
 }
 
+/* Too many of this user, or of all but root: told once, and ended by MHD, which finds it
+ * shut. The answer fits into an empty socket's buffer. */
+static void refuse_connection(int fd)
+{
+	static const char answer[] =
+		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+		"Content-Type: application/json\r\nContent-Length: 75\r\n\r\n"
+		"{\"error\": \"too many connections of this user, end some of them\", \"exit\": 1}";
+
+	send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(fd, SHUT_RDWR);
+}
+
+static void count_client(struct td_listener *l, struct td_client *client)
+{
+	unsigned int same = 0, all = 0;
+	struct td_peer peer;
+
+	if (l->metrics || td_peer_read(client->fd, &peer) < 0)
+		return;
+	client->uid = peer.uid;
+	td_peer_done(&peer);
+	if (!client->uid)
+		return;
+	for (struct td_client *c = l->clients; c; c = c->next) {
+		same += c->counted && c->uid == client->uid;
+		all += c->counted;
+	}
+	client->counted =
+		same < l->limits.per_user && all + l->limits.for_root < l->limits.connections;
+	if (!client->counted)
+		refuse_connection(client->fd);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct td_client *client = *socket_context;
-	const union MHD_ConnectionInfo *info;
 	struct td_listener *l = cls;
+	int fd;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		fd = fd_of(connection);
 		client = calloc(1, sizeof(*client));
-		if (!client || !info) {
+		if (!client || fd < 0) {
 			free(client);
 			return; /* lives without a deadline, under MHD's own */
 		}
-		client->fd = info->connect_fd;
+		client->fd = fd;
+		count_client(l, client);
 		client->next = l->clients;
 		if (l->clients)
 			l->clients->previous = client;
@@ -214,7 +260,7 @@ static unsigned long long declared_length(struct MHD_Connection *connection)
 	return text ? strtoull(text, NULL, 10) : 0; /* checked by MHD */
 }
 
-static void ask_handler(struct pending *p, const char *method, struct td_reply *reply)
+static void ask_handler(struct pending *p, int fd, const char *method, struct td_reply *reply)
 {
 	const struct td_uri *t = &p->uri;
 	struct td_request request = {
@@ -226,15 +272,25 @@ static void ask_handler(struct pending *p, const char *method, struct td_reply *
 		.transport = p,
 	};
 	size_t skip = p->listener->metrics ? 0 : 1;
+	struct td_peer peer = {0};
 
 	if (p->body)
 		p->body[p->length] = '\0';
 	for (size_t i = skip; i < t->n_words; i++)
 		request.word[request.n_words++] = t->word[i];
+	if (!p->listener->metrics) {
+		if (td_peer_read(fd, &peer) < 0) {
+			td_reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, 1,
+				       "the kernel does not say who asks");
+			return;
+		}
+		request.peer = &peer;
+	}
 	p->listener->handler(p->listener->context, &request, reply);
+	td_peer_done(&peer);
 }
 
-static void ask(struct pending *p, const char *method, struct td_reply *reply)
+static void ask(struct pending *p, int fd, const char *method, struct td_reply *reply)
 {
 	bool metrics = p->listener->metrics, post = strcmp(method, "POST") == 0;
 	const struct td_uri *t = &p->uri;
@@ -259,7 +315,7 @@ static void ask(struct pending *p, const char *method, struct td_reply *reply)
 	else if (p->refuse)
 		refuse_body(p, p->refuse, reply);
 	else
-		ask_handler(p, method, reply);
+		ask_handler(p, fd, method, reply);
 }
 
 /* ---- later ------------------------------------------------------------------ */
@@ -312,7 +368,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	}
 	if (!p->asked_ns)
 		p->asked_ns = now_ns();
-	ask(p, method, &reply);
+	ask(p, fd_of(connection), method, &reply);
 	if (reply.later && !p->listener->ends)
 		return wait_for(p, connection);
 	if (reply.later)

@@ -159,7 +159,9 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	       !memcmp(&a->limits, &b->limits, sizeof(a->limits)) &&
 	       td_ports_conf_equal(&a->ports, &b->ports) &&
 	       a->own_connections == b->own_connections && a->gue.port == b->gue.port &&
-	       !strcmp(a->metrics_listen, b->metrics_listen);
+	       !strcmp(a->metrics_listen, b->metrics_listen) &&
+	       !strcmp(a->control.group, b->control.group) &&
+	       !strcmp(a->control.admin_group, b->control.admin_group);
 }
 
 const struct td_service_conf *td_config_service(const struct td_config *c, const char *name)

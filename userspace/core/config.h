@@ -246,6 +246,12 @@ struct td_egress_conf {
 	struct td_place at;
 };
 
+/* Who is answered on the control socket, beside root and the daemon's own user. */
+struct td_control_conf {
+	char group[33];	      /* may read: the socket is its */
+	char admin_group[33]; /* may change too; "": none */
+};
+
 struct td_config {
 	struct td_interface_conf *interfaces;
 	size_t n_interfaces;
@@ -259,6 +265,7 @@ struct td_config {
 	bool own_connections;	 /* this host's own programs reach its VIPs, true */
 	struct td_gue_conf gue;	 /* of this host */
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
+	struct td_control_conf control;
 };
 
 static inline bool td_translates(uint8_t delivery)

@@ -47,6 +47,9 @@ static void add_settings(const struct td_daemon *d, const struct td_config *c, j
 	if (c->own_connections != d->config->own_connections)
 		add(list, "own", "own_connections",
 		    c->own_connections ? "on in the file" : "off in the file");
+	if (strcmp(c->control.group, d->config->control.group) ||
+	    strcmp(c->control.admin_group, d->config->control.admin_group))
+		add(list, "control", "control", "groups differ");
 	if (!d->options.metrics && strcmp(c->metrics_listen, d->config->metrics_listen))
 		add(list, "metrics", "metrics.listen", "another address in the file");
 }
@@ -151,6 +154,8 @@ void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td
 			       verb);
 		return;
 	}
+	if (!strcmp(verb, "apply") && !td_rights_ask(d, q, true, reply))
+		return;
 	if (td_config_parse(name, q->body, q->body_length, &c, &e) < 0 ||
 	    td_config_check_host(name, c, &e) < 0) {
 		td_reply_error(reply, 422, 1, "%s",

@@ -24,6 +24,7 @@
  *   events.c      what the daemon did and why
  *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
+ *   rights.c      who may ask what on the control socket
  *   handlers.c    requests to answers; objects.c, flows.c, changes.c, trace.c,
  *                 status.c, attention.c, metrics.c: the answers
  */
@@ -119,6 +120,10 @@ struct td_daemon {
 	uint64_t started_ns, reloads; /* of the file, also those that were refused */
 	char *limits_note;
 	char vips_trouble[256], metrics_trouble[256], privileges[160];
+	char control_trouble[256];
+	gid_t read_group, admin_group; /* of the control socket */
+	bool admins;		       /* there is an admin_group */
+	uint64_t refused, refused_event_ns;
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
@@ -215,6 +220,12 @@ void td_reexec(struct td_daemon *d);
 
 /* ---- privileges.c --------------------------------------------------------------- */
 int td_privileges_drop(struct td_daemon *d, struct td_error *error);
+
+/* ---- rights.c --------------------------------------------------------------------- */
+void td_rights_apply(struct td_daemon *d, const struct td_config *c);
+/* Whether who asks may; where not the reply says so. */
+bool td_rights_ask(struct td_daemon *d, const struct td_request *q, bool change,
+		   struct td_reply *reply);
 
 /* ---- reload.c ------------------------------------------------------------------- */
 /* Checks against this host (interfaces). */

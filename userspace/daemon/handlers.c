@@ -133,7 +133,7 @@ static const struct route routes[] = {
 void td_handle(void *context, const struct td_request *q, struct td_reply *reply)
 {
 	struct td_daemon *d = context;
-	bool known = false;
+	bool known = false, change;
 
 	if (!d->kernel || !d->ready) {
 		td_reply_error(reply, 503, 1,
@@ -150,7 +150,11 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 		if (strcmp(r->method, q->method) || q->n_words < r->words_min ||
 		    q->n_words > r->words_max)
 			continue;
-		r->answer(d, q, reply);
+		/* Every POST changes something, but those of a configuration, which asks
+		 * itself before it applies one. */
+		change = strcmp(r->method, "GET") && r->answer != td_answer_config;
+		if (td_rights_ask(d, q, change, reply))
+			r->answer(d, q, reply);
 		return;
 	}
 	if (known)

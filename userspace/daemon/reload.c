@@ -324,6 +324,7 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	if (td_control_set_metrics(d->control, metrics, &e) < 0)
 		td_log(TD_LOG_WARNING, "%s", e.text);
 	snprintf(d->metrics_trouble, sizeof(d->metrics_trouble), "%.255s", e.text);
+	td_rights_apply(d, c);
 	snprintf(d->config_name, sizeof(d->config_name), "%s", name);
 	td_config_free(d->config);
 	d->config = TD_TAKE_PTR(*config);
