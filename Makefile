@@ -22,7 +22,7 @@ say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 # Asked once, when first used: by then scripts/setup has run.
 once = $(eval $(1) := $(shell $(2)))$($(1))
 
-PKGS	= libbpf libxdp yaml-0.1 jansson libmicrohttpd libsystemd libmnl libcap-ng libcurl
+PKGS	= libbpf libxdp yaml-0.1 jansson libmicrohttpd libsystemd libmnl libcap-ng libseccomp libcurl
 PKG_CFLAGS = $(call once,PKG_CFLAGS,pkg-config --cflags $(PKGS) cmocka)
 PKG_LIBS = $(call once,PKG_LIBS,pkg-config --libs $(PKGS))
 MULTIARCH = $(call once,MULTIARCH,$(CC) -print-multiarch)
@@ -202,6 +202,7 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	install -m 0755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	$(foreach m,$(MANUALS),install -D -m 0644 $(m) $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
 	$(foreach u,$(wildcard scripts/*.service),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/systemd/system/$(notdir $(u));)
+	$(foreach u,$(wildcard scripts/sysusers.d/*.conf),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(u));)
 	sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/*tundish*.service
 	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
 	$(foreach r,$(wildcard scripts/prometheus/*.yaml),install -D -m 0644 $(r) $(DESTDIR)$(PREFIX)/share/tundish/prometheus/$(notdir $(r));)

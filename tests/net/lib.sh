@@ -22,6 +22,7 @@ case $BUILD in /*) ;; *) BUILD=$TOP/$BUILD ;; esac
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 PYTHON=/usr/bin/python3
 TUNDISH_TEST_SLOW=${TUNDISH_TEST_SLOW:-1} # how many times longer every wait may take, here and in client.py
+export TUNDISH_TEST_SECCOMP=${TUNDISH_TEST_SECCOMP-kill} # a call that the daemon's filter forgot ends it
 # For PRIORITY: whatever else runs here. Where the processor is emulated such a program would keep
 # the kernel's own threads from the packets: rings overflow, and half-open connections go.
 REAL_TIME='chrt -f 1'
@@ -302,12 +303,36 @@ config() {
 	cat >"$T/$1.yaml"
 }
 
+# as_unit [CAPABILITY...]: daemons run from now on as their unit has them, with a user, the capabilities
+# (but for those named here) and the directories that it says, on a bpf filesystem as systemd mounts it.
+UNIT_ID=64990
+AS_UNIT=
+unit_says() { sed -n "s/^$1=//p" "$TOP/scripts/tundishd.service"; }
+as_unit() {
+	local name caps=
+	for name in $(unit_says AmbientCapabilities); do
+		[[ " $* " == *" $name "* ]] || caps+=,+$(echo "${name#CAP_}" | tr '[:upper:]' '[:lower:]')
+	done
+	AS_UNIT="setpriv --reuid $UNIT_ID --regid $UNIT_ID --clear-groups --no-new-privs --inh-caps -all$caps
+		--ambient-caps -all$caps --bounding-set -all$caps"
+	chown root:root /sys/fs/bpf && chmod 0700 /sys/fs/bpf
+	chown $UNIT_ID:$UNIT_ID /run/tundish
+	[ -e $T/tundishd ] || cp "$BUILD/tundishd" $T/ # the build may be where only root gets to
+}
+# unit_prepares PIN: what the unit does as root before each start.
+unit_prepares() {
+	eval "$(unit_says ExecStartPre | sed -e 's|^+/bin/sh|sh|' -e "s/tundish:tundish tundish /$UNIT_ID:$UNIT_ID $1 /" \
+		-e "s/0700 tundish /0700 $1 /" -e "s/chgrp tundish/chgrp $UNIT_ID/")"
+}
+
 # daemon NAMESPACE [NAME=VALUE...]: starts tundishd there, does not wait. Metrics are on METRICS.
 daemon() {
-	local ns=$1
+	local ns=$1 program=$BUILD/tundishd
 	shift
+	[ -z "$AS_UNIT" ] || { unit_prepares "$ns" && program=$T/tundishd; }
 	echo "--- start $*" >>"$T/tundishd-$ns.log"
-	(exec env "$@" nsenter --net=/run/netns/"$ns" "$BUILD/tundishd" --config "$T/$ns.yaml" \
+	# shellcheck disable=SC2086 # several words
+	(exec env "$@" nsenter --net=/run/netns/"$ns" $AS_UNIT "$program" --config "$T/$ns.yaml" \
 		--control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" --metrics "${METRICS-127.0.0.1:9799}" \
 		>>"$T/tundishd-$ns.log" 2>&1) &
 	PID[$ns]=$!

@@ -290,7 +290,8 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 		add(list, "metrics", d->metrics_trouble, "free the address, then reload");
 	if (d->control_trouble[0])
 		add(list, "control", d->control_trouble,
-		    "name a group that there is and that tundishd is a member of, and reload");
+		    "name a group that there is and restart tundishd; where it does not run as "
+		    "root it has to be a member");
 	if (d->privileges[0])
 		add(list, "daemon", d->privileges, "start it as root or from its systemd unit");
 	return list;

@@ -24,6 +24,7 @@
  *   events.c      what the daemon did and why
  *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
+ *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
  *   rights.c      who may ask what on the control socket
  *   handlers.c    requests to answers; objects.c, flows.c, changes.c, trace.c,
  *                 status.c, attention.c, metrics.c: the answers
@@ -220,6 +221,9 @@ void td_reexec(struct td_daemon *d);
 
 /* ---- privileges.c --------------------------------------------------------------- */
 int td_privileges_drop(struct td_daemon *d, struct td_error *error);
+
+/* ---- filter.c ------------------------------------------------------------------- */
+int td_filter_put(void);
 
 /* ---- rights.c --------------------------------------------------------------------- */
 void td_rights_apply(struct td_daemon *d, const struct td_config *c);

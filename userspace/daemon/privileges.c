@@ -4,7 +4,8 @@
  * attaching), CAP_NET_RAW (announcing VIPs), CAP_BPF and CAP_PERFMON (loading
  * programs for an interface that is added later); where there are worker groups
  * also CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (a listener of another process, for
- * a moment, and who accepts on it); where other network namespaces are watched also
+ * a moment, and who accepts on it); where there are egress pools CAP_SYS_PTRACE (which
+ * network namespace a process that `trace --egress` names is in); where other network namespaces are watched also
  * CAP_SYS_ADMIN (to enter one), and CAP_SYS_PTRACE for those that are named by a
  * process. All else goes, and nothing
  * can be gained any more. Descriptors of maps work without any of them.
@@ -13,6 +14,19 @@
 #include <sys/prctl.h>
 
 #include "daemon/daemon.h"
+
+/* A kernel without seccomp is no reason not to run, but told. */
+static int put_filter(struct td_daemon *d)
+{
+	int r = td_filter_put();
+
+	if (r < 0) {
+		snprintf(d->privileges, sizeof(d->privileges),
+			 "the daemon could not limit its system calls: %s", strerror(-r));
+		td_log(TD_LOG_WARNING, "%s", d->privileges);
+	}
+	return 0;
+}
 
 int td_privileges_drop(struct td_daemon *d, struct td_error *error)
 {
@@ -25,7 +39,7 @@ int td_privileges_drop(struct td_daemon *d, struct td_error *error)
 		{CAP_NET_RAW, true},
 		{CAP_BPF, true},
 		{CAP_PERFMON, true},
-		{CAP_SYS_PTRACE, d->groups_on || others},
+		{CAP_SYS_PTRACE, d->groups_on || others || d->config->n_egress},
 		{CAP_DAC_READ_SEARCH, d->groups_on},
 		{CAP_SYS_ADMIN, others},
 	};
@@ -50,5 +64,5 @@ int td_privileges_drop(struct td_daemon *d, struct td_error *error)
 			 "the daemon could not give up its capabilities");
 		td_log(TD_LOG_WARNING, "%s", d->privileges);
 	}
-	return 0;
+	return put_filter(d);
 }

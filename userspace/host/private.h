@@ -10,6 +10,7 @@
 struct td_descriptors {
 	DIR *directory;
 	unsigned int seen;
+	bool hidden; /* some are not shown to this process */
 };
 
 enum td_descriptor_kind {

@@ -77,8 +77,10 @@ bool td_descriptors_next(struct td_descriptors *d, struct td_descriptor *ret)
 			continue;
 		d->seen++;
 		n = readlinkat(dirfd(d->directory), entry->d_name, link, sizeof(link) - 1);
-		if (n < 0)
-			continue; /* closed meanwhile */
+		if (n < 0) { /* closed meanwhile, or not ours to see */
+			d->hidden = d->hidden || errno == EACCES || errno == EPERM;
+			continue;
+		}
 		link[n] = '\0';
 		*ret = (struct td_descriptor){.fd = fd};
 		classify(link, ret);

@@ -283,6 +283,8 @@ int td_host_listeners(pid_t pid, struct td_host_listener **ret, size_t *ret_n,
 	}
 	if (n == 0 && has_ended(&p))
 		return no_process(pid, error);
+	if (n == 0 && p.descriptors.hidden)
+		return tell(&p, EPERM, error);
 	n = sort_unique(all, n);
 	*ret = TD_TAKE_PTR(all);
 	*ret_n = n;

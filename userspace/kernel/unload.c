@@ -136,8 +136,10 @@ int td_kernel_unload(const char *pin_dir, struct td_error *error)
 	td_pins_done(&p);
 	if (r < 0)
 		return r;
-	/* A pin directory of another instance may lie inside: then this one stays. */
-	if (rmdir(pin_dir) < 0 && errno != ENOTEMPTY && errno != EBUSY)
+	/* A pin directory of another instance may lie inside: then this one stays; an empty
+	 * one too where it is not ours to remove: made for the daemon's user, by its unit. */
+	if (rmdir(pin_dir) < 0 && errno != ENOTEMPTY && errno != EBUSY && errno != EACCES &&
+	    errno != EPERM)
 		return td_fail(error, errno, "cannot remove the directory %s: %s", pin_dir,
 			       strerror(errno));
 	return nothing ? td_fail(error, ENOENT, "nothing is pinned in %s", pin_dir) : 0;
