@@ -14,6 +14,7 @@ SANITIZE ?=
 FUZZ_SECONDS ?= 30
 TESTS	?=
 KERNELS	?=
+DEB_VERSION ?=
 
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -65,11 +66,11 @@ SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
-SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo \
-	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/kernels/* tests/*/*.sh scripts/completion/*.bash)
+SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo scripts/package \
+	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/kernels/* tests/package/run tests/*/*.sh scripts/completion/*.bash)
 READY	:= $(BUILD)/.ready
 
-.PHONY: all setup tests benches test test-kernels test-soak bench fuzz fuzzers demo format lint install clean help
+.PHONY: all setup tests benches test test-kernels deb setup-package test-package test-soak bench fuzz fuzzers demo format lint install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -159,6 +160,15 @@ test-kernels: ## what depends on the kernel, in Debian's 6.1 and 6.12 under qemu
 	@+$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) KERNELS='$(KERNELS)' tests/kernels/run $(TESTS)
 
+deb: setup-package all ## a Debian package in $(BUILD)/deb, held to lintian
+	@BUILD=$(BUILD) scripts/package $(DEB_VERSION)
+
+setup-package:
+	@scripts/setup package
+
+test-package: setup-package all ## the Debian package in a clean Debian 12 with systemd: install, upgrade, remove (as root)
+	@BUILD=$(BUILD) tests/package/run
+
 test-soak: setup ## an hour of churn, load and a hundred kills (as root)
 	@+$(MAKE) --no-print-directory tests
 	@BUILD=$(BUILD) tests/soak
@@ -212,4 +222,4 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 clean: ## removes all that was made
 	rm -rf $(BUILD) compile_commands.json
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/package -o -path $(BUILD)/deb \) -prune -o -type f -name '*.d' -print 2>/dev/null)
