@@ -10,9 +10,8 @@
  * be new, and ENOSYS is what those take as "older kernel, do it the former way". With
  * TUNDISH_TEST_SECCOMP=kill it ends the process, so that tests find what is missing.
  *
- * The filter stays over execve(2): programs of health checks run under it, and the next
- * build when the daemon executes itself again, which then keeps the former one's list
- * until it is restarted.
+ * The filter stays over execve(2): programs of health checks run under it, and so would
+ * another build that the daemon executes in its own place, with the former one's list.
  */
 #include <sched.h>
 #include <seccomp.h>
