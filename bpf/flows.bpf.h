@@ -13,6 +13,7 @@
 
 #include <tundish/flow.h>
 
+#include "pick.bpf.h"
 #include "table.h"
 #include "tuples.bpf.h"
 
@@ -31,6 +32,12 @@ _Static_assert(__builtin_offsetof(struct tundish_flow6, value) ==
 /* A segment of its own kind: the tuple table had no place, take "counted" back. */
 #define SEGMENT_UNCOUNT (1u << 31)
 
+/* What is full, where anything is. */
+enum flow_crowded {
+	FLOW_CROWDED_NEW = 1, /* all backends: for a flow that is not known there is none */
+	FLOW_CROWDED_OWN = 2, /* the flow's backend has no place for it, now that it is established */
+};
+
 struct flow_query {
 	struct tundish_addr client;
 	__be16 client_port, port;
@@ -44,7 +51,13 @@ struct flow_query {
 	__u32 contested; /* the slot asks: an unknown flow is worth counting */
 	__u32 decided;	 /* the packet goes to `owner` (QUIC), and the flow follows, once a tick */
 	__u32 dry;
+	__u32 picks;	/* the service does not leave a new flow to its slot: pick.bpf.h */
+	__u32 fallback; /* who serves a flow without a place in the table: the slot's owner */
+	__u32 picked;	/* a place is kept there; 0: nowhere */
 	/* Answers beside the backend. */
+	__u32 began;   /* the flow is new, and its backend's for `owner` was picked */
+	__u32 held;    /* it is among its backend's active connections already */
+	__u32 crowded; /* enum flow_crowded */
 	__u32 effects; /* enum tundish_flow_effect, to be carried out by flow_effects() */
 	__s32 pending; /* half-open flows of the slot more or less */
 	__u64 gone; /* last word of a flow that gave way, for flow_forget(); 0: none did. `change`
@@ -184,7 +197,8 @@ CHECKED_ALONE int flow_effects(struct flow_query *q)
 		__sync_fetch_and_add(&b->connections_total, 1);
 		change->total = 1;
 		if (effects & TUNDISH_EFFECT_OPENED) {
-			__sync_fetch_and_add(&b->connections_active, 1);
+			if (!q->held)
+				__sync_fetch_and_add(&b->connections_active, 1);
 			change->active = 1;
 			uncounted = !tuple_apply(change);
 		} else if (v.live.counted) {
@@ -262,6 +276,8 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 		q->effects = 0;                                                                    \
 		q->pending = 0;                                                                    \
 		q->gone = 0;                                                                       \
+		q->began = 0;                                                                      \
+		q->held = 0;                                                                       \
 		make_key(&q->size.key, q);                                                         \
 		hash = hash_of(&set->secret, &q->size.key, q);                                     \
 		index = tundish_bucket((__u32)hash, n_buckets);                                    \
@@ -285,9 +301,12 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			}                                                                          \
 			step = tundish_flow_next(v, q->segment, q->seq, q->owner, q->rule.now);    \
 			if ((q->segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP)) &&          \
-			    q->owner && v.live.state == fresh &&                                   \
+			    (q->owner || q->picks) && v.live.state == fresh &&                     \
 			    flow_leaves((__u32)v.live.backend, q->service))                        \
 				step.value.live.backend = q->owner;                                \
+			/* nobody is there for a flow that begins anew, or nobody is picked yet */ \
+			if (!step.value.live.backend && step.value.raw)                            \
+				return q->owner;                                                   \
 			if (q->decided && step.value.raw != v.raw)                                 \
 				step.value.live.backend = q->owner;                                \
 			if (q->dry) { /* where it would go, and no more */                         \
@@ -300,9 +319,28 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 						: FLOW_KNOWN) |                                    \
 				       (__u32)step.value.live.backend;                             \
 			}                                                                          \
+			if (q->picks && (step.effects & TUNDISH_EFFECT_OPENED)) {                  \
+				q->held = backend_enter((__u32)v.live.backend);                    \
+				if (!q->held) {                                                    \
+					q->crowded = FLOW_CROWDED_OWN;                                            \
+					if (q->udp) /* it may try again */                         \
+						return FLOW_KNOWN | (__u32)v.live.backend;         \
+					step.value.raw = 0;                                        \
+					step.effects = TUNDISH_EFFECT_PENDING_SUB |                \
+						       TUNDISH_EFFECT_FREED;                       \
+				}                                                                  \
+			}                                                                          \
 			if (step.value.raw != v.raw &&                                             \
-			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) != v.raw) \
-				continue; /* another packet of the flow was quicker */             \
+			    __sync_val_compare_and_swap(&e->word, v.raw, step.value.raw) !=        \
+				    v.raw) { /* another packet of the flow was quicker */          \
+				if (q->held)                                                       \
+					backend_leave((__u32)v.live.backend);                      \
+				q->held = 0;                                                       \
+				q->crowded = 0;                                                    \
+				continue;                                                          \
+			}                                                                          \
+			q->began = q->picks && (q->segment & TUNDISH_SEGMENT_SYN) &&               \
+				   v.live.state == TUNDISH_FLOW_CLOSING;                           \
 			q->effects = step.effects;                                                 \
 			if (q->decided && tundish_flow_open(v) &&                                  \
 			    step.value.live.backend != v.live.backend)                             \
@@ -324,7 +362,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 		at = size##_claim_flow(first, second, &q->rule, &q->size.former);                  \
 		if (at == ENTRY_NONE) {                                                            \
 			COUNT(0, flow_full);                                                       \
-			return q->owner;                                                           \
+			return q->fallback;                                                        \
 		}                                                                                  \
 		if (q->size.former.word)                                                           \
 			note_gone(q);                                                              \
@@ -360,6 +398,7 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			return FLOW_KNOWN | (__u32)v.live.backend;                                 \
 		}                                                                                  \
 		COUNT(0, flow_new);                                                                \
+		q->began = 1;                                                                      \
 		return q->owner;                                                                   \
 	}
 
@@ -418,5 +457,48 @@ static __always_inline void wide_flow_gone(struct flow_query *q)
 
 DEFINE_FLOW_ASK(narrow, flows, flow_buckets, narrow_flow_hash, narrow_flow_key, narrow_flow_gone)
 DEFINE_FLOW_ASK(wide, flows6, flow6_buckets, wide_flow_hash, wide_flow_key, wide_flow_gone)
+
+/* Who a flow goes to that begins with this packet, if one does: q->owner. */
+CHECKED_ALONE int flow_pick(struct flow_query *q)
+{
+	__u32 picked;
+
+	if (!q)
+		return 0;
+	picked = pick_backend(q->service, q->slot, q->dry);
+	if (picked == PICK_CROWDED) {
+		q->crowded = FLOW_CROWDED_NEW;
+		picked = 0;
+	}
+	TRACE(q->dry, chosen, picked);
+	q->owner = picked;
+	q->picked = picked;
+	return 0;
+}
+
+/* As flow_ask_*(), for a service that does not leave new flows to their slots. Every packet of
+ * UDP may begin one, so there the table is asked first. */
+CHECKED_ALONE __u32 flow_ask_picking(struct flow_query *q, __u32 v4)
+{
+	__u32 answer;
+
+	if (!q)
+		return 0;
+	q->picked = 0;
+	if (q->segment & TUNDISH_SEGMENT_UDP)
+		q->owner = 0;
+	else if (q->segment & TUNDISH_SEGMENT_SYN)
+		flow_pick(q);
+	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
+	if ((q->segment & TUNDISH_SEGMENT_UDP) && !(answer & FLOW_KNOWN)) {
+		flow_pick(q);
+		answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
+	}
+	if (q->picked && !q->began && !q->dry)
+		pick_keep(q->picked, 0);
+	if ((answer & FLOW_KNOWN) && q->crowded == FLOW_CROWDED_NEW)
+		q->crowded = 0;
+	return answer;
+}
 
 #endif

@@ -7,9 +7,7 @@
 #ifndef TUNDISH_LEAD_BPF_H
 #define TUNDISH_LEAD_BPF_H
 
-#include "nat_maps.bpf.h"
-
-#include "verdict.h"
+#include "pick.bpf.h"
 
 /* Families that a socket can go to. */
 enum {
@@ -29,6 +27,7 @@ struct lead {
 	__u32 backend;
 	__be16 port_be; /* of the service, then of the backend */
 	__u16 refused;	/* there are backends, and of other families alone */
+	__u32 crowded;	/* and all have their max_connections */
 };
 
 static __always_inline int fits(const struct tundish_addr *a, __u32 families)
@@ -138,6 +137,7 @@ enum {
 	DRAWN_NONE, /* no backend, or it is this host: the stack's affair */
 	DRAWN,
 	DRAWN_OTHER_FAMILY,
+	DRAWN_CROWDED,
 };
 
 CHECKED_ALONE int draw(struct lead *l)
@@ -154,7 +154,14 @@ CHECKED_ALONE int draw(struct lead *l)
 	slot = tundish_choice_slot(l->hash);
 	if (!row || slot >= TUNDISH_MAGLEV_SLOTS)
 		return DRAWN_NONE;
-	index = READ_ONCE(row->slot[slot]) & TUNDISH_SLOT_BACKEND;
+	index = READ_ONCE(row->slot[slot]);
+	/* datagrams of one socket go to one backend, so a slot's */
+	if ((index & TUNDISH_SLOT_CHOOSE) && l->ticket) {
+		index = pick_backend(service, slot, 0);
+		if (index == PICK_CROWDED)
+			return DRAWN_CROWDED;
+	}
+	index &= TUNDISH_SLOT_BACKEND;
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (!index || !b || b->state == TUNDISH_BACKEND_FREE)
 		return DRAWN_NONE;
@@ -171,9 +178,10 @@ static long draw_again(__u32 i, struct lead *l)
 	int r = draw(l);
 
 	l->refused = r == DRAWN_OTHER_FAMILY;
+	l->crowded = r == DRAWN_CROWDED;
 	if (r == DRAWN_OTHER_FAMILY)
 		l->hash = (__u32)(tundish_mix64(l->hash + TUNDISH_CHOICE_SEED) >> 32);
-	else if (r == DRAWN_NONE)
+	else if (r == DRAWN_NONE || r == DRAWN_CROWDED)
 		l->backend = 0;
 	return r != DRAWN_OTHER_FAMILY;
 }

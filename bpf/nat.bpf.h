@@ -32,9 +32,16 @@ CHECKED_ALONE int nat_backend_left(struct nat_packet *p, struct nat_query *q)
 	backend = word.backend;
 	b = bpf_map_lookup_elem(&backends, &backend);
 	state = b ? b->state : TUNDISH_BACKEND_FREE;
-	if (likely(state == TUNDISH_BACKEND_UP))
-		return NAT_NEXT_SEND;
 	syn = p->t.segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP);
+	if (likely(state == TUNDISH_BACKEND_UP)) {
+		/* one that begins anew where there is no place goes where there is one */
+		if (likely(!b || !syn || !b->max_connections) || !tundish_nat_is_over(word) ||
+		    b->connections_active < b->max_connections)
+			return NAT_NEXT_SEND;
+		if (!p->dry)
+			nat_free(q, q->place, word.raw, 0);
+		return NAT_NEXT_NEW;
+	}
 	/* one that is over, or was never answered by a server that is down, begins anew */
 	if (state != TUNDISH_BACKEND_DISABLED && state != TUNDISH_BACKEND_FREE &&
 	    !((p->t.segment & TUNDISH_SEGMENT_SYN) &&
@@ -55,7 +62,7 @@ CHECKED_ALONE int nat_carry_on(struct xdp_md *ctx, struct nat_packet *p, struct 
 	if (nat_read(ctx, p, q))
 		return NAT_NEXT_BROKEN;
 	if (p->dry || nat_step(q))
-		return NAT_NEXT_SEND;
+		return q->crowded ? NAT_NEXT_CROWDED : NAT_NEXT_SEND;
 	return p->t.segment & (TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_UDP) ? NAT_NEXT_NEW
 									  : NAT_NEXT_UNKNOWN;
 }
@@ -246,7 +253,7 @@ CHECKED_ALONE int nat_from_server(struct xdp_md *ctx, struct nat_packet *p, stru
 	}
 	nat_partial(ctx, p);
 	next = nat_found(ctx, p, q);
-	return next == NAT_NEXT_SEND ? NAT_NEXT_SEND : NAT_NEXT_PASS;
+	return next == NAT_NEXT_SEND || next == NAT_NEXT_CROWDED ? next : NAT_NEXT_PASS;
 }
 
 /* An ICMP error, by what it quotes. Returns enum nat_next. */
@@ -289,6 +296,7 @@ CHECKED_ALONE int nat_new(struct xdp_md *ctx, struct nat_packet *p, struct nat_q
 {
 	struct tundish_lane *l;
 	__u32 lane;
+	int next;
 
 	if (!p || !q)
 		return NAT_NEXT_BROKEN;
@@ -304,11 +312,11 @@ CHECKED_ALONE int nat_new(struct xdp_md *ctx, struct nat_packet *p, struct nat_q
 		return NAT_NEXT_NEW;
 	}
 	/* Only told: as it would be, but for the port. */
-	q->backend = nat_owner(p);
+	next = nat_pick(p, q);
 	TRACE(1, slot, p->slot);
 	TRACE(1, owner, q->backend);
-	if (!q->backend)
-		return NAT_NEXT_NO_BACKEND;
+	if (next != NAT_NEXT_NEW)
+		return next;
 	q->hairpin = nat_is_near(&p->n.source);
 	p->yields = 0;
 	q->lane = 0; /* which is left as it was where there is none */
@@ -372,6 +380,13 @@ CHECKED_ALONE verdict_t nat_refuse(struct xdp_md *ctx, struct nat_packet *p, __u
 	case NAT_NEXT_FRAGMENT: return DROP(fragment);
 	case NAT_NEXT_NO_BACKEND: return DROP(no_backend);
 	case NAT_NEXT_NO_ROOM: return DROP(nat_full);
+	case NAT_NEXT_CROWDED:
+		TRACE(p->dry, crowded, 0);
+		if (!p->dry)
+			pick_refused(CLAIM_SERVICE(p->claim));
+		if (tcp && p->side == TUNDISH_NAT_CLIENT && !reset_reply(ctx, &p->n))
+			return VERDICT(XDP_TX, sent_rst_full);
+		return DROP(full);
 	case NAT_NEXT_NO_PORT:
 	case NAT_NEXT_AGAIN:
 		if (!p->dry)
@@ -443,6 +458,8 @@ static __always_inline int nat_begin(struct xdp_md *ctx, struct nat_packet *p, s
 	}
 	if (next == NAT_NEXT_NEW)
 		next = nat_begun(p, q, nat_make(q, q->segment.toa));
+	if (unlikely(p->picks))
+		nat_picked(p, q, (__u32)next);
 	nat_settle_all(q);
 	return next;
 }

@@ -145,9 +145,16 @@ static long nat_walk(__u32 i, struct nat_round *r)
 	if (!backend || (p->tried[at] & bit))
 		return 0;
 	p->tried[at] |= bit;
+	if (p->picks && backend != p->picked && !pick_keep(backend, 1))
+		return 0;
 	q->backend = backend;
-	p->found = nat_try(p, q) == NAT_NEXT_NEW && nat_take(r->ctx, q);
-	return p->found;
+	if (nat_try(p, q) == NAT_NEXT_NEW && nat_take(r->ctx, q)) {
+		p->found = 1;
+		return 1;
+	}
+	if (p->picks && backend != p->picked)
+		pick_keep(backend, 0);
+	return 0;
 }
 
 /* Nothing is left: said so until the clock goes on. Under `nat` only lanes for hairpins can
@@ -219,7 +226,42 @@ CHECKED_ALONE __u32 nat_owner(struct nat_packet *p)
 	if (!row || slot >= TUNDISH_MAGLEV_SLOTS)
 		return 0;
 	p->slot = slot;
-	return READ_ONCE(row->slot[slot]) & TUNDISH_SLOT_BACKEND;
+	slot = READ_ONCE(row->slot[slot]);
+	p->picks = slot & TUNDISH_SLOT_CHOOSE;
+	return slot & TUNDISH_SLOT_BACKEND;
+}
+
+/* The backend of a new connection: Maglev's, or where the service chooses, the one with a
+ * place. Returns enum nat_next: NEW to go on. */
+CHECKED_ALONE int nat_pick(struct nat_packet *p, struct nat_query *q)
+{
+	__u32 picked;
+
+	if (!p || !q)
+		return NAT_NEXT_BROKEN;
+	q->backend = nat_owner(p);
+	p->picked = 0;
+	if (likely(!p->picks))
+		return q->backend ? NAT_NEXT_NEW : NAT_NEXT_NO_BACKEND;
+	picked = pick_backend(CLAIM_SERVICE(p->claim), p->slot, p->dry);
+	if (picked == PICK_CROWDED)
+		return NAT_NEXT_CROWDED;
+	q->backend = picked;
+	p->picked = picked;
+	TRACE(p->dry, chosen, picked);
+	return picked ? NAT_NEXT_NEW : NAT_NEXT_NO_BACKEND;
+}
+
+/* After making: a place that was kept where the connection did not come to is given back. */
+CHECKED_ALONE int nat_picked(struct nat_packet *p, struct nat_query *q, __u32 next)
+{
+	if (!p || !q)
+		return 0;
+	if (p->picked && (next != NAT_NEXT_SEND || q->backend != p->picked))
+		pick_keep(p->picked, 0);
+	if (q->backend != p->picked && next != NAT_NEXT_SEND && p->found)
+		pick_keep(q->backend, 0);
+	return 0;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------- */
@@ -242,9 +284,10 @@ CHECKED_ALONE int nat_choose(struct xdp_md *ctx, struct nat_packet *p, struct na
 	p->now = bpf_ktime_get_coarse_ns();
 	if (READ_ONCE(d->full_ns) == p->now && READ_ONCE(d->searches) >= NAT_SEARCHES)
 		return NAT_NEXT_NO_PORT;
-	q->backend = nat_owner(p);
-	if (!q->backend)
-		return NAT_NEXT_NO_BACKEND;
+	p->found = 0;
+	r = nat_pick(p, q);
+	if (unlikely(r != NAT_NEXT_NEW))
+		return r;
 	/* towards a server that knows the client's own port by another VIP, a source helps */
 	q->hairpin = p->attempt >= 2 || nat_is_near(&p->n.source);
 	if (q->hairpin)

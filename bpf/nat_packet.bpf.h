@@ -10,6 +10,7 @@
 #include "nat_icmp.h"
 #include "nat_make.bpf.h"
 #include "parse.h"
+#include "pick.bpf.h"
 #include "reset.h"
 #include "rewrite.h"
 #include "service.h"
@@ -31,6 +32,8 @@ struct nat_packet {
 	__u64 now;     /* of choosing, ns */
 	/* Choosing a backend with a port that is free. */
 	__u32 slot;		      /* of the service's row */
+	__u32 picks;		      /* the service does not leave it to the slot: pick.bpf.h */
+	__u32 picked;		      /* a place is kept there; 0: nowhere */
 	__u32 found;		      /* by the walk */
 	__u32 yields, yields_backend; /* a full lane in which one may give way, the first met */
 	__u64 tried[NAT_TRIED_WORDS]; /* backends, by their low bits */
@@ -64,6 +67,7 @@ enum nat_next {
 	NAT_NEXT_DISABLED,  /* its backend was disabled */
 	NAT_NEXT_NO_CLIENT, /* it is from an address that no client has */
 	NAT_NEXT_FRAGMENT,  /* its record has ended since the first one came */
+	NAT_NEXT_CROWDED,   /* all backends, or the connection's, have their max_connections */
 	NAT_NEXT_NO_PORT,
 	NAT_NEXT_NO_ROOM,
 	NAT_NEXT_NO_BACKEND,

@@ -8,6 +8,7 @@
 #define TUNDISH_NAT_STEP_BPF_H
 
 #include "lane.bpf.h"
+#include "pick.bpf.h"
 
 /* ---- counts --------------------------------------------------------------------------- */
 
@@ -74,7 +75,8 @@ CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32
 	b = bpf_map_lookup_elem(&backends, &index);
 	if (!b)
 		return 0;
-	__sync_fetch_and_add(&b->connections_active, (__u64)(__s64)by);
+	if (!q->held)
+		__sync_fetch_and_add(&b->connections_active, (__u64)(__s64)by);
 	if (total)
 		__sync_fetch_and_add(&b->connections_total, 1);
 	if (!word.counted)
@@ -98,6 +100,7 @@ CHECKED_ALONE int nat_step(struct nat_query *q)
 	if (!q)
 		return 0;
 	q->effects = 0;
+	q->crowded = 0;
 	place = q->place;
 	r = bpf_map_lookup_elem(&nat, &place);
 	if (!r)
@@ -108,11 +111,22 @@ CHECKED_ALONE int nat_step(struct nat_query *q)
 			return 0;
 		step = tundish_nat_next(old, READ_ONCE(r->client_seq), READ_ONCE(r->server_seq),
 					&q->segment, q->now);
+		q->held = 0;
+		if (step.effects & TUNDISH_NAT_OPENED) {
+			q->held = backend_enter(old.backend);
+			if (unlikely(!q->held)) {
+				q->crowded = 1;
+				return 1;
+			}
+		}
 		q->record.word = step.word;
 		if (step.word.raw == old.raw && !step.effects)
 			return 1;
-		if (__sync_val_compare_and_swap(&r->word.raw, old.raw, step.word.raw) != old.raw)
+		if (__sync_val_compare_and_swap(&r->word.raw, old.raw, step.word.raw) != old.raw) {
+			if (q->held)
+				backend_leave(old.backend);
 			continue; /* a segment of the other side was quicker */
+		}
 		/* Behind the swap, so only one stores. Who reads the former number with the new
 		 * state holds a segment that crossed this one, so cannot answer it. */
 		if (step.effects & TUNDISH_NAT_STORE_CLIENT)

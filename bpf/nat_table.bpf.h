@@ -64,6 +64,8 @@ struct nat_query {
 	struct lane_walk walk;
 	struct lane_hand hand;
 	struct tuple_change change;
+	__u32 held;    /* the step's connection is among its backend's active ones already */
+	__u32 crowded; /* its backend has no place for it */
 	__u32 owed; /* `change` is not yet applied, see nat_settle() */
 };
 

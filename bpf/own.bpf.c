@@ -79,6 +79,8 @@ static __always_inline void count(struct tundish_own *o)
 	    !tundish_addr_equal(&b->address, &o->backend_address))
 		return;
 	own_begins(o, b);
+	if (READ_ONCE(b->opening)) /* a place was kept for it */
+		pick_keep(index, 0);
 }
 
 /* The service of other hosts that claims the address and port; 0: none. */
@@ -95,6 +97,11 @@ static __always_inline enum led find(struct lead *l)
 	bpf_loop(LEAD_DRAWS, draw_again, l, 0);
 	if (l->refused) {
 		COUNT(0, own_no_family);
+		bpf_set_retval(-ECONNREFUSED);
+		return REFUSED;
+	}
+	if (l->crowded) {
+		pick_refused(l->service);
 		bpf_set_retval(-ECONNREFUSED);
 		return REFUSED;
 	}

@@ -54,7 +54,10 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 	__u32 answer, index;
 	struct tundish_backend *b;
 
-	answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
+	if (unlikely(q->picks))
+		answer = flow_ask_picking(q, v4);
+	else
+		answer = v4 ? flow_ask_narrow(q) : flow_ask_wide(q);
 	if (q->decided)
 		answer = (answer & FLOW_KNOWN) | q->owner;
 	index = answer & ~FLOW_KNOWN;
@@ -72,6 +75,8 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 		else
 			flow_ask_wide(q);
 	}
+	if (unlikely(q->crowded))
+		return TUNDISH_NONE;
 	if (!(answer & FLOW_KNOWN)) {
 		TRACE(q->dry, flow_miss, 0);
 		return answer;
@@ -81,7 +86,7 @@ static __always_inline __u32 choose_by_flow(struct flow_query *q, struct tundish
 		return answer;
 	TRACE(q->dry, flow_disabled, index);
 	COUNT(q->dry, flow_moved);
-	return q->owner;
+	return q->owner ?: q->fallback;
 }
 
 /* While a group is empty its next instance is on the way, for a while: a client
@@ -99,6 +104,22 @@ CHECKED_ALONE int awaits_worker(__u32 service)
 		return 0;
 	since = READ_ONCE(g->empty_since);
 	return since && (__s64)(bpf_ktime_get_coarse_ns() - since) < (__s64)s->grace;
+}
+
+/* There is no backend for it, or all have what they may have. */
+static __noinline verdict_t serve_nobody(struct xdp_md *ctx, const struct network *n, __u32 dry)
+{
+	struct flow_query *q = bpf_map_lookup_elem(&queries, &dry);
+
+	if (!q || !q->crowded)
+		return DROP(no_backend);
+	q->crowded = 0; /* it was this packet that asked: whoever is told so comes by here */
+	TRACE(dry, crowded, 0);
+	if (!dry)
+		pick_refused(q->service);
+	if (n->protocol == IPPROTO_TCP && !n->odd && !reset_reply(ctx, n))
+		return VERDICT(XDP_TX, sent_rst_full);
+	return DROP(full);
 }
 
 /*
@@ -173,6 +194,9 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 		q->contested = word & TUNDISH_SLOT_ASK;
 		q->decided = !!(claim & CLAIM_DECIDED);
 		q->dry = dry;
+		q->picks = (word & TUNDISH_SLOT_CHOOSE) && !q->decided;
+		q->fallback = backend;
+		q->crowded = 0;
 		q->effects = 0;
 		q->pending = 0;
 		q->left = 0;
@@ -189,7 +213,7 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 	if (dry)
 		trace_choice(service, backend);
 	if (unlikely(backend == TUNDISH_NONE))
-		return DROP(no_backend);
+		return serve_nobody(ctx, n, dry);
 	b = bpf_map_lookup_elem(&backends, &backend);
 	if (unlikely(!b))
 		return DROP(internal);

@@ -90,7 +90,13 @@
 	X(quic_routed, EVENT, "QUIC packets sent to the backend that their connection id names")   \
 	X(quic_unroutable, EVENT,                                                                  \
 	  "QUIC packets whose connection id names no usable backend, sent by their tuple")         \
-	X(fragment_followed, EVENT, "later fragments sent after the first one of their packet")
+	X(fragment_followed, EVENT, "later fragments sent after the first one of their packet")    \
+	X(overflow, EVENT,                                                                         \
+	  "connections given to another backend because the first had its max_connections")        \
+	X(sent_rst_full, SEND,                                                                     \
+	  "segments answered with RST because all backends had their max_connections")             \
+	X(drop_full, DROP,                                                                         \
+	  "packets of new flows whose service's backends all had their max_connections")
 
 enum tundish_counter {
 #define TUNDISH_X(name, kind, help) TUNDISH_COUNTER_##name,

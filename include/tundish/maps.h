@@ -77,6 +77,8 @@ enum tundish_service_state {
 	TUNDISH_SERVICE_GONE = 2, /* not in the file any more, flows remain */
 };
 
+#define TUNDISH_ROW_UNSETTLED 0xffu
+
 struct tundish_service {
 	char name[TUNDISH_NAME_LEN];
 	__u8 state;    /* enum tundish_service_state */
@@ -86,7 +88,9 @@ struct tundish_service {
 	__u32 n_backends;
 	__u8 server_id_length; /* of QUIC's connection ids; 0: no QUIC */
 	__u8 quic_config;      /* the first three bits of theirs */
-	__u16 reserved[3];
+	__u8 chooses;	       /* whether its row was last made with TUNDISH_SLOT_CHOOSE, or
+				* TUNDISH_ROW_UNSETTLED: it is being made */
+	__u8 reserved[5];
 };
 
 /* ---- maglev: mmapable array, service id -> slots ------------------------ */
@@ -94,6 +98,8 @@ struct tundish_service {
 /*
  * A slot is one 32-bit word, read once per packet:
  *   bits  0-16  index of the backend that owns the slot
+ *   bit   17    choose: the service does not leave a new connection to the slot, which is
+ *               a candidate alone; so each packet asks
  *   bit   18    ask: flows of this slot may belong elsewhere or are about to
  *               age, so each packet has to ask the flow table
  *   bits 19-31  half-open flows of this slot, whose next packet may be the ACK
@@ -101,9 +107,11 @@ struct tundish_service {
  * The count wraps at the top without touching its neighbours.
  */
 #define TUNDISH_SLOT_BACKEND	 0x0001ffffu
+#define TUNDISH_SLOT_CHOOSE	 (1u << 17)
 #define TUNDISH_SLOT_ASK	 (1u << 18)
 #define TUNDISH_SLOT_PENDING_ONE (1u << 19)
-#define TUNDISH_SLOT_MUST_ASK	 (~(TUNDISH_SLOT_PENDING_ONE - 1) | TUNDISH_SLOT_ASK)
+#define TUNDISH_SLOT_MUST_ASK                                                                      \
+	(~(TUNDISH_SLOT_PENDING_ONE - 1) | TUNDISH_SLOT_ASK | TUNDISH_SLOT_CHOOSE)
 
 struct tundish_maglev {
 	__u32 slot[TUNDISH_MAGLEV_SLOTS];
@@ -137,9 +145,10 @@ struct tundish_backend {
 	__u8 run_state;	   /* set by command */
 	__u32 flags;	   /* enum tundish_backend_flag */
 
-	__be16 gue_port_be; /* of delivery gue: where its tunnels end */
-	__s16 adjust;	    /* percent that health puts to the weight set: -100 leaves nothing */
-	__u32 reserved[2];
+	__be16 gue_port_be;    /* of delivery gue: where its tunnels end */
+	__s16 adjust;	       /* percent that health puts to the weight set: -100 leaves nothing */
+	__u32 max_connections; /* 0: any number */
+	__u32 drain_deadline;  /* seconds of CLOCK_MONOTONIC at which it is disabled; 0: never */
 	struct tundish_server_id server_id; /* in QUIC's connection ids */
 
 	/* Second: written at the edges of connections, from both sides, with
@@ -151,7 +160,8 @@ struct tundish_backend {
 	__u64 own_next;	       /* ticket: which of its addresses the next own connection goes to */
 	__u64 health_since_ns; /* when checks last changed their mind; 0: none came to one. The
 				* daemon's, as bpf_ktime_get_ns */
-	__u64 reserved_counts[2];
+	__u64 opening;	       /* chosen for, not yet among the active ones; choice.h */
+	__u64 reserved_counts;
 
 	/* Third: for people. */
 	char name[TUNDISH_NAME_LEN];

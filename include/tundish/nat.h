@@ -188,6 +188,7 @@ struct tundish_nat_host {
 
 enum tundish_delivery_flag {
 	TUNDISH_DELIVER_TOA = 1 << 0, /* backends are told the client's address in a TCP option */
+	TUNDISH_DELIVER_LEAST = 1 << 1, /* of two backends the one with fewer connections */
 };
 
 struct tundish_deliver {
@@ -195,6 +196,9 @@ struct tundish_deliver {
 	__u16 mss;	/* the most that a SYN may offer; 0: any */
 	__u16 searches; /* the data path's: in vain at full_ns */
 	__u64 full_ns;	/* bpf_ktime_get_coarse_ns() when no port was found */
+	/* Of every delivery: all backends had their max_connections. */
+	__u64 crowded_ns; /* when last, as full_ns */
+	__u64 refused;	  /* connections, for that reason */
 };
 
 /* ---- returns: mmapable array, index -> the way back to clients ---------------------------- */
@@ -245,6 +249,7 @@ _Static_assert(sizeof(union tundish_nat_word) == 8, "one swap");
 _Static_assert(sizeof(struct tundish_nat) == 64, "record is one cache line");
 _Static_assert(sizeof(struct tundish_nat_bucket) == 64, "bucket is one cache line");
 _Static_assert(sizeof(struct tundish_nat_settings) == 64, "settings");
+_Static_assert(sizeof(struct tundish_deliver) == 32, "two a cache line");
 _Static_assert(sizeof(struct tundish_return_key) == 20, "no holes in a key");
 _Static_assert(sizeof(struct tundish_return) == 32, "two ways a cache line");
 

@@ -41,7 +41,9 @@
 	X(return_hop, "way back to the client number %u")                                          \
 	X(quic, "QUIC connection id names backend number %u")                                      \
 	X(quic_unroutable, "QUIC connection id names no usable backend")                           \
-	X(fragment, "a later fragment follows its first one to backend number %u")
+	X(fragment, "a later fragment follows its first one to backend number %u")                 \
+	X(chosen, "of the service's backends number %u is chosen")                                 \
+	X(crowded, "all backends have their max_connections")
 
 enum tundish_trace_step {
 #define TUNDISH_X(name, sentence) TUNDISH_STEP_##name,

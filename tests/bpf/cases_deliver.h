@@ -222,7 +222,7 @@ static inline void case_mtu(void **state)
 			for (uint32_t tags = 0; tags < 3; tags++) {
 				struct spec s = data_of(v6, port_of(rows[i].k));
 				struct way_out w = way_of(rows[i].k);
-				uint64_t vlan = tags ? C(vlan) : 0;
+				counter_set vlan = tags ? C(vlan) : 0;
 
 				snprintf(name, sizeof(name), "v%d kind %d tags %u fits", v6 ? 6 : 4,
 					 rows[i].k, tags);

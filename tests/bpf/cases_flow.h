@@ -28,7 +28,7 @@ static inline struct conn conn_of(int v6, uint32_t number)
 }
 
 /* One segment; returns the backend that got it. */
-static inline uint32_t segment_of(struct conn *c, uint8_t flags, uint32_t seq, uint64_t moved,
+static inline uint32_t segment_of(struct conn *c, uint8_t flags, uint32_t seq, counter_set moved,
 				  const char *name)
 {
 	struct tundish_counters before, after;
@@ -104,7 +104,7 @@ struct step {
 	const char *name;
 	uint8_t flags;
 	uint32_t seq;
-	uint64_t moved;
+	counter_set moved;
 	uint32_t state, pending, active, total; /* tuple and backend count the same */
 };
 

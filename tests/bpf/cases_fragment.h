@@ -91,7 +91,7 @@ static inline void case_fragments_follow(void **state)
 			enum kind k = fragment_kinds[i];
 			struct spec s = fragmented(v6, k);
 			struct way_out w = way_of(k);
-			uint64_t asked = k == K_UDP ? ASKED | C(flow_new) : 0;
+			counter_set asked = k == K_UDP ? ASKED | C(flow_new) : 0;
 
 			world_reset();
 			w.gue_source = gue_source_of(&s);
@@ -229,7 +229,7 @@ static inline void case_fragments_hostile(void **state)
 			struct tundish_fragment_key key = fragment_key_of(&s, 9);
 			struct way_out w = way_of(k);
 			struct packet in, want;
-			uint64_t out = udp ? C(sent_ipip) : C(sent_dsr);
+			counter_set out = udp ? C(sent_ipip) : C(sent_dsr);
 
 			world_reset();
 			for (uint32_t bytes = 0; bytes < (udp ? 8u : 20u); bytes++) {

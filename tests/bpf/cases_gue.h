@@ -142,7 +142,7 @@ static inline void case_gue_mtu(void **state)
 
 			w.gue_source = gue_source_of(&s);
 			for (uint32_t tags = 0; tags < 3; tags++) {
-				uint64_t vlan = tags ? C(vlan) : 0;
+				counter_set vlan = tags ? C(vlan) : 0;
 
 				s.tags = tags;
 				s.payload = rows[i].room - 20 - (v6 ? 40 : 20);
@@ -241,7 +241,7 @@ static inline void case_gue_in(void **state)
 			for (int more = 0; more < 2; more++) {
 				struct spec o = outer_of(v6 & 1), s = inner_of(v6 >> 1 & 1);
 				int variant = v6 >> 2;
-				uint64_t vlan = tags ? C(vlan) : 0;
+				counter_set vlan = tags ? C(vlan) : 0;
 
 				o.tags = tags;
 				o.tag[0] = 0x0111;

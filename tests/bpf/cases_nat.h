@@ -285,7 +285,7 @@ static inline struct spec nat_returned(const struct spec *s, const struct spec *
 
 /* Where an IPv6 packet became IPv4, its id is drawn: taken over, and all else compared. */
 static inline void nat_expect(const char *name, const struct packet *in, int action,
-			      struct packet *want, uint64_t moved)
+			      struct packet *want, counter_set moved)
 {
 	uint32_t from = network_at(in), to = network_at(want);
 	struct tundish_counters before;
@@ -332,7 +332,7 @@ static inline uint64_t nat_sent(const struct spec *s)
 }
 
 /* A client's packet, as it must leave. */
-static inline void nat_out(const char *name, const struct spec *s, uint16_t port, uint64_t moved)
+static inline void nat_out(const char *name, const struct spec *s, uint16_t port, counter_set moved)
 {
 	struct spec to = nat_forwarded(s, port);
 	struct packet in, want;

@@ -68,7 +68,7 @@ static inline uint32_t nat_drawn(const struct spec *s, uint32_t id)
 
 /* All of a packet but its first piece, the last one first. */
 static inline void nat_rest(const char *name, const struct spec *s, uint32_t id,
-			    const struct spec *to, uint32_t new_id, int action, uint64_t moved)
+			    const struct spec *to, uint32_t new_id, int action, counter_set moved)
 {
 	struct packet in, want;
 

@@ -70,7 +70,7 @@ static inline struct packet *build_quic(struct packet *p, const struct conn *c,
 }
 
 /* Sends it; returns the backend that got it. */
-static inline uint32_t quic(const char *name, struct conn *c, struct quic q, uint64_t moved)
+static inline uint32_t quic(const char *name, struct conn *c, struct quic q, counter_set moved)
 {
 	struct tundish_counters before, after;
 	struct packet in, out;

@@ -35,7 +35,7 @@ static inline struct conn query_of(int v6, uint32_t number)
 	return c;
 }
 
-static inline uint32_t query(struct conn *c, uint64_t moved, const char *name)
+static inline uint32_t query(struct conn *c, counter_set moved, const char *name)
 {
 	return segment_of(c, 0, 0, ASKED | moved, name);
 }

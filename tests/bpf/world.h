@@ -387,13 +387,15 @@ static inline bool counter_is_nat(uint32_t i)
 	return i >= TUNDISH_COUNTER_sent_nat && i <= TUNDISH_COUNTER_toa_stripped;
 }
 
-#define C(name) (1ull << TUNDISH_COUNTER_##name)
-_Static_assert(TUNDISH_COUNTER_MAX <= 64, "a set of counters is one word");
+__extension__ typedef unsigned __int128 counter_set;
+
+#define C(name) ((counter_set)1 << TUNDISH_COUNTER_##name)
+_Static_assert(TUNDISH_COUNTER_MAX <= 128, "a set of counters is two words");
 
 /* Each counter in `moved` went up by one, no other one moved, and exactly one of those
  * that end a packet did. Returns the end's index. */
 static inline uint32_t check_counters(const char *name, const struct tundish_counters *before,
-				      uint64_t moved)
+				      counter_set moved)
 {
 	struct tundish_counters after;
 	uint32_t end = TUNDISH_COUNTER_MAX, ends = 0;
@@ -433,7 +435,7 @@ static inline const char *action_name(int a)
 /* Runs `in` and checks all that is to be seen of it. want NULL: it stays as it was,
  * or where it is dropped, nobody looks at it. */
 static inline void expect_split(const char *name, const struct packet *in, uint32_t linear,
-				int action, const struct packet *want, uint64_t moved)
+				int action, const struct packet *want, counter_set moved)
 {
 	struct tundish_counters before;
 	struct packet out;
@@ -468,14 +470,14 @@ static inline void expect_split(const char *name, const struct packet *in, uint3
 }
 
 static inline void expect(const char *name, const struct packet *in, int action,
-			  const struct packet *want, uint64_t moved)
+			  const struct packet *want, counter_set moved)
 {
 	expect_split(name, in, 0, action, want, moved);
 }
 
 /* The same from a clean state, so that no flow and no sampling plays in. */
 static inline void expect_fresh(const char *name, const struct packet *in, int action,
-				const struct packet *want, uint64_t moved)
+				const struct packet *want, counter_set moved)
 {
 	static int dirty = 1;
 

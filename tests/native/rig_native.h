@@ -89,6 +89,7 @@ enum {
 	M_RETURNS,
 	M_NAT_QUERIES,
 	M_NAT_PACKETS,
+	M_PICKS,
 	M_COUNT
 };
 
@@ -124,6 +125,7 @@ static struct rig_map rig_maps[M_COUNT] = {
 	A(returns, TUNDISH_NAT_HOPS, 0),
 	A(nat_queries, NAT_QUERIES, 1),
 	A(nat_packets, 2, 1),
+	A(picks, 2, 1),
 #undef A
 };
 

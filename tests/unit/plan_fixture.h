@@ -141,12 +141,17 @@ static inline struct td_host_state *host_at(const struct tundish_addr *a)
 
 static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
 {
+	uint8_t chooses;
+
 	for (size_t i = 0; i < p->target.n_backends; i++) {
 		const struct td_backend_state *b = &p->target.backends[i];
 
 		if (b->value.service == service && model.backends[b->id].weight != b->value.weight)
 			model.backends[b->id].weight = TD_WEIGHT_UNSETTLED;
 	}
+	chooses = td_state_service_by_id(&p->target, service)->value.chooses;
+	if (model.services[service].chooses != chooses)
+		model.services[service].chooses = TUNDISH_ROW_UNSETTLED;
 	memset(model.row[service], 0, sizeof(model.row[service]));
 	for (size_t i = 0; i < p->target.n_backends; i++) {
 		const struct td_backend_state *b = &p->target.backends[i];
@@ -158,6 +163,7 @@ static inline void set_row(const struct td_plan *p, uint32_t service, bool torn)
 	}
 	if (torn)
 		return; /* died before the weights were written */
+	model.services[service].chooses = chooses;
 	for (size_t i = 0; i < p->target.n_backends; i++)
 		if (p->target.backends[i].value.service == service)
 			model.backends[p->target.backends[i].id].weight =
@@ -169,12 +175,16 @@ static inline void apply_step(const struct td_plan *p, const struct td_state *in
 {
 	struct tundish_backend *b;
 	uint16_t weight;
+	uint8_t chooses;
 
 	switch (s->kind) {
 	case TD_STEP_SERVICE_PUT:
 	case TD_STEP_SERVICE_GONE:
 		assert_int_equal(p->target.services[s->index].id, s->id);
+		chooses = model.services[s->id].chooses;
 		model.services[s->id] = p->target.services[s->index].value;
+		model.services[s->id].chooses =
+			model.services[s->id].state == TUNDISH_SERVICE_ACTIVE ? chooses : 0;
 		model.delivers[s->id] = p->target.services[s->index].deliver;
 		break;
 	case TD_STEP_HOST_PUT: PUT(hosts, &p->target.hosts[s->index], by_host); break;

@@ -215,7 +215,8 @@ int cli_run_list(const struct cli *c); /* verb_list.c */
 int cli_run_show(const struct cli *c);
 int cli_run_count(const struct cli *c);
 int cli_run_status(const struct cli *c);
-int cli_run_backend_state(const struct cli *c); /* drain, enable, disable */
+int cli_run_backend_state(const struct cli *c); /* enable, disable */
+int cli_run_backend_drain(const struct cli *c);
 int cli_run_backend_weight(const struct cli *c);
 int cli_run_worker_list(const struct cli *c);
 int cli_run_worker_state(const struct cli *c); /* drain, enable */

@@ -150,6 +150,33 @@ static int check_prefixes(struct td_document *d, const struct td_service_conf *s
 	return 0;
 }
 
+/* Who chooses has to remember what was chosen, and for whom. */
+static int check_scheduler(struct td_document *d, const struct td_service_conf *s, size_t number)
+{
+	const yaml_node_t *node = service_node(d, number);
+	const yaml_node_t *at = td_node_value(
+		d, node,
+		s->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS ? "scheduler" : "max_connections");
+	const char *what = s->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS
+				   ? "scheduler \"least-connections\""
+				   : "\"max_connections\"";
+
+	if (!td_service_chooses(s) && !s->max_connections)
+		return 0;
+	at = at ?: td_node_value(d, node, "backends");
+	if (s->delivery == TUNDISH_DELIVERY_WORKERS)
+		return td_document_fail(d, at,
+					"%s is for backends; with delivery workers \"steering\" says "
+					"who gets a new connection: leave it out",
+					what);
+	if (!s->flows)
+		return td_document_fail(d, at,
+					"%s has to remember where each flow went; leave it out, or "
+					"flows \"off\"",
+					what);
+	return 0;
+}
+
 static int check_delivery(struct td_document *d, const struct td_service_conf *s, size_t number)
 {
 	const yaml_node_t *node = service_node(d, number);
@@ -211,6 +238,8 @@ static int check_service(struct td_document *d, const struct td_service_conf *s,
 					   td_prefix_print(&p, text), s->vips[first].at.line);
 	}
 	r = check_delivery(d, s, number);
+	if (r == 0)
+		r = check_scheduler(d, s, number);
 	if (r == 0)
 		r = td_check_nat(d, s, service_node(d, number));
 	if (r == 0)

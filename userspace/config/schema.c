@@ -41,8 +41,13 @@ static const struct td_choice delivery_choices[] = {
 };
 
 static const struct td_choice scheduler_choices[] = {
-	{"maglev", 0, false},
-	{"least-connections", 0, true},
+	{"maglev", TD_SCHEDULER_MAGLEV, false},
+	{"least-connections", TD_SCHEDULER_LEAST_CONNECTIONS, false},
+	{0},
+};
+
+static const struct td_choice service_choice[] = {
+	{"service", TD_MAX_CONNECTIONS_SERVICE, false},
 	{0},
 };
 
@@ -146,9 +151,10 @@ static const struct td_choice off_choice[] = {
 	.n_offset = offsetof(struct type, n)
 
 /* Types of checks, for keys that not all have. */
-#define HTTP   (TD_OF(TD_CHECK_HTTP) | TD_OF(TD_CHECK_HTTPS))
-#define TALKS  (TD_OF(TD_CHECK_TCP) | TD_OF(TD_CHECK_UDP))
-#define ON_NET (HTTP | TALKS | TD_OF(TD_CHECK_EXEC))
+#define HTTP		(TD_OF(TD_CHECK_HTTP) | TD_OF(TD_CHECK_HTTPS))
+#define TALKS		(TD_OF(TD_CHECK_TCP) | TD_OF(TD_CHECK_UDP))
+#define ON_NET		(HTTP | TALKS | TD_OF(TD_CHECK_EXEC))
+#define MAX_CONNECTIONS (64u << 20) /* as many as there may be flows */
 
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
@@ -204,8 +210,12 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_SERVICE, "delivery", TD_TYPE_CHOICE, .required = true,
 	 FIELD(td_service_conf, delivery), .choices = delivery_choices,
 	 .help = "how packets reach the server"},
-	{TD_SCOPE_SERVICE, "scheduler", TD_TYPE_CHOICE, .choices = scheduler_choices,
-	 .standard = "maglev", .help = "who gets a new connection"},
+	{TD_SCOPE_SERVICE, "scheduler", TD_TYPE_CHOICE, FIELD(td_service_conf, scheduler),
+	 .choices = scheduler_choices, .standard = "maglev", .help = "who gets a new connection"},
+	{TD_SCOPE_SERVICE, "max_connections", TD_TYPE_NUMBER,
+	 FIELD(td_service_conf, max_connections), .choices = off_choice, .max = MAX_CONNECTIONS,
+	 .standard = "off", .unit = "connections",
+	 .help = "most connections of each backend at the same time"},
 	{TD_SCOPE_SERVICE, "own", TD_TYPE_CHOICE, FIELD(td_service_conf, own),
 	 .choices = boolean_choices, .standard = "true",
 	 .help = "whether the daemon keeps the VIPs on this host"},
@@ -254,6 +264,10 @@ const struct td_row td_schema[] = {
 	 .standard = "100", .help = "its share of new connections, in proportion to the others'"},
 	{TD_SCOPE_BACKEND, "state", TD_TYPE_CHOICE, FIELD(td_backend_conf, state),
 	 .choices = state_choices, .standard = "up", .help = "what it takes"},
+	{TD_SCOPE_BACKEND, "max_connections", TD_TYPE_NUMBER,
+	 FIELD(td_backend_conf, max_connections), .choices = service_choice, .max = MAX_CONNECTIONS,
+	 .standard = "service", .unit = "connections",
+	 .help = "most connections at the same time; 0: any number"},
 	{TD_SCOPE_BACKEND, "server_id", TD_TYPE_SERVER_ID, FIELD(td_backend_conf, server_id),
 	 .max = TUNDISH_SERVER_ID_MAX, .help = "its name in connection ids of QUIC"},
 

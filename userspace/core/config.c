@@ -54,6 +54,7 @@ static bool backend_equal(const struct td_backend_conf *a, const struct td_backe
 	       sources_equal(a->addresses, a->n_addresses, b->addresses, b->n_addresses) &&
 	       !strcmp(a->name, b->name) && tundish_addr_equal(&a->address, &b->address) &&
 	       a->weight == b->weight && a->state == b->state && a->backup == b->backup &&
+	       a->max_connections == b->max_connections &&
 	       td_own_health_conf_equal(a->health, b->health) &&
 	       !memcmp(&a->server_id, &b->server_id, sizeof(a->server_id));
 }
@@ -102,8 +103,9 @@ static bool service_equal(const struct td_service_conf *a, const struct td_servi
 {
 	if (strcmp(a->name, b->name) || !workers_equal(&a->workers, &b->workers) ||
 	    a->protocol != b->protocol || a->delivery != b->delivery || a->own != b->own ||
-	    a->flows != b->flows || a->n_vips != b->n_vips || a->n_ports != b->n_ports ||
-	    a->n_backends != b->n_backends || !nat_equal(a, b) ||
+	    a->flows != b->flows || a->scheduler != b->scheduler ||
+	    a->max_connections != b->max_connections || a->n_vips != b->n_vips ||
+	    a->n_ports != b->n_ports || a->n_backends != b->n_backends || !nat_equal(a, b) ||
 	    (a->delivery == TUNDISH_DELIVERY_GUE && a->gue.port != b->gue.port) ||
 	    memcmp(&a->quic, &b->quic, sizeof(a->quic)) ||
 	    !td_health_conf_equal(a->health, b->health))
@@ -162,6 +164,15 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	       !strcmp(a->metrics_listen, b->metrics_listen) &&
 	       !strcmp(a->control.group, b->control.group) &&
 	       !strcmp(a->control.admin_group, b->control.admin_group);
+}
+
+bool td_service_chooses(const struct td_service_conf *s)
+{
+	bool chooses = s->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS;
+
+	for (size_t i = 0; i < s->n_backends && !chooses; i++)
+		chooses = td_backend_max_connections(s, &s->backends[i]) > 0;
+	return chooses;
 }
 
 const struct td_service_conf *td_config_service(const struct td_config *c, const char *name)

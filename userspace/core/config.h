@@ -105,6 +105,13 @@ struct td_own_health_conf {
 	uint16_t port, agent_port;
 	char *path, *host, *server_name, *send, *expect;
 };
+enum td_scheduler {
+	TD_SCHEDULER_MAGLEV = 0,
+	TD_SCHEDULER_LEAST_CONNECTIONS = 1,
+};
+
+/* Of a backend: as many as its service says. */
+#define TD_MAX_CONNECTIONS_SERVICE UINT32_MAX
 
 struct td_backend_conf {
 	char name[TUNDISH_NAME_LEN];
@@ -117,6 +124,7 @@ struct td_backend_conf {
 	struct tundish_server_id server_id; /* of QUIC; length 0: none */
 	bool backup;			    /* false */
 	struct td_own_health_conf *health;  /* NULL: as the service's */
+	uint32_t max_connections;	    /* 0: any number; TD_MAX_CONNECTIONS_SERVICE */
 	struct td_place at;
 };
 
@@ -174,10 +182,12 @@ struct td_service_conf {
 	size_t n_ports;
 	struct td_backend_conf *backends; /* none where delivery is workers */
 	size_t n_backends;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
-	uint8_t delivery; /* enum tundish_delivery */
-	bool own;	  /* the daemon keeps the VIPs on this host; true unless told not to */
-	bool flows;	  /* false, UDP alone: each packet by the hash of its tuple, no memory */
+	uint8_t protocol;  /* IPPROTO_TCP, IPPROTO_UDP */
+	uint8_t delivery;  /* enum tundish_delivery */
+	bool own;	   /* the daemon keeps the VIPs on this host; true unless told not to */
+	bool flows;	   /* false, UDP alone: each packet by the hash of its tuple, no memory */
+	uint8_t scheduler; /* enum td_scheduler */
+	uint32_t max_connections; /* of each backend that says nothing else; 0: any number */
 	struct td_workers_conf workers;
 	struct td_gue_conf gue; /* of the backends; says nothing but with delivery gue */
 	struct td_nat_conf nat;
@@ -272,6 +282,16 @@ static inline bool td_translates(uint8_t delivery)
 {
 	return delivery == TUNDISH_DELIVERY_NAT || delivery == TUNDISH_DELIVERY_FULLNAT;
 }
+
+static inline uint32_t td_backend_max_connections(const struct td_service_conf *s,
+						  const struct td_backend_conf *b)
+{
+	return b->max_connections == TD_MAX_CONNECTIONS_SERVICE ? s->max_connections
+								: b->max_connections;
+}
+
+/* Whether a new connection is not left to the slot that its hash gives. */
+bool td_service_chooses(const struct td_service_conf *s);
 
 static inline size_t td_backend_addresses(const struct td_backend_conf *b)
 {

@@ -29,6 +29,7 @@ void td_override_weight(struct tundish_backend *b, uint16_t weight)
 void td_override_state(struct tundish_backend *b, uint8_t state)
 {
 	b->run_state = state;
+	b->drain_deadline = 0;
 	if (state == b->file_state)
 		b->flags &= ~TUNDISH_BACKEND_RUN_STATE;
 	else
@@ -72,6 +73,7 @@ bool td_override_rebase(struct tundish_backend *b, uint16_t file_weight, uint8_t
 			add(why, size, "the run-time state %s is dropped",
 			    td_backend_state_name(b->run_state));
 		b->file_state = file_state;
+		b->drain_deadline = 0;
 		b->flags &= ~TUNDISH_BACKEND_RUN_STATE;
 		changed = true;
 	}

@@ -23,6 +23,7 @@
  * row finds that it has to be set again, whatever the file says by then.
  */
 #define TD_WEIGHT_UNSETTLED 0xffff
+/* `chooses` of a service likewise: TUNDISH_ROW_UNSETTLED. */
 
 enum td_step_kind {
 	TD_STEP_SERVICE_PUT, /* write deliveries[id] and services[id] */

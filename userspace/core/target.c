@@ -44,22 +44,28 @@ static void want_service(struct td_target_service *s, const struct td_service_co
 		.n_backends = backends_wanted(c),
 		.server_id_length = (uint8_t)c->quic.server_id_length,
 		.quic_config = (uint8_t)c->quic.config,
+		.chooses = s->s.value.chooses, /* its row's, see tell_row() */
 	};
 	struct tundish_service *old = &s->s.value;
 	struct tundish_deliver deliver = s->s.deliver; /* full_ns is not the file's */
+	bool least;
 
 	memcpy(v.name, c->name, sizeof(v.name));
 	s->conf = c;
 	deliver.flags = td_translates(c->delivery) && c->nat.toa ? TUNDISH_DELIVER_TOA : 0;
+	if (c->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS)
+		deliver.flags |= TUNDISH_DELIVER_LEAST;
 	if (!td_translates(c->delivery))
 		deliver.mss = 0;
 	else if (c->nat.mss != TD_MSS_AUTO) /* which follows the next hops' links */
 		deliver.mss = c->nat.mss;
+	least = (deliver.flags ^ s->s.deliver.flags) & TUNDISH_DELIVER_LEAST;
 	if (deliver.flags != s->s.deliver.flags || deliver.mss != s->s.deliver.mss) {
 		s->s.deliver = deliver;
 		s->change = TD_CHANGE_PUT;
 		snprintf(s->why, sizeof(s->why),
-			 "another \"mss\" or \"client_address\" in the file");
+			 least ? "another scheduler in the file"
+			       : "another \"mss\" or \"client_address\" in the file");
 	}
 	if (!memcmp(&v, old, sizeof(v)))
 		return;
@@ -165,6 +171,7 @@ struct wish {
 	uint16_t service, weight;
 	uint8_t state, delivery;
 	bool backup;
+	uint32_t max_connections;
 	__be16 gue_port_be;
 	struct tundish_server_id server_id;
 	const char *name;
@@ -227,6 +234,7 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		b->flags = w->backup ? TUNDISH_BACKEND_BACKUP : 0;
 		b->adjust = 0;
 		b->health_since_ns = 0;
+		b->drain_deadline = 0;
 		b->file_weight = w->weight;
 		b->file_state = w->state;
 		t->change = TD_CHANGE_PUT;
@@ -254,6 +262,12 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		if (!t->why[0])
 			snprintf(t->why, sizeof(t->why), "another port for GUE in the file");
 	}
+	if (b->max_connections != w->max_connections) {
+		b->max_connections = w->max_connections;
+		t->change = TD_CHANGE_PUT;
+		if (!t->why[0])
+			snprintf(t->why, sizeof(t->why), "another max_connections in the file");
+	}
 	if (memcmp(&b->server_id, &w->server_id, sizeof(b->server_id))) {
 		b->server_id = w->server_id;
 		t->change = TD_CHANGE_PUT;
@@ -272,6 +286,7 @@ static void let_go(struct td_target_backend *t, bool service_wanted)
 	b->state = TUNDISH_BACKEND_GONE;
 	b->flags = 0;
 	b->adjust = 0;
+	b->drain_deadline = 0;
 	t->change = TD_CHANGE_GONE;
 	snprintf(t->why, sizeof(t->why),
 		 service_wanted ? "not in the file any more"
@@ -299,6 +314,25 @@ static void tell_row(struct td_target_service *s, const struct td_target_backend
 	} else {
 		snprintf(s->row_why, sizeof(s->row_why), "%.63s has weight %u, had %u", b->name,
 			 b->weight, t->installed_weight);
+	}
+}
+
+/* Whether a service chooses is written into each of its slots, so it is a matter of the row. */
+static void settle_rows(struct td_target *t)
+{
+	for (size_t i = 0; i < t->n_services; i++) {
+		struct td_target_service *s = &t->services[i];
+		bool chooses = s->conf && td_service_chooses(s->conf);
+
+		if (s->s.value.chooses == chooses)
+			continue;
+		if (!s->row_changes++)
+			snprintf(s->row_why, sizeof(s->row_why),
+				 s->s.value.chooses == TUNDISH_ROW_UNSETTLED
+					 ? "a change was cut short"
+				 : chooses ? "new connections are chosen a backend, flow by flow"
+					   : "new connections go by their hash");
+		s->s.value.chooses = chooses;
 	}
 }
 
@@ -378,6 +412,7 @@ static int place_service(struct backend_work *w, const struct td_target_service 
 		wish.state = c->backends[i].state;
 		wish.server_id = c->backends[i].server_id;
 		wish.backup = c->backends[i].backup;
+		wish.max_connections = td_backend_max_connections(c, &c->backends[i]);
 		r = place(w, &wish, error);
 		if (r < 0)
 			return r;
@@ -440,6 +475,7 @@ int td_target_backends(struct td_target *t, const struct td_state *installed,
 		if (s)
 			tell_row(s, b);
 	}
+	settle_rows(t);
 	qsort(t->backends, t->n_backends, sizeof(*t->backends), by_backend_id);
 	return 0;
 }

@@ -129,6 +129,20 @@ static void clear_counts(struct td_daemon *d, uint32_t id)
 	b->bytes_before = t.bytes;
 	__atomic_store_n(&b->connections_active, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&b->connections_total, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->opening, 0, __ATOMIC_RELAXED);
+}
+
+/* But for what is its row's. */
+static int put_service(struct td_daemon *d, const struct td_service_state *s,
+		       const struct td_state *installed)
+{
+	const struct td_service_state *now = td_state_service_by_id(installed, s->id);
+	struct tundish_service value = s->value;
+
+	value.chooses = 0;
+	if (value.state == TUNDISH_SERVICE_ACTIVE && now)
+		value.chooses = now->value.chooses;
+	return td_kernel_put_service(d->kernel, s->id, &value);
 }
 
 static void put_backend(struct td_daemon *d, const struct td_backend_state *s)
@@ -163,20 +177,24 @@ static void write_weights(struct td_daemon *d, const struct td_plan *p, const st
 	}
 }
 
-/* Gives each slot to its owner, keeping the count of half-open flows. A slot
- * that had another owner asks from now on; one that asks goes on asking. */
-static void write_slots(struct td_daemon *d, struct tundish_maglev *row, const uint32_t *owners)
+/* Gives each slot to its owner, keeping the count of half-open flows. A slot that had
+ * another owner, or chose, asks from now on; one that asks goes on asking. */
+static void write_slots(struct td_daemon *d, struct tundish_maglev *row, const uint32_t *owners,
+			bool chooses)
 {
+	uint32_t choose = chooses ? TUNDISH_SLOT_CHOOSE : 0;
+
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
 		uint32_t old = __atomic_load_n(&row->slot[i], __ATOMIC_RELAXED), new;
 
 		do {
 			uint32_t owner = old & TUNDISH_SLOT_BACKEND;
 
-			if (owner == owners[i])
+			if (owner == owners[i] && (old & TUNDISH_SLOT_CHOOSE) == choose)
 				break;
-			new = (old & ~TUNDISH_SLOT_BACKEND) | owners[i];
-			if (owner)
+			new = (old & ~(TUNDISH_SLOT_BACKEND | TUNDISH_SLOT_CHOOSE)) | owners[i] |
+			      choose;
+			if ((owner && owner != owners[i]) || (old & ~choose & TUNDISH_SLOT_CHOOSE))
 				new |= TUNDISH_SLOT_ASK;
 		} while (!__atomic_compare_exchange_n(&row->slot[i], &old, new, true,
 						      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
@@ -191,6 +209,7 @@ static int set_row(struct td_daemon *d, const struct td_plan *p, const struct td
 	struct tundish_maglev *row = td_kernel_maglev(d->kernel, service);
 	_cleanup_free_ struct td_maglev_member *members = NULL;
 	_cleanup_free_ uint32_t *owners = NULL;
+	bool chooses = false;
 	size_t n = 0;
 	int r;
 
@@ -213,12 +232,17 @@ static int set_row(struct td_daemon *d, const struct td_plan *p, const struct td
 	if (r < 0)
 		return td_fail(error, -r, "cannot spread slots over %zu backends: %s", n,
 			       strerror(-r));
+	for (size_t i = 0; i < p->target.n_services; i++)
+		if (p->target.services[i].id == service)
+			chooses = p->target.services[i].value.chooses;
 	write_weights(d, p, of, service, false);
+	r = td_kernel_put_row_state(d->kernel, service, chooses, true);
 	td_sweep_owner_changed(d->sweep, service, td_now_ns());
-	write_slots(d, row, owners);
+	write_slots(d, row, owners, chooses);
 	td_sweep_owner_changed(d->sweep, service, td_now_ns());
 	write_weights(d, p, of, service, true);
-	return 0;
+	r = r ?: td_kernel_put_row_state(d->kernel, service, chooses, false);
+	return r < 0 ? td_fail(error, -r, "cannot write the map services: %s", strerror(-r)) : 0;
 }
 
 static int carry_out(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
@@ -231,7 +255,7 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 	case TD_STEP_SERVICE_PUT:
 	case TD_STEP_SERVICE_GONE:
 		td_kernel_put_deliver(d->kernel, s->id, &t->services[s->index].deliver);
-		r = td_kernel_put_service(d->kernel, s->id, &t->services[s->index].value);
+		r = put_service(d, &t->services[s->index], installed);
 		break;
 	case TD_STEP_BACKEND_PUT:
 	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;

@@ -267,6 +267,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	groups(d, s, list);
 	shared_numbers(s, list);
 	td_clients_attention(d, s, add, list);
+	td_choice_attention(d, s, add, list);
 	td_nat_attention(d, s, add, list);
 	td_source_ports_attention(d, add, list);
 	td_egress_attention(d, add, list);

@@ -258,6 +258,7 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r : sd_event_source_set_floating(control, true);
 	sd_event_source_unref(control);
 	r = r < 0 ? r : td_rates_open(d);
+	r = r < 0 ? r : td_choice_open(d);
 	r = r < 0 ? r : td_groups_open(d);
 	r = r < 0 ? r : td_source_ports_open(d);
 	r = r < 0 ? r : td_egress_open(d);
@@ -314,6 +315,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->hops);
 	free(d->samples);
 	free(d->traffic);
+	free(d->crowds);
 	free(d->pools);
 	free(d->events);
 }

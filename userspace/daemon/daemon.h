@@ -169,6 +169,8 @@ struct td_daemon {
 	uint64_t sampled_ns;
 	struct tundish_counters counters, former_counters;
 	/* when such a counter last rose; 0: never */
+	struct td_crowd *crowds; /* by service */
+	bool choice_stale;	 /* a drain has ended, and the plan did not go through */
 	uint64_t full_flows_ns, full_tuples_ns, own_refused_ns;
 
 	struct td_source_ports *source_ports;
@@ -315,6 +317,19 @@ void td_checks_attention(const struct td_daemon *d,
 				     const char *remedy),
 			 json_t *list);
 void td_print_check_metrics(FILE *out, const struct td_daemon *d);
+
+/* ---- choice.c ------------------------------------------------------------------- */
+struct td_crowd;
+int td_choice_open(struct td_daemon *d);
+/* What a request to drain says beside, into the entry; a negative errno after it has answered. */
+int td_drain_read(const struct td_request *q, struct tundish_backend *b, struct td_reply *reply);
+/* Seconds until a backend that drains is disabled; -1: it is not to be. */
+int64_t td_drain_left(const struct tundish_backend *b);
+void td_choice_attention(struct td_daemon *d, const struct td_state *s,
+			 void (*add)(json_t *list, const char *what, const char *why,
+				     const char *remedy),
+			 json_t *list);
+void td_print_choice_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
 
 /* ---- own.c ---------------------------------------------------------------------- */
 /* As the file says; what fails is told in `status`. */

@@ -227,6 +227,7 @@ void td_answer_metrics(struct td_daemon *d, struct td_reply *reply)
 	print_targets(out, series, collect(d, &s, series));
 	print_counters(out, &c);
 	print_tuples(out, d, &s);
+	td_print_choice_metrics(out, d, &s);
 	print_tables(out, d);
 	td_print_check_metrics(out, d);
 	td_print_worker_metrics(out, d, &s);

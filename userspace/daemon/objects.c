@@ -143,13 +143,17 @@ static json_t *service_json(struct td_daemon *d, const struct td_state *s,
 	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f}",
 		      "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
 		      td_protocol_name(v->value.protocol), "delivery",
-		      td_delivery_name(v->value.delivery), "scheduler", "maglev", "own",
-		      (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
+		      td_delivery_name(v->value.delivery), "scheduler",
+		      v->deliver.flags & TUNDISH_DELIVER_LEAST ? "least-connections" : "maglev",
+		      "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
 		      "connections_active", (json_int_t)active, "connections_total",
 		      (json_int_t)total, "packets", (json_int_t)packets, "bytes", (json_int_t)bytes,
 		      "connections_per_second", connections_rate, "packets_per_second",
 		      packets_rate, "bytes_per_second", bytes_rate);
 	json_object_set_new(o, "flows", json_boolean(!c || c->flows));
+	if (v->value.chooses)
+		json_object_set_new(o, "connections_refused",
+				    json_integer((json_int_t)v->deliver.refused));
 	if (workers)
 		json_object_set_new(o, "workers", workers);
 	if (v->value.server_id_length)
@@ -276,7 +280,11 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 		      health, "connections_active", (json_int_t)b->connections_active,
 		      "connections_total", (json_int_t)b->connections_total, "packets",
 		      (json_int_t)t.packets, "bytes", (json_int_t)t.bytes);
+	json_object_set_new(o, "max_connections",
+			    b->max_connections ? json_integer(b->max_connections) : json_null());
 	add_addresses_json(d, s, b, o);
+	if (!gone && td_drain_left(b) >= 0)
+		json_object_set_new(o, "seconds_to_disabled", json_integer(td_drain_left(b)));
 	if (gone)
 		json_object_set_new(o, "leaving", json_true());
 	if (!reason && !gone)
@@ -353,6 +361,8 @@ static void carry_out(struct td_daemon *d, const struct td_request *q, uint32_t 
 		snprintf(what, sizeof(what), "weight %d by command", weight);
 	} else if (!strcmp(verb, "drain")) {
 		td_override_state(&b, TUNDISH_BACKEND_DRAIN);
+		if (td_drain_read(q, &b, reply) < 0)
+			return;
 	} else if (!strcmp(verb, "enable")) {
 		td_override_state(&b, TUNDISH_BACKEND_UP);
 	} else if (!strcmp(verb, "disable")) {

@@ -73,6 +73,7 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 		td_kernel_put_backend(d->kernel, id, &empty);
 		__atomic_store_n(&t->backends[id].connections_active, 0, __ATOMIC_RELAXED);
 		__atomic_store_n(&t->backends[id].connections_total, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&t->backends[id].opening, 0, __ATOMIC_RELAXED);
 		if (n++ < TOLD_MAX)
 			td_event(d, "freed", object, "its last flow has ended");
 	}
@@ -92,6 +93,7 @@ static void free_services(struct td_daemon *d)
 		const struct td_service_state *v = &s.services[i];
 		struct tundish_maglev *row = td_kernel_maglev(d->kernel, v->id);
 		struct tundish_service empty = {0};
+		struct tundish_deliver *deliver = &td_kernel_deliveries(d->kernel)[v->id];
 		char object[100];
 
 		if (v->value.state != TUNDISH_SERVICE_GONE ||
@@ -101,6 +103,7 @@ static void free_services(struct td_daemon *d)
 			__atomic_store_n(&row->slot[k], 0, __ATOMIC_RELAXED);
 		if (td_kernel_put_service(d->kernel, v->id, &empty) < 0)
 			continue;
+		__atomic_store_n(&deliver->refused, 0, __ATOMIC_RELAXED);
 		snprintf(object, sizeof(object), "service %.63s", v->value.name);
 		td_event(d, "freed", object, "its last flow has ended");
 	}

@@ -120,6 +120,8 @@ int td_kernel_attachments(struct td_kernel *k, struct td_attachment **ret, size_
 int td_kernel_read_state(struct td_kernel *k, struct td_state *ret);
 
 int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish_service *value);
+/* Whether a service's row chooses, or is about to. */
+int td_kernel_put_row_state(struct td_kernel *k, uint32_t id, bool chooses, bool unsettled);
 /* Into `vips` or `prefixes`, by the length. */
 int td_kernel_put_vip(struct td_kernel *k, const struct td_prefix *prefix,
 		      const struct tundish_vip *value);

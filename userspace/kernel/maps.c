@@ -185,6 +185,18 @@ int td_kernel_put_service(struct td_kernel *k, uint32_t id, const struct tundish
 	return put(k, TD_MAP_services, &id, value);
 }
 
+int td_kernel_put_row_state(struct td_kernel *k, uint32_t id, bool chooses, bool unsettled)
+{
+	struct tundish_service s;
+
+	if (bpf_map_lookup_elem(k->map_fd[TD_MAP_services], &id, &s) < 0)
+		return -errno;
+	if (s.chooses == chooses)
+		return 0;
+	s.chooses = unsettled ? TUNDISH_ROW_UNSETTLED : chooses;
+	return td_kernel_put_service(k, id, &s);
+}
+
 static struct tundish_prefix prefix_key(const struct td_prefix *p)
 {
 	return (struct tundish_prefix){.length = p->length, .address = p->address};
@@ -289,6 +301,8 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 		STORE(address.word[i]);
 	STORE(service);
 	STORE(gue_port_be);
+	STORE(max_connections);
+	STORE(drain_deadline);
 	for (size_t i = 0; i < sizeof(to->server_id); i += sizeof(uint64_t)) {
 		uint64_t word;
 

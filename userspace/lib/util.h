@@ -82,4 +82,8 @@ int td_fail(struct td_error *e, int code, const char *format, ...) TD_PRINTF(3, 
  * them; grows in powers of two. Returns 0 or -ENOMEM, *array untouched then. */
 int td_grow(void *array, size_t n, size_t size);
 
+/* A duration as people write it, in whole seconds, rounded up: "90", "90s", "5m", "1h", "500ms".
+ * Returns 0, -EINVAL or -ERANGE. */
+int td_read_seconds(const char *text, uint32_t *ret);
+
 #endif
