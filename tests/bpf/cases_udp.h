@@ -44,7 +44,7 @@ static inline uint32_t query(struct conn *c, counter_set moved, const char *name
 static inline void seen_before(const struct conn *c, uint32_t ticks)
 {
 	struct seen_flow f;
-	uint32_t at;
+	uint32_t at = 0;
 
 	assert_true(flow_find(c, &f, &at));
 	flow_word(at)->live.seen = rig_tick() - ticks;

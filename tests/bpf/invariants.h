@@ -72,7 +72,8 @@ static inline const char *flows_wrong(void)
 			continue;
 		if (f.v.raw == ~0ull)
 			return "a flow entry is left busy";
-		if (f.v.live.backend == 0 || f.v.live.backend >= K_MAX || f.v.live.vip == 0)
+		if (f.v.live.backend == 0 || f.v.live.backend >= RIG_BACKENDS ||
+		    rig.backends[f.v.live.backend].state == TUNDISH_BACKEND_FREE || f.v.live.vip == 0)
 			return "a flow of no backend or no VIP";
 		if (f.v.live.udp != (f.v.live.state >= TUNDISH_FLOW_UDP_NEW))
 			return "a flow in a state of the other protocol";
@@ -82,8 +83,9 @@ static inline const char *flows_wrong(void)
 			if (flow_at(j, &g) && flow_same(&f, &g))
 				return "a flow has two entries";
 	}
-	for (int k = K_DSR; k < K_MAX; k++)
-		if (rig.backends[k].connections_active != active[k])
+	for (int k = K_DSR; k < RIG_BACKENDS; k++)
+		if (rig.backends[k].delivery < TUNDISH_DELIVERY_NAT &&
+		    rig.backends[k].connections_active != active[k])
 			return "a backend's active connections are not its flows";
 	return NULL;
 }

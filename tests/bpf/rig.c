@@ -322,7 +322,8 @@ uint8_t *rig_snapshot(size_t *ret_length)
 			memcpy(key, next, bpf_map__key_size(m));
 			last = key;
 			if ((!strcmp(name, "queries") || !strcmp(name, "found_hops") ||
-			     !strcmp(name, "icmp_errors") || !strcmp(name, "nat_packets")) &&
+			     !strcmp(name, "icmp_errors") || !strcmp(name, "nat_packets") ||
+			     !strcmp(name, "picks")) &&
 			    *(uint32_t *)key == 1)
 				continue;
 			if (!strcmp(name, "nat_queries") && *(uint32_t *)key == 2)

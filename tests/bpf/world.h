@@ -280,7 +280,7 @@ static inline void world_reset(void)
 		uint32_t owner = k == K_EMPTY ? 0 : (uint32_t)k;
 
 		b->state = TUNDISH_BACKEND_UP;
-		b->connections_active = b->connections_total = 0;
+		b->connections_active = b->connections_total = b->opening = 0;
 		rig_set_traffic((uint32_t)k, (struct tundish_traffic){0});
 		world_server_id((enum kind)k);
 		for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
