@@ -131,6 +131,8 @@ void rig_weigh(struct rig *r, enum rig_service service, const uint32_t weights[R
 
 /* All slots of a service ask, or none does (and no half-open flow is left in them). */
 void rig_ask(struct rig *r, enum rig_service service, bool ask);
+/* Whether the service compares two backends for each new connection (least-connections). */
+void rig_choose(struct rig *r, enum rig_service service, bool least);
 
 /* Opens flows first .. last-1 through the data path. */
 void rig_establish(struct rig *r, bool v6, uint32_t first, uint32_t last);

@@ -108,7 +108,7 @@ static void measure_size(struct rig *r, bool v6, const struct size *s, double on
 	const enum rig_program data = v6 ? RIG_DATA6 : RIG_DATA4, syn = v6 ? RIG_SYN6 : RIG_SYN4;
 	const enum rig_service service = v6 ? RIG_IPIP6 : RIG_IPIP;
 	const uint32_t vip = v6 ? RIG_VIP6_IPIP : RIG_VIP_IPIP;
-	struct pair plain = {0}, contested = {0}, fresh = {0};
+	struct pair plain = {0}, contested = {0}, fresh = {0}, least_data = {0}, least_syn = {0};
 	const char *family = v6 ? "_v6" : "";
 	const bool million = !strcmp(s->name, "1m"), first = s->flows == 1;
 	struct tundish_counters before, after;
@@ -129,6 +129,16 @@ static void measure_size(struct rig *r, bool v6, const struct size *s, double on
 		r->knobs->next = 8u << 20; /* beyond all established ones */
 		measure(r, &fresh, syn, XDP_TX, true);
 		rig_forget_half_open(r, v6);
+
+		rig_choose(r, service, true);
+		before = rig_counters(r);
+		measure(r, &least_data, data, XDP_TX, false);
+		after = rig_counters(r);
+		check_contested(&before, &after);
+		r->knobs->next = 8u << 20;
+		measure(r, &least_syn, syn, XDP_TX, true);
+		rig_forget_half_open(r, v6);
+		rig_choose(r, service, false);
 	}
 	ns = corrected(&plain);
 	if (first)
@@ -145,6 +155,10 @@ static void measure_size(struct rig *r, bool v6, const struct size *s, double on
 	row("data_packet_contested_ns_flows", s->name, family, ns,
 	    million && !v6 ? "at most 150 ns" : NULL, million && !v6 ? AT_MOST(ns, 150) : NO_GOAL);
 	row("syn_new_flow_ns_flows", s->name, family, corrected(&fresh), NULL, NO_GOAL);
+	row("data_packet_least_connections_ns_flows", s->name, family, corrected(&least_data), NULL,
+	    NO_GOAL);
+	row("syn_least_connections_ns_flows", s->name, family, corrected(&least_syn), NULL,
+	    NO_GOAL);
 }
 
 static void sizes_of(struct rig *r, bool v6, uint32_t from, uint32_t to, double one[2])

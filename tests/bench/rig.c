@@ -59,6 +59,7 @@ static void load_object(struct rig *r, uint32_t connections)
 	bpf_map__set_max_entries(o->maps.backends, s->backends_max);
 	bpf_map__set_max_entries(o->maps.nexthops, s->backends_max);
 	bpf_map__set_max_entries(o->maps.traffic, s->backends_max);
+	bpf_map__set_max_entries(o->maps.deliveries, s->services_max);
 	bpf_map__set_max_entries(o->maps.flows, s->flow_buckets);
 	bpf_map__set_max_entries(o->maps.flows6, s->flow6_buckets);
 	bpf_map__set_max_entries(o->maps.tuples, s->tuple_buckets);
@@ -223,6 +224,19 @@ void rig_ask(struct rig *r, enum rig_service service, bool ask)
 		uint32_t *slot = &r->rows[service].slot[i];
 
 		*slot = (*slot & TUNDISH_SLOT_BACKEND) | (ask ? TUNDISH_SLOT_ASK : 0);
+	}
+}
+
+void rig_choose(struct rig *r, enum rig_service service, bool least)
+{
+	struct tundish_deliver d = {.flags = least ? TUNDISH_DELIVER_LEAST : 0};
+	uint32_t id = service;
+
+	put(r->object->maps.deliveries, &id, &d, "delivery");
+	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) {
+		uint32_t *slot = &r->rows[service].slot[i];
+
+		*slot = (*slot & ~TUNDISH_SLOT_CHOOSE) | (least ? TUNDISH_SLOT_CHOOSE : 0);
 	}
 }
 

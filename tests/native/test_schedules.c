@@ -10,7 +10,7 @@
 #include "native/rig_native.h"
 #include "native/schedule.h"
 
-#include "bpf/cases_udp.h"
+#include "bpf/cases_choice.h"
 
 enum { CONNECTIONS = 6, PACKETS = 3 };
 
@@ -36,7 +36,8 @@ static void job(int thread)
 	munmap(arena, RIG_ARENA);
 }
 
-static bool udp; /* packets of UDP flows, in one tick or in several */
+static uint32_t most; /* where not 0: two backends with so many connections at most */
+static bool udp;      /* packets of UDP flows, in one tick or in several */
 
 /* Two clients with three connections each, so that they share tuples. */
 static struct conn connection(int v6, uint32_t i)
@@ -55,6 +56,9 @@ static const char *round_wrong(int v6)
 
 	if (!wrong)
 		wrong = tuples_wrong();
+	for (uint32_t i = 0; most && i < 2 && !wrong; i++)
+		if (active_of(i) > most)
+			wrong = "a backend has more than its max_connections";
 	for (uint32_t i = 0; i < CONNECTIONS && !wrong; i++) {
 		struct conn c = connection(v6, i);
 		struct seen_flow f;
@@ -85,6 +89,8 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 		struct tundish_counters n;
 
 		assert_int_equal(world_open(8, 8), 0);
+		if (most)
+			choice_world(pool, 2, (uint16_t[]){100, 100}, most, TUNDISH_DELIVER_LEAST);
 		schedule_open(job);
 		rounds = number("ROUNDS", rounds);
 		for (uint32_t round = 0; round < rounds && !wrong; round++, seed++) {
@@ -101,7 +107,7 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 					build(&jobs[t].in[i], &c.s);
 				}
 			}
-			if (udp && roll() & 1)
+			if ((udp || most) && roll() & 1)
 				rig_now_ns += 1ull << TUNDISH_TICK_SHIFT;
 			schedule_run();
 			wrong = round_wrong(v6);
@@ -127,7 +133,12 @@ static void play_orders(const char *what, const uint8_t *flags, uint32_t n_flags
 			rig_counters(&n);
 			for (uint32_t i = 0; i < rig.tuple_buckets * 4; i++)
 				totals += tuple_at(i)->value.total;
-			assert_int_equal(n.flow_established, rig.backends[pool].connections_total);
+			assert_int_equal(n.flow_established,
+					 rig.backends[pool].connections_total +
+						 rig.backends[CHOICE(0)].connections_total +
+						 rig.backends[CHOICE(1)].connections_total);
+			if (most)
+				assert_true(n.sent_rst_full > 0);
 			assert_int_equal(n.tuple_evicted, 0);
 			/* who loses a race too often goes without an entry, and is counted */
 			assert_true(n.flow_full + n.tuple_full < 2 + rounds / 1000);
@@ -162,6 +173,17 @@ static void test_lives(void **state)
 	play_orders("lives", flags, 6, 6000, 6, false);
 }
 
+/* Six connections before two backends that may have one each, or two: never more, and nothing is
+ * lost on the way. */
+static void test_limits(void **state)
+{
+	static const uint8_t flags[] = {F_SYN, F_SYN, F_ACK, F_ACK, F_ACK, F_FIN | F_ACK, F_RST};
+
+	for (most = 1; most <= 2; most++)
+		play_orders("limits", flags, 7, 6000, 6, false);
+	most = 0;
+}
+
 /* First packets of one flow, and of several, at once; and those that establish it. */
 static void test_udp(void **state)
 {
@@ -179,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_same_syn),
 		cmocka_unit_test(test_beginnings),
 		cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_udp),
 	};
 

@@ -17,7 +17,7 @@ conf() { # DELIVERY SCHEDULER [WEIGHT of b1]
 	config edge <<-YAML
 		interfaces: [{name: eth0, attach: native}, {name: eth1, attach: native}]
 		services:
-		  - {name: web, vips: [$VIP, "$VIP6"], ports: [80], delivery: $1, scheduler: $2, backends: [${backends%, }]}
+		  - {name: web, vips: [${VIPS-$VIP, "$VIP6"}], ports: [80], delivery: $1, scheduler: $2, backends: [${backends%, }]}
 	YAML
 }
 # Opens COUNT held connections and tells how many each backend has of them, in order.
@@ -96,7 +96,7 @@ release >/dev/null
 eventually 10 _none_active
 
 for way in dsr nat; do
-	conf $way least-connections
+	VIPS=$VIP conf $way least-connections
 	stop edge
 	t unload >/dev/null 2>&1
 	start edge

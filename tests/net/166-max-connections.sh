@@ -62,12 +62,12 @@ sys.stdin.read()
 PY
 crowd() {
 	coproc CROWD { in_ns client "$PYTHON" "$T/crowd.py" "$1" "$2"; }
-	exec {CROWD_IN}>&"${CROWD[1]}" {CROWD_OUT}<&"${CROWD[0]}"
-	read -r -t 60 CROWDED <&"$CROWD_OUT"
+	read -r -t $((60 * TUNDISH_TEST_SLOW)) CROWDED <&"${CROWD[0]}"
 }
 disperse() {
-	exec {CROWD_IN}>&- {CROWD_OUT}<&-
-	wait 2>/dev/null "$CROWD_PID"
+	local pid=$CROWD_PID
+	eval "exec ${CROWD[1]}>&-"
+	wait "$pid"
 	eventually 15 _none_active
 }
 served() { echo "$CROWDED" | tr ' ' '\n' | grep '^b' | cut -d= -f2 | awk '{s += $1} END {print s}'; }

@@ -350,6 +350,20 @@ static inline void check_settled(void)
 		assert_int_not_equal(e->state, TUNDISH_BACKEND_FREE);
 		assert_memory_equal(&e->server_id, &model.quic[i].key.id, sizeof(e->server_id));
 	}
+	/* who has a limit, or is to be compared, is chosen */
+	for (uint32_t s = 1; s < N_SERVICES; s++) {
+		bool chooses = model.delivers[s].flags & TUNDISH_DELIVER_LEAST;
+
+		for (uint32_t b = 1; b < N_BACKENDS; b++)
+			chooses |= model.backends[b].state &&
+				   model.backends[b].state != TUNDISH_BACKEND_GONE &&
+				   model.backends[b].service == s &&
+				   model.backends[b].max_connections;
+		if (model.services[s].state == TUNDISH_SERVICE_ACTIVE)
+			assert_int_equal(model.services[s].chooses, chooses);
+		else
+			assert_int_equal(model.services[s].chooses, 0);
+	}
 	for (uint32_t b = 1; b < N_BACKENDS; b++) {
 		const struct tundish_backend *e = &model.backends[b];
 

@@ -366,6 +366,89 @@ static uint32_t named(char id)
 	return q ? q->backend : 0;
 }
 
+static size_t steps_of(const struct td_config *c, const enum td_step_kind *kinds, size_t n)
+{
+	struct td_state installed;
+	struct td_plan p = make_plan(c, &installed);
+
+	assert_int_equal(p.n_steps, n);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(p.steps[i].kind, kinds[i]);
+	td_plan_done(&p);
+	td_state_done(&installed);
+	return go(c);
+}
+
+static void test_who_chooses(void **state)
+{
+	static const enum td_step_kind scheduler[] = {TD_STEP_SERVICE_PUT, TD_STEP_ROW_SET},
+				       limit[] = {TD_STEP_BACKEND_PUT},
+				       both[] = {TD_STEP_BACKEND_PUT, TD_STEP_ROW_SET},
+				       back[] = {TD_STEP_SERVICE_PUT};
+	struct test_config *t = web(2);
+
+	go(&t->c);
+	assert_int_equal(model.services[1].chooses, 0);
+	t->services[0].scheduler = TD_SCHEDULER_LEAST_CONNECTIONS;
+	steps_of(&t->c, scheduler, 2);
+	assert_int_equal(model.services[1].chooses, 1);
+	/* it is the row's already */
+	t->backends[0][0].max_connections = 7;
+	steps_of(&t->c, limit, 1);
+	assert_int_equal(entry("web1")->max_connections, 7);
+	t->services[0].scheduler = TD_SCHEDULER_MAGLEV;
+	steps_of(&t->c, back, 1);
+	assert_int_equal(model.services[1].chooses, 1);
+	t->backends[0][0].max_connections = 0;
+	steps_of(&t->c, both, 2);
+	assert_int_equal(model.services[1].chooses, 0);
+	/* the service's limit is that of backends that say so */
+	t->services[0].max_connections = 9;
+	assert_int_equal(go(&t->c), 0);
+	t->backends[0][1].max_connections = TD_MAX_CONNECTIONS_SERVICE;
+	steps_of(&t->c, both, 2);
+	assert_int_equal(entry("web1")->max_connections, 0);
+	assert_int_equal(entry("web2")->max_connections, 9);
+}
+
+/* Cut within the row, then wanted as it was before. */
+static void test_a_cut_row_that_chooses(void **state)
+{
+	struct test_config *t = web(2);
+
+	go(&t->c);
+	t->services[0].scheduler = TD_SCHEDULER_LEAST_CONNECTIONS;
+	run(&t->c, 1);
+	assert_int_equal(model.services[1].chooses, TUNDISH_ROW_UNSETTLED);
+	t->services[0].scheduler = TD_SCHEDULER_MAGLEV;
+	assert_int_equal(run(&t->c, SIZE_MAX), 2);
+	assert_int_equal(model.services[1].chooses, 0);
+	check_settled();
+}
+
+static void test_a_drain_has_a_deadline(void **state)
+{
+	struct test_config *t = web(2), *other = web(2);
+
+	go(&t->c);
+	td_override_state(entry("web1"), TUNDISH_BACKEND_DRAIN);
+	entry("web1")->drain_deadline = 1234;
+	go(&t->c);
+	assert_int_equal(entry("web1")->drain_deadline, 1234);
+	assert_int_equal(entry("web1")->state, TUNDISH_BACKEND_DRAIN);
+	/* another weight does not touch it, another state in the file does */
+	other->backends[0][0].weight = 5;
+	go(&other->c);
+	assert_int_equal(entry("web1")->drain_deadline, 1234);
+	other->backends[0][0].state = TUNDISH_BACKEND_DISABLED;
+	go(&other->c);
+	assert_int_equal(entry("web1")->drain_deadline, 0);
+	td_override_state(entry("web1"), TUNDISH_BACKEND_DRAIN);
+	entry("web1")->drain_deadline = 1234;
+	td_override_state(entry("web1"), TUNDISH_BACKEND_UP);
+	assert_int_equal(entry("web1")->drain_deadline, 0);
+}
+
 static void test_server_ids(void **state)
 {
 	struct test_config *t = web(2);
@@ -582,6 +665,9 @@ int main(void)
 		cmocka_unit_test_setup(test_a_service_replaced_on_its_vip_and_port, setup),
 		cmocka_unit_test_setup(test_delivery_changes_in_place, setup),
 		cmocka_unit_test_setup(test_gue_port, setup),
+		cmocka_unit_test_setup(test_who_chooses, setup),
+		cmocka_unit_test_setup(test_a_cut_row_that_chooses, setup),
+		cmocka_unit_test_setup(test_a_drain_has_a_deadline, setup),
 		cmocka_unit_test_setup(test_server_ids, setup),
 		cmocka_unit_test_setup(test_workers_have_one_local_backend_and_endpoints, setup),
 		cmocka_unit_test_setup(test_vips_keep_their_numbers, setup),
