@@ -340,6 +340,11 @@ uint8_t *rig_snapshot(size_t *ret_length)
 	return bytes;
 }
 
+void rig_later(uint64_t ns)
+{
+	abort();
+}
+
 uint32_t rig_tick(void)
 {
 	struct timespec t;

@@ -85,6 +85,8 @@ void rig_set_traffic(uint32_t backend, struct tundish_traffic t); /* on each CPU
 /* All bytes of all maps but `trace` and the tracing twin's working space, one after
  * another; the caller frees. */
 uint8_t *rig_snapshot(size_t *ret_length);
+/* Moves a clock that is not the kernel's. */
+void rig_later(uint64_t ns);
 uint32_t rig_tick(void); /* the clock that entries get */
 
 static inline int rig_run(const struct packet *in, struct packet *out)

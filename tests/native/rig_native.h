@@ -661,6 +661,11 @@ uint8_t *rig_snapshot(size_t *ret_length)
 	return bytes;
 }
 
+void rig_later(uint64_t ns)
+{
+	rig_now_ns += ns;
+}
+
 uint32_t rig_tick(void)
 {
 	return tundish_tick(rig_now_ns);

@@ -5,7 +5,7 @@
  */
 #include "native/rig_native.h"
 
-#include "bpf/cases_choice.h"
+#include "bpf/cases_flow.h"
 #include "bpf/cases_quic.h"
 #include "bpf/cases_hostile.h"
 #include "bpf/cases_trace.h"
@@ -137,9 +137,9 @@ int main(void)
 					   cmocka_unit_test(case_redirect_target),
 					   cmocka_unit_test(case_split),
 					   cmocka_unit_test(case_no_headroom)};
-	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP,    CASES_FRAGMENT,
-					   CASES_QUIC, CASES_CHOICE, CASES_TRACE},
-				full[] = {CASES_FULL, CASES_UDP_FULL, CASES_CHOICE_FULL};
+	const struct CMUnitTest flows[] = {CASES_FLOW, CASES_UDP, CASES_FRAGMENT, CASES_QUIC,
+					   CASES_TRACE},
+				full[] = {CASES_FULL, CASES_UDP_FULL};
 	int r;
 
 	if (world_open(256, 256) < 0)

@@ -180,7 +180,7 @@ static void test_limits(void **state)
 	static const uint8_t flags[] = {F_SYN, F_SYN, F_ACK, F_ACK, F_ACK, F_FIN | F_ACK, F_RST};
 
 	for (most = 1; most <= 2; most++)
-		play_orders("limits", flags, 7, 6000, 6, false);
+		play_orders("limits", flags, 7, 3000, 6, false);
 	most = 0;
 }
 

@@ -39,7 +39,7 @@ static void test_bounds(void **state)
 			 TUNDISH_OPENING_MAX + 1);
 	assert_int_equal(tundish_opening_count(tundish_opening_less(0, 7), 7), 0);
 	/* around the end of the clock */
-	w = tundish_opening_more(0, UINT32_MAX);
+	w = tundish_opening_more((uint64_t)UINT32_MAX << 32, UINT32_MAX);
 	assert_int_equal(tundish_opening_count(w, 0), 1);
 	assert_int_equal(tundish_opening_count(w, 1), 0);
 }
