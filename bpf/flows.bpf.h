@@ -35,7 +35,8 @@ _Static_assert(__builtin_offsetof(struct tundish_flow6, value) ==
 /* What is full, where anything is. */
 enum flow_crowded {
 	FLOW_CROWDED_NEW = 1, /* all backends: for a flow that is not known there is none */
-	FLOW_CROWDED_OWN = 2, /* the flow's backend has no place for it, now that it is established */
+	FLOW_CROWDED_OWN =
+		2, /* the flow's backend has no place for it, now that it is established */
 };
 
 struct flow_query {
@@ -322,12 +323,12 @@ CHECKED_ALONE int flow_leaves(__u32 backend, __u32 service)
 			if (q->picks && (step.effects & TUNDISH_EFFECT_OPENED)) {                  \
 				q->held = backend_enter((__u32)v.live.backend);                    \
 				if (!q->held) {                                                    \
-					q->crowded = FLOW_CROWDED_OWN;                                            \
+					q->crowded = FLOW_CROWDED_OWN;                             \
 					if (q->udp) /* it may try again */                         \
 						return FLOW_KNOWN | (__u32)v.live.backend;         \
 					step.value.raw = 0;                                        \
-					step.effects = TUNDISH_EFFECT_PENDING_SUB |                \
-						       TUNDISH_EFFECT_FREED;                       \
+					step.effects =                                             \
+						TUNDISH_EFFECT_PENDING_SUB | TUNDISH_EFFECT_FREED; \
 				}                                                                  \
 			}                                                                          \
 			if (step.value.raw != v.raw &&                                             \

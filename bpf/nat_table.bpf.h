@@ -66,7 +66,7 @@ struct nat_query {
 	struct tuple_change change;
 	__u32 held;    /* the step's connection is among its backend's active ones already */
 	__u32 crowded; /* its backend has no place for it */
-	__u32 owed; /* `change` is not yet applied, see nat_settle() */
+	__u32 owed;    /* `change` is not yet applied, see nat_settle() */
 };
 
 enum { NAT_QUERY_LIVE, NAT_QUERY_MET, NAT_QUERY_DRY, NAT_QUERIES };

@@ -129,8 +129,8 @@ CHECKED_ALONE int pick_keep(__u32 index, __u32 more)
 	for (attempt = 0; attempt < PICK_SWAPS; attempt++) {
 		old = READ_ONCE(b->opening);
 		limit = more ? READ_ONCE(b->max_connections) : 0;
-		if (limit && READ_ONCE(b->connections_active) + tundish_opening_count(old, tick) >=
-				     limit)
+		if (limit &&
+		    READ_ONCE(b->connections_active) + tundish_opening_count(old, tick) >= limit)
 			return 0;
 		new = more ? tundish_opening_more(old, tick) : tundish_opening_less(old, tick);
 		if (__sync_val_compare_and_swap(&b->opening, old, new) == old)

@@ -187,7 +187,7 @@ struct tundish_nat_host {
 /* ---- deliveries: mmapable array, service id -> how its packets are translated ------------ */
 
 enum tundish_delivery_flag {
-	TUNDISH_DELIVER_TOA = 1 << 0, /* backends are told the client's address in a TCP option */
+	TUNDISH_DELIVER_TOA = 1 << 0,	/* backends are told the client's address in a TCP option */
 	TUNDISH_DELIVER_LEAST = 1 << 1, /* of two backends the one with fewer connections */
 };
 

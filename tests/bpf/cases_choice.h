@@ -14,8 +14,8 @@
 #define CHOICE(i) (RIG_BACKENDS - 8 + (i))
 
 /* @n backends with these weights, each with at most @most connections (0: any number). */
-static inline void choice_world(enum kind service, uint32_t n, const uint16_t *weight, uint32_t most,
-				uint32_t flags)
+static inline void choice_world(enum kind service, uint32_t n, const uint16_t *weight,
+				uint32_t most, uint32_t flags)
 {
 	uint32_t all = 0, at = 0, left = 0;
 
@@ -166,8 +166,8 @@ static inline void case_choice_followed(void **state)
 		assert_int_equal(active_of(i), 0);
 	/* no place is kept for what came to nothing new */
 	for (uint32_t i = 0; i < 4; i++)
-		assert_int_equal(
-			tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()), 0);
+		assert_int_equal(tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()),
+				 0);
 	choice_end();
 }
 
@@ -187,8 +187,9 @@ static inline void limits_of(uint32_t flags)
 		overflow = 0;
 		for (uint32_t i = 0; i < 3 * MOST; i++) {
 			struct conn c = choice_conn(v6, i);
-			uint32_t owner = (*slot_word(K_POOL, slot_of(&c.s)) & TUNDISH_SLOT_BACKEND) -
-					 CHOICE(0);
+			uint32_t owner =
+				(*slot_word(K_POOL, slot_of(&c.s)) & TUNDISH_SLOT_BACKEND) -
+				CHOICE(0);
 			bool full = active_of(owner) == MOST;
 
 			choice_open(&c, 7);
@@ -260,9 +261,9 @@ static inline void case_limit_handshakes(void **state)
 			assert_int_equal(choice_send(&c, F_SYN, 7), XDP_TX);
 		}
 		for (uint32_t i = 0; i < 3; i++)
-			assert_int_equal(tundish_opening_count(rig.backends[CHOICE(i)].opening,
-							       rig_tick()),
-					 MOST);
+			assert_int_equal(
+				tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()),
+				MOST);
 		choice_send(&late, F_SYN, 7);
 		assert_in_range(choice_of(&late), 0, 2);
 		for (uint32_t i = 0; i < 3 * MOST; i++) {
@@ -272,9 +273,9 @@ static inline void case_limit_handshakes(void **state)
 		}
 		for (uint32_t i = 0; i < 3; i++) {
 			assert_int_equal(active_of(i), MOST);
-			assert_int_equal(tundish_opening_count(rig.backends[CHOICE(i)].opening,
-							       rig_tick()),
-					 0);
+			assert_int_equal(
+				tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()),
+				0);
 		}
 		rig_counters(&n);
 		assert_int_equal(n.sent_rst_full, 0);
@@ -451,8 +452,8 @@ static inline void case_choice_full(void **state)
 	assert_int_equal(n.flow_full, lost);
 	assert_int_equal(active_of(0) + active_of(1) + lost, 400);
 	for (uint32_t i = 0; i < 2; i++)
-		assert_int_equal(
-			tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()), 0);
+		assert_int_equal(tundish_opening_count(rig.backends[CHOICE(i)].opening, rig_tick()),
+				 0);
 	choice_end();
 }
 

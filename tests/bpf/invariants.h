@@ -73,7 +73,8 @@ static inline const char *flows_wrong(void)
 		if (f.v.raw == ~0ull)
 			return "a flow entry is left busy";
 		if (f.v.live.backend == 0 || f.v.live.backend >= RIG_BACKENDS ||
-		    rig.backends[f.v.live.backend].state == TUNDISH_BACKEND_FREE || f.v.live.vip == 0)
+		    rig.backends[f.v.live.backend].state == TUNDISH_BACKEND_FREE ||
+		    f.v.live.vip == 0)
 			return "a flow of no backend or no VIP";
 		if (f.v.live.udp != (f.v.live.state >= TUNDISH_FLOW_UDP_NEW))
 			return "a flow in a state of the other protocol";

@@ -311,7 +311,7 @@ static uint32_t judge(const char *name, const struct packet *in, uint32_t linear
 {
 	struct tundish_counters before, after;
 	uint32_t end = TUNDISH_COUNTER_MAX, ends = 0;
-	uint64_t met = 0;
+	counter_set met = 0;
 	const char *wrong = NULL;
 	struct packet out;
 	int r;
@@ -324,7 +324,7 @@ static uint32_t judge(const char *name, const struct packet *in, uint32_t linear
 
 		if (!by)
 			continue;
-		met |= 1ull << i;
+		met |= (counter_set)1 << i;
 		if (seen)
 			seen[i]++;
 		if (counter_is_exit(i)) {

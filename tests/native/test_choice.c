@@ -30,8 +30,8 @@ static void change(void)
 	case 2: rig.deliveries[K_POOL].flags ^= TUNDISH_DELIVER_LEAST; break;
 	default:
 		for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++) /* asks, as the daemon has it */
-			*slot_word(K_POOL, i) = (*slot_word(K_POOL, i) ^ TUNDISH_SLOT_CHOOSE) |
-						TUNDISH_SLOT_ASK;
+			*slot_word(K_POOL, i) =
+				(*slot_word(K_POOL, i) ^ TUNDISH_SLOT_CHOOSE) | TUNDISH_SLOT_ASK;
 	}
 }
 

@@ -198,10 +198,8 @@ static void test_udp(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_syn),
-		cmocka_unit_test(test_beginnings),
-		cmocka_unit_test(test_lives),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_same_syn), cmocka_unit_test(test_beginnings),
+		cmocka_unit_test(test_lives),	 cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_udp),
 	};
 

@@ -65,9 +65,7 @@ static void test_against_a_list(void **state)
 			else if (kept[1])
 				kept[1]--;
 			break;
-		default:
-			w = tundish_opening_more(w, tick);
-			kept[0]++;
+		default: w = tundish_opening_more(w, tick); kept[0]++;
 		}
 		assert_int_equal(tundish_opening_count(w, tick), kept[0] + kept[1]);
 	}
@@ -80,10 +78,21 @@ static void test_durations(void **state)
 		int r;
 		uint32_t seconds;
 	} rows[] = {
-		{"0", 0, 0},	     {"90", 0, 90},	   {"90s", 0, 90},	{"5m", 0, 300},
-		{"1h", 0, 3600},     {"500ms", 0, 1},	   {"1001ms", 0, 2},	{"", -EINVAL, 0},
-		{"s", -EINVAL, 0},   {"-1s", -EINVAL, 0},  {"5x", -EINVAL, 0},	{"5 s", -EINVAL, 0},
-		{"1.5s", -EINVAL, 0}, {"5ss", -EINVAL, 0}, {"9999999999", -EINVAL, 0},
+		{"0", 0, 0},
+		{"90", 0, 90},
+		{"90s", 0, 90},
+		{"5m", 0, 300},
+		{"1h", 0, 3600},
+		{"500ms", 0, 1},
+		{"1001ms", 0, 2},
+		{"", -EINVAL, 0},
+		{"s", -EINVAL, 0},
+		{"-1s", -EINVAL, 0},
+		{"5x", -EINVAL, 0},
+		{"5 s", -EINVAL, 0},
+		{"1.5s", -EINVAL, 0},
+		{"5ss", -EINVAL, 0},
+		{"9999999999", -EINVAL, 0},
 		{"999999999h", -ERANGE, 0},
 	};
 

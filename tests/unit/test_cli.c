@@ -43,9 +43,9 @@ static void test_backend_list(void **state)
 
 	assert_output(
 		f, "backend list",
-		"SERVICE  NAME  ADDRESS    WEIGHT  STATE  HEALTH  ACTIVE  TOTAL  PACKETS   BYTES  REASON\n"
-		"web      web1  10.0.1.11     100  up     -            5   9.0P     123k  1.5KiB  -\n"
-		"web      web2  10.0.1.11     100  drain  -            5   9.0P     123k  1.5KiB  -\n");
+		"SERVICE  NAME  ADDRESS    WEIGHT  STATE  HEALTH  ACTIVE  MAX  TOTAL  PACKETS   BYTES  DISABLED IN  REASON\n"
+		"web      web1  10.0.1.11     100  up     -            5    -   9.0P     123k  1.5KiB            -  -\n"
+		"web      web2  10.0.1.11     100  drain  -            5    -   9.0P     123k  1.5KiB            -  -\n");
 	assert_string_equal(f->requests, "GET backends\n");
 	/* numbers are exact, above what a double holds */
 	assert_json(f, "--json backend list web", "[" BACKEND("web1", "up") "]");

@@ -211,7 +211,7 @@ static void test_help_and_manual(void **state)
 	assert_string_equal(r.text[1], all.text[1]);
 	run_done(&r);
 	r = tundish(f, "back --help");
-	assert_has(r.text[1], "tundish backend drain SERVICE BACKEND\n");
+	assert_has(r.text[1], "tundish backend drain SERVICE BACKEND [--wait]");
 	assert_null(strstr(r.text[1], "flow"));
 	run_done(&r);
 	r = tundish(f, "help flow");

@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 
 #define POLL_NS	 200000000L
-#define AWAY_S	 60  /* of a daemon that does not answer, without --timeout */
+#define AWAY_S	 60		     /* of a daemon that does not answer, without --timeout */
 #define STILL_NS (1000 * 1000000ull) /* nothing is left when nothing was left for so long */
 
 void cli_print_reason(const json_t *answer)
@@ -144,7 +144,8 @@ static int wait(const struct cli *c, uint64_t timeout_s, json_t **answer)
 		if (still && now - still >= STILL_NS)
 			return CLI_DONE;
 		if (timeout_s != UINT64_MAX && now - start >= timeout_s * 1000000000ull)
-			return cli_fail(CLI_FAILED, "%lld connections are left on %s/%s after %llu s",
+			return cli_fail(CLI_FAILED,
+					"%lld connections are left on %s/%s after %llu s",
 					(long long)left, c->argument[0], c->argument[1],
 					(unsigned long long)timeout_s);
 		nanosleep(&pause, NULL);

@@ -165,10 +165,11 @@ static int check_scheduler(struct td_document *d, const struct td_service_conf *
 		return 0;
 	at = at ?: td_node_value(d, node, "backends");
 	if (s->delivery == TUNDISH_DELIVERY_WORKERS)
-		return td_document_fail(d, at,
-					"%s is for backends; with delivery workers \"steering\" says "
-					"who gets a new connection: leave it out",
-					what);
+		return td_document_fail(
+			d, at,
+			"%s is for backends; with delivery workers \"steering\" says "
+			"who gets a new connection: leave it out",
+			what);
 	if (!s->flows)
 		return td_document_fail(d, at,
 					"%s has to remember where each flow went; leave it out, or "

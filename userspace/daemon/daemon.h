@@ -329,6 +329,7 @@ void td_choice_attention(struct td_daemon *d, const struct td_state *s,
 			 void (*add)(json_t *list, const char *what, const char *why,
 				     const char *remedy),
 			 json_t *list);
+/* choice_metrics.c */
 void td_print_choice_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
 
 /* ---- own.c ---------------------------------------------------------------------- */
