@@ -51,6 +51,14 @@ static void test_sum(void **state)
 	assert_int_equal(td_health_sum(&h)->says, UP);
 	h.of[TD_HEALTH_GROUP] = (struct td_verdict){DOWN, "b"};
 	assert_string_equal(td_health_sum(&h)->reason, "b");
+	/* One that says down is enough, whoever it is; of several the first is told. */
+	h.of[TD_HEALTH_CHECK] = (struct td_verdict){UP, "c"};
+	assert_string_equal(td_health_sum(&h)->reason, "b");
+	h.of[TD_HEALTH_GROUP] = (struct td_verdict){UP, "a"};
+	assert_int_equal(td_health_sum(&h)->says, UP);
+	h.of[TD_HEALTH_AGENT] = (struct td_verdict){DOWN, "d"};
+	assert_int_equal(td_health_sum(&h)->says, DOWN);
+	assert_string_equal(td_health_sum(&h)->reason, "d");
 	assert_string_equal(td_opinion_name(TD_OPINION_NONE), "none");
 	assert_string_equal(td_opinion_name(UP), "up");
 	assert_string_equal(td_opinion_name(DOWN), "down");

@@ -293,7 +293,6 @@ void td_check_free(struct td_check *c)
 		return;
 	td_probe_free(c->check.probe);
 	td_probe_free(c->agent.probe);
-	free(c->as_file);
 	free(c);
 }
 

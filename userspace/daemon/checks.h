@@ -33,9 +33,9 @@ struct td_check {
 	struct td_daemon *d;
 	uint32_t backend, service;
 	char name[TUNDISH_NAME_LEN], service_name[TUNDISH_NAME_LEN];
-	char *as_file; /* all that the file says of it, to be compared */
-	bool mixed;    /* the service has a worker group, and others than this host */
-	bool local;    /* the backend is this host, with a worker group */
+	uint64_t as_file; /* a hash of all that the file says of it, to be compared */
+	bool mixed;	  /* the service has a worker group, and others than this host */
+	bool local;	  /* the backend is this host, with a worker group */
 	uint8_t delivery;
 	struct tundish_addr own;    /* the backend's */
 	struct tundish_addr source; /* that its sockets are bound to; zero: none */

@@ -76,28 +76,54 @@ static void settle_addresses(struct td_check *c, const struct td_service_conf *s
 			c->source = s->sources[i].address;
 }
 
-/* All that a check is made of, so that a change of it is seen. */
-static char *describe(const struct td_check *c, const struct td_probe_spec *p,
-		      const struct td_health_conf *h)
+/* FNV-1a (Fowler, Noll, Vo), 64 bits. */
+static uint64_t mix(uint64_t hash, const void *data, size_t n)
 {
-	char address[TD_ADDRESS_TEXT], source[TD_ADDRESS_TEXT], *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	const unsigned char *p = data;
 
-	if (!out)
-		return NULL;
-	fprintf(out, "%d %s %d %d %s %u %u %d %d %d %d %d %u\n", (int)p->kind,
-		td_address_print(&c->address, address), p->port, c->delivery,
-		td_address_print(&c->source, source), h->interval_ms, h->timeout_ms, h->verify,
-		h->method, h->status.first, h->status.last, c->agent_port,
-		h->agent.port ? h->agent.interval_ms : 0);
-	fprintf(out, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n", p->path ?: "", p->host ?: "",
-		p->server_name ?: "", p->ca ?: "", p->body ?: "", p->send ?: "", p->expect ?: "",
-		h->agent.send ?: "");
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ p[i]) * 0x100000001b3ull;
+	return hash;
+}
+
+/* With its end, so that two texts are told from one. */
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+	return mix(hash, text ? text : "", text ? strlen(text) + 1 : 1);
+}
+
+#define FNV_BASIS 0xcbf29ce484222325ull
+
+/* All that a check is made of, so that a change of it is seen. */
+static uint64_t signature(const struct td_check *c, const struct td_probe_spec *p,
+			  const struct td_health_conf *h)
+{
+	const uint32_t numbers[] = {c->service,
+				    c->type,
+				    p->kind,
+				    p->port,
+				    c->delivery,
+				    h->interval_ms,
+				    h->timeout_ms,
+				    h->verify,
+				    h->method,
+				    h->status.first,
+				    h->status.last,
+				    c->agent_port,
+				    h->agent.port ? h->agent.interval_ms : 0,
+				    p->n_command};
+	const char *const texts[] = {c->name, p->path, p->host,	  p->server_name, p->ca,
+				     p->body, p->send, p->expect, h->agent.send};
+	uint64_t hash = mix(FNV_BASIS, numbers, sizeof(numbers));
+
+	hash = mix(hash, &c->address, sizeof(c->address));
+	hash = mix(hash, &c->own, sizeof(c->own));
+	hash = mix(hash, &c->source, sizeof(c->source));
+	for (size_t i = 0; i < TD_ARRAY_SIZE(texts); i++)
+		hash = mix_text(hash, texts[i]);
 	for (size_t i = 0; i < p->n_command; i++)
-		fprintf(out, "%s\n", p->command[i]);
-	fclose(out);
-	return text;
+		hash = mix_text(hash, p->command[i]);
+	return hash;
 }
 
 static struct td_probe_spec spec_of(const struct td_check *c, const struct td_service_conf *s,
@@ -161,13 +187,9 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 	const struct tundish_backend *entry = &td_kernel_backends(d->kernel)[id];
 	const struct td_health_conf *h = s->health;
 	const struct td_own_health_conf *own = b ? b->health : NULL;
-	struct td_check *old = d->checks->of[id], *c = calloc(1, sizeof(*c));
+	struct td_check *old = d->checks->of[id], *c;
 	struct td_probe_spec spec;
-	int r;
-
-	if (!c)
-		return -ENOMEM;
-	*c = (struct td_check){
+	struct td_check wanted = {
 		.d = d,
 		.backend = id,
 		.service = entry->service,
@@ -184,18 +206,24 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 			  .slow_start_ns = h->slow_start_ms * TD_NS_PER_MS},
 		.said = {.percent = TD_AGENT_FULL},
 	};
-	snprintf(c->name, sizeof(c->name), "%s", b ? b->name : TD_BACKEND_LOCAL);
-	snprintf(c->service_name, sizeof(c->service_name), "%s", s->name);
-	c->port = port_of(s, b, c->local);
-	settle_addresses(c, s, b);
-	spec = spec_of(c, s, b);
-	c->as_file = describe(c, &spec, h);
-	if (old && c->as_file && !strcmp(old->as_file, c->as_file)) {
-		old->rules = c->rules;
-		td_check_free(c);
+	int r;
+
+	snprintf(wanted.name, sizeof(wanted.name), "%s", b ? b->name : TD_BACKEND_LOCAL);
+	snprintf(wanted.service_name, sizeof(wanted.service_name), "%s", s->name);
+	wanted.port = port_of(s, b, wanted.local);
+	settle_addresses(&wanted, s, b);
+	spec = spec_of(&wanted, s, b);
+	wanted.as_file = signature(&wanted, &spec, h);
+	if (old && old->as_file == wanted.as_file) {
+		old->rules = wanted.rules;
+		old->mixed = wanted.mixed;
 		return 0;
 	}
-	r = c->as_file ? make_probes(d, c, s, &spec, error) : -ENOMEM;
+	c = malloc(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	*c = wanted;
+	r = make_probes(d, c, s, &spec, error);
 	if (r < 0) {
 		td_check_free(c);
 		return r;
@@ -213,41 +241,52 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 
 /* ---- all of them -------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b)
-{
-	const struct tundish_backend *x = &(*(struct td_backend_state *const *)a)->value;
-	const struct tundish_backend *y = &(*(struct td_backend_state *const *)b)->value;
+/* The entries that are in the file, by a hash of (service, name). */
+struct index {
+	const struct td_state *state;
+	uint32_t *at; /* which of the state's backends, less one; 0: none */
+	size_t mask;
+};
 
-	if (x->service != y->service)
-		return x->service < y->service ? -1 : 1;
-	return strncmp(x->name, y->name, TUNDISH_NAME_LEN);
+static size_t place_of(const struct index *x, uint32_t service, const char *name)
+{
+	return mix(mix(FNV_BASIS, &service, sizeof(service)), name,
+		   strnlen(name, TUNDISH_NAME_LEN)) &
+	       x->mask;
 }
 
-/* The entries that are in the file, by (service, name). */
-static struct td_backend_state **index_of(const struct td_state *s, size_t *ret_n)
+static int index_make(struct index *x, const struct td_state *s)
 {
-	struct td_backend_state **all = calloc(s->n_backends + 1, sizeof(*all));
-	size_t n = 0;
+	size_t size = 64;
 
-	for (size_t i = 0; all && i < s->n_backends; i++)
-		if (s->backends[i].value.state != TUNDISH_BACKEND_FREE &&
-		    s->backends[i].value.state != TUNDISH_BACKEND_GONE)
-			all[n++] = &s->backends[i];
-	if (n)
-		qsort(all, n, sizeof(*all), by_name);
-	*ret_n = n;
-	return all;
+	while (size < 2 * s->n_backends)
+		size *= 2;
+	*x = (struct index){s, calloc(size, sizeof(*x->at)), size - 1};
+	if (!x->at)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+		size_t at = place_of(x, b->service, b->name);
+
+		if (b->state == TUNDISH_BACKEND_FREE || b->state == TUNDISH_BACKEND_GONE)
+			continue;
+		while (x->at[at])
+			at = (at + 1) & x->mask;
+		x->at[at] = (uint32_t)i + 1;
+	}
+	return 0;
 }
 
-static uint32_t id_of(struct td_backend_state *const *all, size_t n, uint32_t service,
-		      const char *name)
+/* Its id, or 0. There are free places, so it ends. */
+static uint32_t id_of(const struct index *x, uint32_t service, const char *name)
 {
-	struct td_backend_state key = {.value = {.service = (uint16_t)service}}, *k = &key;
-	struct td_backend_state *const *found;
+	for (size_t at = place_of(x, service, name); x->at[at]; at = (at + 1) & x->mask) {
+		const struct td_backend_state *b = &x->state->backends[x->at[at] - 1];
 
-	snprintf(key.value.name, sizeof(key.value.name), "%s", name);
-	found = n ? bsearch(&k, all, n, sizeof(*all), by_name) : NULL;
-	return found ? (*found)->id : 0;
+		if (b->value.service == service && !strncmp(b->value.name, name, TUNDISH_NAME_LEN))
+			return b->id;
+	}
+	return 0;
 }
 
 static bool is_checked(const struct td_service_conf *s, const struct td_backend_conf *b)
@@ -269,13 +308,13 @@ static void tell_trouble(struct td_daemon *d, const struct td_service_conf *s, c
 
 /* @keep: backends that are checked, by id */
 static void want_service(struct td_daemon *d, const struct td_service_conf *s, uint32_t service,
-			 struct td_backend_state *const *all, size_t n, bool *keep)
+			 const struct index *index, bool *keep)
 {
 	bool local = s->delivery == TUNDISH_DELIVERY_WORKERS;
 
 	for (size_t i = 0; i < (local ? 1 : s->n_backends); i++) {
 		const struct td_backend_conf *b = local ? NULL : &s->backends[i];
-		uint32_t id = id_of(all, n, service, local ? TD_BACKEND_LOCAL : b->name);
+		uint32_t id = id_of(index, service, local ? TD_BACKEND_LOCAL : b->name);
 		struct td_error e = {0};
 		int r;
 
@@ -291,13 +330,12 @@ static void want_service(struct td_daemon *d, const struct td_service_conf *s, u
 void td_checks_configure(struct td_daemon *d)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
-	_cleanup_free_ struct td_backend_state **all = NULL;
+	struct index index = {0};
 	_cleanup_free_ bool *keep = calloc(d->settings.backends_max, sizeof(*keep));
 	struct td_checks *k = d->checks;
-	size_t n = 0;
 
 	k->trouble[0] = '\0';
-	if (!keep || td_kernel_read_state(d->kernel, &s) < 0 || !(all = index_of(&s, &n))) {
+	if (!keep || td_kernel_read_state(d->kernel, &s) < 0 || index_make(&index, &s) < 0) {
 		snprintf(k->trouble, sizeof(k->trouble), "the maps cannot be read");
 		return;
 	}
@@ -306,7 +344,7 @@ void td_checks_configure(struct td_daemon *d)
 		const struct td_service_state *v = c->health ? td_state_service(&s, c->name) : NULL;
 
 		if (v)
-			want_service(d, c, v->id, all, n, keep);
+			want_service(d, c, v->id, &index, keep);
 	}
 	k->n_ids = 0;
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
@@ -315,6 +353,7 @@ void td_checks_configure(struct td_daemon *d)
 		if (k->of[id])
 			k->ids[k->n_ids++] = id;
 	}
+	free(index.at);
 	td_checks_way_configure(d);
 }
 
