@@ -69,7 +69,8 @@ struct td_backend_memory {
 	bool via_gateway, no_source;
 	char trouble[128]; /* what that look-up said */
 	struct td_health health;
-	bool told_last; /* that it goes on though health says down */
+	bool told_last;	    /* that it goes on though health says down */
+	bool kept_by_limit; /* for max_ejected, and not for want of others */
 };
 
 /* What it knows of one service's group, as the health of a backend that is this host. */

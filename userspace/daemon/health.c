@@ -85,27 +85,48 @@ static bool hear(struct td_daemon *d, uint32_t id, const char *service,
 
 const char *td_backend_kept_why(const struct td_daemon *d, uint32_t id)
 {
-	const struct tundish_backend *all = td_kernel_backends(d->kernel);
-
-	for (uint32_t i = 1; i < d->settings.backends_max; i++)
-		if (all[i].service == all[id].service && all[i].state == TUNDISH_BACKEND_UP &&
-		    all[i].weight && !(all[i].flags & TUNDISH_BACKEND_UNHEALTHY))
-			return "as many are ejected as max_ejected allows, so new connections "
-			       "still go to it";
-	return "no other backend is left, so new connections still go to it";
+	return d->memory[id].kept_by_limit ? "as many are ejected as max_ejected allows, so new "
+					     "connections still go to it"
+					   : "no other backend is left, so new connections still "
+					     "go to it";
 }
 
-/* To go on is no worse than to refuse all; but it has to be said. */
-static void tell_last_ones(struct td_daemon *d)
+/* Services of which some healthy backend is in use. */
+static void find_healthy(const struct td_daemon *d, bool *healthy)
 {
 	const struct tundish_backend *all = td_kernel_backends(d->kernel);
 
+	for (uint32_t id = 1; id < d->settings.backends_max; id++)
+		if (all[id].state == TUNDISH_BACKEND_UP && all[id].weight &&
+		    !(all[id].flags & TUNDISH_BACKEND_UNHEALTHY) &&
+		    all[id].service < d->settings.services_max)
+			healthy[all[id].service] = true;
+}
+
+/* To go on is no worse than to refuse all; but it has to be said. It may be so for all of them
+ * at once, so names are looked up once. */
+static void tell_last_ones(struct td_daemon *d)
+{
+	_cleanup_free_ bool *healthy = calloc(d->settings.services_max, sizeof(*healthy));
+	const struct tundish_backend *all = td_kernel_backends(d->kernel);
+	_cleanup_(td_state_done) struct td_state s = {0};
+
+	if (!healthy)
+		return;
+	find_healthy(d, healthy);
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
+		struct td_backend_memory *m = &d->memory[id];
 		bool last = td_backend_is_last(&all[id]);
 
-		if (last && !d->memory[id].told_last)
-			tell(d, id, NULL, "in use all the same", td_backend_kept_why(d, id));
-		d->memory[id].told_last = last;
+		m->kept_by_limit = last && all[id].service < d->settings.services_max &&
+				   healthy[all[id].service];
+		if (last && !m->told_last) {
+			if (!s.n_services)
+				td_kernel_read_state(d->kernel, &s);
+			tell(d, id, td_service_name(&s, all[id].service), "in use all the same",
+			     td_backend_kept_why(d, id));
+		}
+		m->told_last = last;
 	}
 }
 
