@@ -97,6 +97,7 @@ struct td_probe {
 	/* What it does: sockets of talk.c, pipe of exec.c. */
 	struct td_watch watch;
 	bool connected, astray;
+	bool kept;	   /* idle, with a socket for the next time */
 	uint8_t protocol;  /* of the socket that `closed` has to hear of */
 	uint16_t way_port; /* 0: none */
 	char *answer;
@@ -127,7 +128,7 @@ struct td_prober {
 	struct td_due_heap due;
 	struct td_turns sockets, programs;
 	uint64_t waited;
-	size_t n_probes;
+	size_t n_probes, n_kept;
 	struct td_ring probes; /* by `all` */
 	CURLM *multi;	       /* NULL until the first http probe */
 	uint64_t curl_due_ns;  /* 0: libcurl waits for nothing */
@@ -151,6 +152,8 @@ socklen_t td_probe_fill(const struct td_probe *b, struct sockaddr_storage *ret);
 /* A non-blocking socket of the address' family that ends by RST, after the hook, which may
  * change *to; a negative errno. */
 int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to);
+/* The socket that is kept for the next time, if there is one. */
+void td_talk_forget(struct td_probe *b);
 /* It has been closed. */
 void td_probe_closed(struct td_probe *b);
 

@@ -14,6 +14,7 @@
 #include "lib/escape.h"
 #include "probe/private.h"
 
+#define KEEP_NS	 1000000000ull /* sockets are not kept for longer than that */
 #define EVENTS	 256
 #define ROUNDS	 4   /* of events, in one call */
 #define BEGIN	 512 /* most probes that one call begins or ends for their time */
@@ -393,6 +394,7 @@ struct td_probe *td_probe_free(struct td_probe *b)
 	td_due_remove(&b->prober->due, &b->due);
 	td_ring_remove(&b->all);
 	b->prober->n_probes--;
+	td_talk_forget(b);
 	td_http_free(b);
 	td_exec_free(b);
 	free(b->send.data);
@@ -409,6 +411,8 @@ void td_probe_at(struct td_probe *b, uint64_t when_ns)
 	if (b->state != TD_PROBE_IDLE)
 		return;
 	b->again = true;
+	if (when_ns > td_probe_now() + KEEP_NS)
+		td_talk_forget(b);
 	td_due_set(&p->due, &b->due, when_ns);
 	if (!p->busy && (!p->armed_ns || when_ns < p->armed_ns))
 		rearm(p, false);

@@ -37,12 +37,24 @@ static bool is_plain(const struct td_probe *b)
 	return b->type == TD_PROBE_TCP && !b->send.data && !b->expect.data;
 }
 
-int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to)
+/* The hook, and the ACK of the SYN-ACK of a plain one, which waits a moment in which the RST takes
+ * its place; both are of one connection. */
+static int prepare(struct td_probe *b, int fd, struct sockaddr_storage *to)
 {
 	const struct td_prober_options *o = &b->prober->options;
+	int zero = 0;
+
+	if (is_plain(b))
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
+	b->way_port = 0;
+	return o->opened ? o->opened(o->context, b->context, fd, to, &b->way_port) : 0;
+}
+
+int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to)
+{
 	const struct linger reset = {.l_onoff = 1};
 	_cleanup_close_ int fd = -1;
-	int zero = 0, r = 0;
+	int r;
 
 	fd = socket(tundish_addr_is_v4(&b->address) ? AF_INET : AF_INET6,
 		    type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -50,13 +62,8 @@ int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to)
 		return -errno;
 	if (type == SOCK_STREAM)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	/* The ACK of the SYN-ACK waits a moment, in which the RST takes its place. */
-	if (is_plain(b))
-		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
-	b->way_port = 0;
 	b->protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
-	if (o->opened)
-		r = o->opened(o->context, b->context, fd, to, &b->way_port);
+	r = prepare(b, fd, to);
 	return r < 0 ? r : TD_TAKE_FD(fd);
 }
 
@@ -172,31 +179,75 @@ static void on_socket(struct td_watch *w, uint32_t events)
 
 /* ---- beginning and end ------------------------------------------------------------------ */
 
+/*
+ * A plain socket whose server was there is kept for the next time: connect(2) to nowhere sends the
+ * RST that close(2) would, and what is spared (the file, the socket, its place in epoll) is a third
+ * of what such a check costs. A connection that is led somewhere has a socket of its own.
+ */
+static bool keep(struct td_probe *b)
+{
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+	struct td_prober *p = b->prober;
+
+	if (!is_plain(b) || !b->connected || b->way_port ||
+	    p->n_kept >= p->options.max_sockets / 2 ||
+	    connect(b->watch.fd, &nowhere, sizeof(nowhere)) < 0)
+		return false;
+	b->kept = true;
+	p->n_kept++;
+	return true;
+}
+
+void td_talk_forget(struct td_probe *b)
+{
+	if (!b->kept)
+		return;
+	b->kept = false;
+	b->prober->n_kept--;
+	td_fd_close(&b->watch.fd);
+}
+
+/* A socket, watched; where it goes is in *to. */
+static int open_socket(struct td_probe *b, bool udp, struct sockaddr_storage *to)
+{
+	int fd;
+
+	if (b->kept) {
+		b->kept = false;
+		b->prober->n_kept--;
+		return prepare(b, b->watch.fd, to);
+	}
+	fd = td_probe_socket(b, udp ? SOCK_DGRAM : SOCK_STREAM, to);
+	if (fd < 0)
+		return fd;
+	b->watch = (struct td_watch){.ready = on_socket, .fd = fd};
+	/* Before it connects it is ready for nothing that counts, and edges come later. */
+	return td_watch_add(b->prober, &b->watch,
+			    (udp ? 0 : EPOLLOUT) | (is_plain(b) ? 0 : EPOLLIN) | EPOLLET);
+}
+
 static int start(struct td_probe *b)
 {
 	bool udp = b->type == TD_PROBE_UDP;
 	struct sockaddr_storage to;
 	socklen_t length = td_probe_fill(b, &to);
-	int fd = td_probe_socket(b, udp ? SOCK_DGRAM : SOCK_STREAM, &to), r;
+	int r;
 
-	if (fd < 0)
-		return fd;
 	b->connected = false;
-	b->watch = (struct td_watch){.ready = on_socket, .fd = fd};
-	if (connect(fd, (struct sockaddr *)&to, length) < 0 && errno != EINPROGRESS) {
+	r = open_socket(b, udp, &to);
+	if (r < 0)
+		return r;
+	if (connect(b->watch.fd, (struct sockaddr *)&to, length) < 0 && errno != EINPROGRESS)
 		td_probe_end_errno(b, errno);
-		return 0;
-	}
-	r = td_watch_add(b->prober, &b->watch,
-			 (udp ? 0 : EPOLLOUT) | (is_plain(b) ? 0 : EPOLLIN) | EPOLLET);
-	if (r == 0 && udp)
+	else if (udp)
 		ask(b);
-	return r;
+	return 0;
 }
 
 static void stop(struct td_probe *b)
 {
-	td_fd_close(&b->watch.fd);
+	if (!keep(b))
+		td_fd_close(&b->watch.fd);
 	free(b->answer);
 	b->answer = NULL;
 }
