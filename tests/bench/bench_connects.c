@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The least that checks by tcp can cost: one thread that connects to so many addresses in turn, at
- * a fixed rate, and ends each connection by RST. No event loop, no verdicts. Prints the share of one
- * core that it took, of its own (user and system), as percent.
+ * The least that checks by tcp take: one thread that connects to so many addresses in turn, at a
+ * fixed rate, some at a time, and ends each connection by RST four milliseconds later. No event loop,
+ * no verdicts, no times. Prints the share of one core that it took, of its own (user and system), as
+ * percent; the rate that it came to; and how many were not accepted.
  *
  *   connects FIRST-ADDRESS COUNT PORT RATE SECONDS
  */
@@ -29,25 +30,37 @@ static double seconds_used(void)
 	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* Returns whether it was accepted. */
-static int connect_once(struct sockaddr_in *to)
+#define BATCH_MAX 4096
+
+static int begin_one(const struct sockaddr_in *to)
 {
 	struct linger reset = {.l_onoff = 1};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), zero = 0, r;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), zero = 0;
 
 	if (fd < 0)
-		return 0;
+		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
-	r = connect(fd, (struct sockaddr *)to, sizeof(*to));
+	(void)!connect(fd, (const struct sockaddr *)to, sizeof(*to));
+	return fd;
+}
+
+/* Returns whether it was accepted in the meantime. */
+static int end_one(int fd)
+{
+	struct sockaddr_in peer;
+	socklen_t n = sizeof(peer);
+	int good = getpeername(fd, (struct sockaddr *)&peer, &n) == 0;
+
 	close(fd);
-	return r == 0;
+	return good;
 }
 
 int main(int argc, char **argv)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
-	unsigned long count, rate, seconds, done = 0, failed = 0;
+	unsigned long count, rate, seconds, done = 0, failed = 0, open_now = 0;
+	static int fds[BATCH_MAX];
 	struct timespec next, begin, end;
 	uint32_t first;
 	double used;
@@ -67,9 +80,11 @@ int main(int argc, char **argv)
 	while (done < rate * seconds) {
 		unsigned long batch = rate * TICK_NS / 1000000000l;
 
-		for (; batch; batch--, done++) {
+		for (unsigned long i = 0; i < open_now; i++)
+			failed += !end_one(fds[i]);
+		for (open_now = 0; open_now < batch && open_now < BATCH_MAX; done++) {
 			to.sin_addr.s_addr = htonl(first + (uint32_t)(done % count));
-			failed += !connect_once(&to);
+			fds[open_now++] = begin_one(&to);
 		}
 		next.tv_nsec += TICK_NS;
 		if (next.tv_nsec >= 1000000000l) {

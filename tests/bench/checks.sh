@@ -4,7 +4,8 @@
 # What health checks cost: a thousand servers (addresses of one namespace), checked by tcp every
 # 100 ms, and by http every second; of the daemon's own (user and system time), and of the whole
 # host, which on one machine has the servers' end in it. Beside them a bare loop that connects and
-# resets at the rate that the daemon came to, and the daemon without checks.
+# resets at the rate that the daemon came to, and the daemon without checks. The servers'
+# end has a thread of its own (threaded NAPI), or its work would be done in the daemon's system calls.
 . "$(dirname "$0")/lib.sh"
 
 SECONDS_EACH=${CHECK_SECONDS:-10}
@@ -19,7 +20,8 @@ add_address server in 10.23.0.2/24
 ip -n server route add local 10.22.0.0/16 dev lo
 ip -n edge route add 10.22.0.0/16 via 10.23.0.2
 in_ns server sysctl -qw net.core.somaxconn=65535
-# The servers' end is another host's, so it is not in the time of whoever sends.
+# The servers' end is another host's, so it is not in the time of whoever sends; that it has to be
+# woken is.
 ip netns exec server sh -c 'echo 1 >/sys/class/net/in/threaded' || echo 'checks.sh: no threaded NAPI here' >&2
 serve_web server
 
@@ -101,4 +103,5 @@ BARE_HOST=$(awk "BEGIN {print ($(busy) - $host) * 100 / $HZ / $SECONDS_EACH}")
 row checks_bare_loop "$BARE" '% core' null null null null
 row checks_tcp_daemon "$TCP" '% core' "$BARE" "$(awk "BEGIN {printf \"%.2f\", $TCP / $BARE}")" '"below 20% of one core"' \
 	"$(awk "BEGIN {print ($TCP < 20) ? \"true\" : \"false\"}")"
+row checks_bare_loop_rate "$BARE_RATE" 1/s null null null null
 row checks_tcp_host "$(awk "BEGIN {print $TCP_HOST - $IDLE_HOST}")" '% core' "$(awk "BEGIN {print $BARE_HOST - $IDLE_HOST}")" null null null

@@ -203,7 +203,7 @@ static void test_waits(void **state)
 		assert_true(td_check_first_wait(S / 10, random_below(UINT32_MAX)) <= S / 10);
 	}
 	assert_in_range(most, 2 * S * 99 / 100, 2 * S);
-	assert_in_range(least, 2 * S * 9 / 10, 2 * S * 91 / 100);
+	assert_in_range(least, 2 * S * 95 / 100, 2 * S * 96 / 100);
 	assert_int_equal(td_check_wait(1, 77), 1); /* nothing to shorten */
 }
 

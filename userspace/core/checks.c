@@ -69,7 +69,7 @@ void td_check_resume(struct td_check_state *s, bool down, uint64_t since_ns, boo
 
 uint64_t td_check_wait(uint64_t interval_ns, uint32_t chance)
 {
-	return interval_ns - interval_ns / 10 * (chance % 1024) / 1024;
+	return interval_ns - interval_ns / 20 * (chance % 1024) / 1024;
 }
 
 uint64_t td_check_first_wait(uint64_t interval_ns, uint32_t chance)

@@ -51,7 +51,7 @@ uint64_t td_check_share_changes(const struct td_check_state *s, const struct td_
 /* As a former daemon left it; @warming: it had less than its weight. */
 void td_check_resume(struct td_check_state *s, bool down, uint64_t since_ns, bool warming);
 
-/* The time until the next check: never longer than the interval, up to a tenth shorter, so
+/* The time until the next check: never longer than the interval, up to a twentieth shorter, so
  * that checks that began together do not stay together. */
 uint64_t td_check_wait(uint64_t interval_ns, uint32_t chance);
 /* Until the first one: within the interval, and within a second. */

@@ -37,15 +37,11 @@ static bool is_plain(const struct td_probe *b)
 	return b->type == TD_PROBE_TCP && !b->send.data && !b->expect.data;
 }
 
-/* The hook, and the ACK of the SYN-ACK of a plain one, which waits a moment in which the RST takes
- * its place; both are of one connection. */
+/* The hook, for each connection. */
 static int prepare(struct td_probe *b, int fd, struct sockaddr_storage *to)
 {
 	const struct td_prober_options *o = &b->prober->options;
-	int zero = 0;
 
-	if (is_plain(b))
-		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
 	b->way_port = 0;
 	return o->opened ? o->opened(o->context, b->context, fd, to, &b->way_port) : 0;
 }
@@ -54,7 +50,7 @@ int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to)
 {
 	const struct linger reset = {.l_onoff = 1};
 	_cleanup_close_ int fd = -1;
-	int r;
+	int one = 1, r;
 
 	fd = socket(tundish_addr_is_v4(&b->address) ? AF_INET : AF_INET6,
 		    type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -62,6 +58,10 @@ int td_probe_socket(struct td_probe *b, int type, struct sockaddr_storage *to)
 		return -errno;
 	if (type == SOCK_STREAM)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	/* Of a socket that connects it delays the ACK of the SYN-ACK, which data could go with:
+	 * the RST takes its place. */
+	if (is_plain(b))
+		setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 	b->protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
 	r = prepare(b, fd, to);
 	return r < 0 ? r : TD_TAKE_FD(fd);
