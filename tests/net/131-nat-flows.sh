@@ -47,8 +47,8 @@ is 'filters' "$(flows --state established --backend b1 | jq length)+$(flows --st
 	"$(echo "$open" | jq '[.[] | select(.backend == "b1")] | length')+$(echo "$open" | jq '[.[] | select(.backend == "b2")] | length')"
 refused 'of states there are these' 2 'none of syn, .*resting, time-wait' t flow list --state closed
 
-# The server closes first: TIME_WAIT is there.
-in_ns client curl -s -o "$T/out" -H 'Connection: close' http://$VIP/
+# The server closes first, for this client reads to the end: TIME_WAIT is there.
+in_ns client bash -c 'exec 3<>/dev/tcp/$0/80; printf "GET / HTTP/1.0\r\n\r\n" >&3; cat <&3' $VIP >"$T/out"
 _waits() { [ "$(states --state time-wait)" = time-wait ]; }
 check 'closed by the server first' eventually 5 _waits
 release >/dev/null
