@@ -334,10 +334,22 @@ static __noinline int come_home(struct __sk_buff *skb)
 	return bpf_redirect(LOOPBACK, BPF_F_INGRESS);
 }
 
+/* Whose packets these are: 0: no check's. */
+static __always_inline int find_check(const struct tundish_check_key *key, struct tundish_addr *to,
+				      __u32 *flags)
+{
+	const struct tundish_check_peer *peer = bpf_map_lookup_elem(&check_peers, key);
+
+	if (!peer)
+		return 0;
+	*to = peer->stand_in;
+	*flags = peer->flags;
+	return 1;
+}
+
 /* An answer, if it is one. */
 static __noinline int check_in(struct __sk_buff *skb)
 {
-	struct tundish_check_peer *peer;
 	struct tundish_check_key key;
 	struct check_packet p = {};
 	struct tundish_addr to;
@@ -347,11 +359,8 @@ static __noinline int check_in(struct __sk_buff *skb)
 	    !read_ports(skb, p.n.transport, p.n.protocol, &p))
 		return TC_ACT_UNSPEC;
 	check_key(&key, &p.n, p.port, p.source_port, p.n.protocol, &p.n.source, &p.n.destination);
-	peer = bpf_map_lookup_elem(&check_peers, &key);
-	if (!peer)
+	if (!find_check(&key, &to, &flags))
 		return TC_ACT_UNSPEC;
-	to = peer->stand_in;
-	flags = peer->flags;
 	if (put_address(skb, &p.n, &to, 1))
 		return TC_ACT_SHOT;
 	return flags & TUNDISH_CHECK_FAR ? come_home(skb) : TC_ACT_UNSPEC;
@@ -364,7 +373,6 @@ static __noinline int check_in(struct __sk_buff *skb)
  */
 static __noinline int check_refused(struct __sk_buff *skb, __u32 quote, int is_v6)
 {
-	struct tundish_check_peer *peer;
 	struct tundish_check_key key;
 	struct check_packet p = {}, q = {};
 	struct tundish_addr to;
@@ -376,11 +384,8 @@ static __noinline int check_refused(struct __sk_buff *skb, __u32 quote, int is_v
 	    !is_check(q.n.protocol, q.source_port))
 		return TC_ACT_UNSPEC;
 	check_key(&key, &q.n, q.source_port, q.port, q.n.protocol, &q.n.destination, &q.n.source);
-	peer = bpf_map_lookup_elem(&check_peers, &key);
-	if (!peer)
+	if (!find_check(&key, &to, &flags))
 		return TC_ACT_UNSPEC;
-	to = peer->stand_in;
-	flags = peer->flags;
 	if (is_v6) {
 		if (bpf_l4_csum_replace(skb, quote - ICMP_LENGTH + ICMP_CHECKSUM, 0,
 					(__u32)address_change(&q.n.destination, &to, 1), 0) ||

@@ -152,6 +152,7 @@ CHECKED_ALONE int draw(struct lead *l)
 	service = l->service;
 	row = bpf_map_lookup_elem(&maglev, &service);
 	slot = tundish_choice_slot(l->hash);
+	forget(slot); /* the compiler knows its bound, 6.1's verifier does not */
 	if (!row || slot >= TUNDISH_MAGLEV_SLOTS)
 		return DRAWN_NONE;
 	index = READ_ONCE(row->slot[slot]);

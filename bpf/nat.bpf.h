@@ -42,11 +42,11 @@ CHECKED_ALONE int nat_backend_left(struct nat_packet *p, struct nat_query *q)
 			nat_free(q, q->place, word.raw, 0);
 		return NAT_NEXT_NEW;
 	}
-	/* one that is over, or was never answered by a server that is down, begins anew */
+	/* one that is over begins anew, and so does what a server that is down has left undecided */
 	if (state != TUNDISH_BACKEND_DISABLED && state != TUNDISH_BACKEND_FREE &&
 	    !((p->t.segment & TUNDISH_SEGMENT_SYN) &&
-	      (tundish_nat_is_over(word) ||
-	       (word.state == TUNDISH_NAT_SYN_SENT && state == TUNDISH_BACKEND_DOWN))))
+	      (state == TUNDISH_BACKEND_DOWN ? tundish_nat_leaves_dead(word)
+					     : tundish_nat_is_over(word))))
 		return NAT_NEXT_SEND;
 	if (p->dry)
 		return syn ? NAT_NEXT_NEW : NAT_NEXT_DISABLED;

@@ -56,7 +56,8 @@ CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32
 			yields = !yields;
 		}
 	}
-	if (effects & (TUNDISH_NAT_ANSWERED | TUNDISH_NAT_ENTERED | TUNDISH_NAT_AGAIN)) {
+	if (effects & (TUNDISH_NAT_ANSWERED | TUNDISH_NAT_ENTERED | TUNDISH_NAT_AGAIN |
+		       TUNDISH_NAT_REFUSED)) {
 		l = bpf_map_lookup_elem(&lanes, &index);
 		if (!l)
 			return 0;
@@ -64,6 +65,8 @@ CHECKED_ALONE int nat_effects(struct nat_query *q, __u32 place, __u64 raw, __u32
 			__sync_fetch_and_add(&l->answered, 1);
 		if (effects & TUNDISH_NAT_AGAIN)
 			__sync_fetch_and_add(&l->opened, 1);
+		if (effects & TUNDISH_NAT_REFUSED)
+			__sync_fetch_and_add(&l->rejected, 1);
 		if (effects & TUNDISH_NAT_ENTERED) {
 			__sync_fetch_and_add(&l->entered, 1);
 			tundish_tw_slots_enter(l->tw, bpf_ktime_get_coarse_ns());

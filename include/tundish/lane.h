@@ -45,12 +45,13 @@ struct tundish_lane {
 	__u16 number;		    /* of `host`, in nat_hosts: stands for it in hashes */
 	__be16 port_be;		    /* the server's; 0: as the service's */
 	__u8 protocol;
-	__u8 flags;	   /* enum tundish_lane_flag */
-	__u16 first, last; /* the ports, inclusive */
-	__u16 stride;	   /* see tundish_lane_word() */
-	__u32 ports;	   /* index into lane_ports; 0: it has none */
-	__u32 nexthop;	   /* index into nexthops */
-	__u32 reserved[3];
+	__u8 flags;		     /* enum tundish_lane_flag */
+	__u16 first, last;	     /* the ports, inclusive */
+	__u16 stride;		     /* see tundish_lane_word() */
+	__u32 ports;		     /* index into lane_ports; 0: it has none */
+	__u32 nexthop;		     /* index into nexthops */
+	__u16 kept_first, kept_last; /* with TUNDISH_LANE_RESERVED: what is kept, inclusive */
+	__u32 reserved[2];
 
 	/* Second: edges of connections alone, with atomic additions. */
 	__u32 used;	  /* ports in use or resting; records, where it has no ports */
@@ -65,7 +66,8 @@ struct tundish_lane {
 	__u64 opened;	  /* SYNs that got a port */
 	__u64 refused;	  /* that got none: all are in use */
 	__u64 entered;	  /* into TIME_WAIT */
-	__u64 freed;	  /* ended without it */
+	__u32 freed;	  /* ended without it */
+	__u32 rejected;	  /* SYNs that the server answered with RST */
 
 	/* Third and fourth: as in tundish_ports. */
 	__u64 tw[TUNDISH_TW_SLOTS];

@@ -129,6 +129,7 @@ enum tundish_backend_flag {
 	TUNDISH_BACKEND_AGENT_DRAIN = 1 << 4, /* its agent wants no new connections */
 	TUNDISH_BACKEND_CHECK_DOWN = 1 << 5,  /* what its checks came to */
 	TUNDISH_BACKEND_AGENT_DOWN = 1 << 6,  /* what its agent said last */
+	TUNDISH_BACKEND_EJECTED = 1 << 7,     /* what connections to it came to */
 };
 
 struct tundish_backend {
@@ -161,7 +162,10 @@ struct tundish_backend {
 	__u64 health_since_ns; /* when checks last changed their mind; 0: none came to one. The
 				* daemon's, as bpf_ktime_get_ns */
 	__u64 opening;	       /* chosen for, not yet among the active ones; choice.h */
-	__u64 reserved_counts;
+	__u32 ejected_s; /* seconds of CLOCK_MONOTONIC at which its connections' failures, or a
+			  * trial in vain, put it out last; 0: they never did. The daemon's */
+	__u16 ejections; /* how often in a row: what the time out grows by */
+	__u16 reserved_count;
 
 	/* Third: for people. */
 	char name[TUNDISH_NAME_LEN];

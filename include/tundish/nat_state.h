@@ -57,6 +57,7 @@ enum tundish_nat_effect {
 	TUNDISH_NAT_AGAIN = 1 << 7,    /* a new connection of the same client from the same port */
 	TUNDISH_NAT_STORE_CLIENT = 1 << 8, /* client_seq has changed */
 	TUNDISH_NAT_STORE_SERVER = 1 << 9,
+	TUNDISH_NAT_REFUSED = 1 << 10, /* the server answered the SYN with RST */
 };
 
 struct tundish_nat_step {
@@ -91,6 +92,18 @@ TUNDISH_INLINE int tundish_nat_is_over(union tundish_nat_word w)
 {
 	return w.state == TUNDISH_NAT_RESTING || w.state == TUNDISH_NAT_TIME_WAIT ||
 	       (tundish_nat_is_reset(w.state) && !w.opened);
+}
+
+/*
+ * Whether a SYN of the same client may go to another server where its own is down: one that is over; one that
+ * was never answered; and one that a RST may have ended. The latter is kept for a server that answers (RFC 5961:
+ * whether the RST was true is between the two), but a dead one does not, and the client, who has no such
+ * connection any more or would not send a SYN, would ask it in vain until the record is old.
+ */
+TUNDISH_INLINE int tundish_nat_leaves_dead(union tundish_nat_word w)
+{
+	return w.state == TUNDISH_NAT_SYN_SENT || tundish_nat_is_reset(w.state) ||
+	       tundish_nat_is_over(w);
 }
 
 /* A fresh word in a record of this generation. */
@@ -172,6 +185,11 @@ TUNDISH_INLINE struct tundish_nat_step tundish_nat_next(union tundish_nat_word o
 		s.effects = TUNDISH_NAT_YIELDS;
 		if (tundish_nat_is_active(state))
 			s.effects |= TUNDISH_NAT_CLOSED;
+		/* One of a connection that the server has accepted is no refusal, whoever is the
+		 * cause of it; nor is one that does not acknowledge the SYN. */
+		if (!client && state == TUNDISH_NAT_SYN_SENT && ack &&
+		    g->ack - (client_seq + 1) < TUNDISH_NAT_FIRST_WINDOW)
+			s.effects |= TUNDISH_NAT_REFUSED;
 		return s;
 	}
 

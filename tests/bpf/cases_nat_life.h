@@ -129,6 +129,37 @@ static inline void case_nat_resets(void **state)
 	}
 }
 
+/* Counted is a RST in answer to a SYN, and no other: neither a client's, nor one of a connection
+ * that the server has accepted, nor one that answers something else. */
+static inline void case_nat_refused(void **state)
+{
+	static const struct nat_turn refused[] = {{1, F_RST | F_ACK, 0, 1000, S(RESET_SERVER)}},
+				     odd[] = {{1, F_RST | F_ACK, 0, 999, S(RESET_SERVER)}},
+				     bare[] = {{1, F_RST, 0, 1000, S(RESET_SERVER)}},
+				     client[] = {{0, F_RST, 1000, 0, S(RESET_CLIENT)}};
+	static const struct {
+		const struct nat_turn *turn;
+		uint32_t before, counted; /* turns_open before it */
+	} rows[] = {{refused, 0, 1}, {odd, 0, 0},    {bare, 0, 0},    {client, 0, 0},
+		    {refused, 1, 0}, {client, 1, 0}, {refused, 2, 0}, {client, 2, 0}};
+	struct spec s = nat_request(0, 2001, P_TCP, F_SYN);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct tundish_lane *l = &rig.lanes[nat_lane_of(N_FULL)];
+		uint16_t port;
+
+		nat_reset();
+		port = nat_open("refused", &s);
+		nat_turns("refused", &s, port, turns_open, rows[i].before);
+		nat_turns("refused", &s, port, rows[i].turn, 1);
+		nat_turns("and again", &s, port, rows[i].turn, 1); /* repeated by the network */
+		if (l->rejected != rows[i].counted || l->unanswered)
+			fail_msg("row %zu: %u refused, %u unanswered", i, l->rejected,
+				 l->unanswered);
+		assert_int_equal(l->answered, rows[i].before > 0);
+	}
+}
+
 /* Nothing but a keepalive each two hours, for a month. */
 static inline void case_nat_keepalive(void **state)
 {
@@ -186,7 +217,7 @@ static inline void case_nat_early(void **state)
 }
 
 /* A backend that is disabled: its clients hear it, and its servers are nobody's then. One
- * that is down loses who was never answered. */
+ * that is down loses who was never answered, and whom a RST may have ended. */
 static inline void case_nat_backend_gone(void **state)
 {
 	struct spec s = nat_request(0, 2001, P_TCP, F_SYN), answer;
@@ -227,6 +258,38 @@ static inline void case_nat_backend_gone(void **state)
 	assert_int_equal(rig.lanes[nat_lane_of(N_FULL)].unanswered, 1);
 	for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
 		rig.maglev[N_FULL].slot[i] = N_FULL;
+
+	for (int side = 0; side < 2; side++) {
+		uint16_t to;
+
+		/* a RST of either end, true or not: as it was while the server answers or drains, or without a SYN */
+		nat_reset();
+		s = nat_request(0, 2001, P_TCP, F_SYN);
+		to = nat_open("doubt", &s);
+		TURNS("doubt", &s, to, turns_open);
+		s = nat_request(0, 2001, P_TCP, F_RST);
+		if (side)
+			s = nat_answer(&s, to, F_RST);
+		assert_int_equal(rig_run(build(&in, &s), &out), side ? XDP_TX : XDP_REDIRECT);
+		assert_true(tundish_nat_is_reset(nat_record()->word.state));
+		for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
+			rig.maglev[N_FULL].slot[i] = N_FROM6;
+		s = nat_request(0, 2001, P_TCP, F_SYN);
+		rig.backends[N_FULL].state = TUNDISH_BACKEND_DRAIN;
+		assert_int_equal(rig_run(build(&in, &s), &out), XDP_REDIRECT);
+		assert_int_equal(nat_record()->word.backend, N_FULL);
+		rig.backends[N_FULL].state = TUNDISH_BACKEND_DOWN;
+		s = nat_request(0, 2001, P_TCP, F_RST);
+		assert_int_equal(rig_run(build(&in, &s), &out), XDP_REDIRECT);
+		assert_int_equal(nat_record()->word.backend, N_FULL);
+		s = nat_request(0, 2001, P_TCP, F_SYN);
+		assert_int_equal(rig_run(build(&in, &s), &out), XDP_REDIRECT);
+		assert_int_equal(nat_record()->word.backend, N_FROM6);
+		assert_int_equal(nat_record()->word.state, TUNDISH_NAT_SYN_SENT);
+		assert_int_equal(rig.backends[N_FULL].connections_active, 0);
+		for (uint32_t i = 0; i < TUNDISH_MAGLEV_SLOTS; i++)
+			rig.maglev[N_FULL].slot[i] = N_FULL;
+	}
 }
 
 /* A backend without a port that is free: another one of the service, up to the last. */
@@ -264,7 +327,8 @@ static inline void case_nat_overflow(void **state)
 
 #define CASES_NAT_LIFE                                                                             \
 	cmocka_unit_test(case_nat_closes), cmocka_unit_test(case_nat_resets),                      \
-		cmocka_unit_test(case_nat_keepalive), cmocka_unit_test(case_nat_early),            \
-		cmocka_unit_test(case_nat_backend_gone), cmocka_unit_test(case_nat_overflow)
+		cmocka_unit_test(case_nat_refused), cmocka_unit_test(case_nat_keepalive),          \
+		cmocka_unit_test(case_nat_early), cmocka_unit_test(case_nat_backend_gone),         \
+		cmocka_unit_test(case_nat_overflow)
 
 #endif

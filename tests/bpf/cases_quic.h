@@ -70,6 +70,17 @@ static inline struct packet *build_quic(struct packet *p, const struct conn *c,
 }
 
 /* Sends it; returns the backend that got it. */
+/* A tick may have begun since the first packet, and a flow that is seen in two is alive: it
+ * shall be where that is wanted alone. */
+static inline void keep_new(const struct conn *c)
+{
+	struct seen_flow f;
+	uint32_t at = 0;
+
+	if (flow_find(c, &f, &at) && flow_word(at)->live.state == TUNDISH_FLOW_UDP_NEW)
+		flow_word(at)->live.seen = rig_tick();
+}
+
 static inline uint32_t quic(const char *name, struct conn *c, struct quic q, counter_set moved)
 {
 	struct tundish_counters before, after;
@@ -79,6 +90,8 @@ static inline uint32_t quic(const char *name, struct conn *c, struct quic q, cou
 	if (q.config == 0)
 		q.config = QUIC_CONFIG;
 	build_quic(&in, c, &q);
+	if (!(moved & (C(flow_new) | C(flow_established))))
+		keep_new(c);
 	rig_counters(&before);
 	r = rig_run(&in, &out);
 	rig_counters(&after);

@@ -86,17 +86,18 @@ static struct seen_ip turned(struct seen_ip s)
 	return s;
 }
 
-/* How far the transport's checksum is from right, 0 where it is. */
+/* How far the transport's checksum is from right, 0 where it is. Of a first fragment: how far by what is
+ * there, which is all that may change. */
 static uint32_t transport_error(const struct seen_ip *s)
 {
 	const uint8_t *t = s->ip + s->header;
-	uint32_t n = s->length - s->header, sum = 0;
+	uint32_t have = s->length - s->header, n = have, sum = 0;
 
 	if (s->protocol == P_UDP)
 		n = get16(t + 4);
 	if (s->protocol != P_ICMP)
 		sum = pseudo_sum(s->ip, s->protocol, n);
-	return naive_add(sum, t, n) % 0xffff;
+	return naive_add(sum, t, n < have ? n : have) % 0xffff;
 }
 
 /* Of a quote, which is not all there: addresses, ports and checksum weigh the same before

@@ -38,6 +38,7 @@ enum event {
 	S_FIN_FITS,
 	S_FIN_ODD,
 	S_RST,
+	S_RST_FITS, /* that acknowledges the SYN; as S_RST where nothing else stands */
 	EVENTS
 };
 
@@ -47,7 +48,7 @@ enum event {
  * Flags: o opened, a answered, k client's FIN acknowledged, m server's, f server first,
  * w server waits, d revived on trial, h timestamps.
  * Effects: + opened, * revived, - closed, y yields, ! holds, A answered, T entered,
- * g again, 1 and 2 stores.
+ * g again, 1 and 2 stores, R refused.
  * A cell is "state:flags:effects"; NULL: nothing changes. `counted` goes with `o` here,
  * but for its end; it is looked at in walks.
  */
@@ -60,7 +61,11 @@ struct row {
 
 static const struct row table[] = {
 	{"s:",
-	 {[C_SYN_NEW] = "s::1", [C_RST] = "C::y", [S_SYN_ACK_FITS] = "r:a:yA2", [S_RST] = "V::y"}},
+	 {[C_SYN_NEW] = "s::1",
+	  [C_RST] = "C::y",
+	  [S_SYN_ACK_FITS] = "r:a:yA2",
+	  [S_RST] = "V::y",
+	  [S_RST_FITS] = "V::yR"}},
 	{"r:a",
 	 {[C_ACK_FITS] = "E:ao:+!",
 	  [C_FIN_FITS] = "c:ao:+!1",
@@ -220,7 +225,7 @@ static const struct row table[] = {
 	  [S_RST] = "V:k:y"}},
 };
 
-static const char states[] = ".srEcvxztVCnl", effects[] = "+*-y!ATg12";
+static const char states[] = ".srEcvxztVCnl", effects[] = "+*-y!ATg12R";
 
 static uint64_t word_of(const char *text, uint32_t since)
 {
@@ -277,6 +282,10 @@ static struct tundish_nat_segment segment_of(enum event e, union tundish_nat_wor
 	case S_FIN_ODD: g.flags = TUNDISH_SEGMENT_ACK | TUNDISH_SEGMENT_FIN, g.ack--; break;
 	case C_RST:
 	case S_RST: g.flags = TUNDISH_SEGMENT_RST; break;
+	case S_RST_FITS:
+		g.flags = TUNDISH_SEGMENT_RST | TUNDISH_SEGMENT_ACK;
+		g.ack = C_SEQ + 1;
+		break;
 	case S_SYN: g.flags = TUNDISH_SEGMENT_SYN; break;
 	case S_SYN_ACK_FITS:
 		g.flags = TUNDISH_SEGMENT_SYN | TUNDISH_SEGMENT_ACK;
@@ -302,11 +311,14 @@ static void test_table(void **state)
 			struct tundish_nat_segment g = segment_of((enum event)e, from);
 			struct tundish_nat_step s = tundish_nat_next(from, C_SEQ, server, &g, NOW);
 			union tundish_nat_word want = from, got = s.word;
+			const char *to = table[i].to[e];
 			uint32_t wanted = 0;
 
-			if (table[i].to[e]) {
-				want.raw = word_of(table[i].to[e], NOW);
-				wanted = effects_of(table[i].to[e]);
+			if (e == S_RST_FITS && !to)
+				to = table[i].to[S_RST];
+			if (to) {
+				want.raw = word_of(to, NOW);
+				wanted = effects_of(to);
 			}
 			got.counted = want.counted = 0;
 			if (want.state == from.state && want.state != TUNDISH_NAT_RESTING &&
@@ -344,7 +356,7 @@ static void test_flags(void **state)
 				enum event e;
 
 				if (flags & 8)
-					e = side ? S_RST : C_RST;
+					e = !side ? C_RST : ack ? S_RST_FITS : S_RST;
 				else if (syn && side)
 					e = ack ? S_SYN_ACK_ODD : S_SYN;
 				else if (syn)

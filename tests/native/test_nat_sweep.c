@@ -170,6 +170,7 @@ static void test_ages(void **state)
 		}
 	}
 	assert_int_equal(rig_lanes[1].unanswered, 1);
+	assert_int_equal(td_nat_sweep_lane(sweep, 1)->unanswered, 1);
 	assert_int_equal(rig_lanes[1].entered, 1);
 	assert_int_equal(rig_lanes[1].freed, 6);
 	assert_int_equal(rig_tuples[0].entry[0].value.active, 0);
