@@ -23,7 +23,7 @@ say = $(if $(V),,@printf '  %-8s%s\n' $(1) $(2))
 # Asked once, when first used: by then scripts/setup has run.
 once = $(eval $(1) := $(shell $(2)))$($(1))
 
-PKGS	= libbpf libxdp yaml-0.1 jansson libmicrohttpd libsystemd libmnl libcap-ng libseccomp libcurl
+PKGS	= libbpf libxdp yaml-0.1 jansson libmicrohttpd libsystemd libmnl libcap-ng libseccomp libcurl ncursesw
 PKG_CFLAGS = $(call once,PKG_CFLAGS,pkg-config --cflags $(PKGS) cmocka)
 PKG_LIBS = $(call once,PKG_LIBS,pkg-config --libs $(PKGS))
 MULTIARCH = $(call once,MULTIARCH,$(CC) -print-multiarch)
@@ -45,7 +45,7 @@ FUZZ_CFLAGS = $(filter-out -fsanitize=% -O2,$(ALL_CFLAGS)) -O1 -Itests/native/in
 parts	= $(wildcard $(1:%=userspace/%/*.c))
 obj	= $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY	:= $(call parts,lib core config kernel net host probe doctor control)
-DAEMON	:= $(call parts,daemon)
+DAEMON	:= $(call parts,daemon api tundishd)
 CLI	:= $(call parts,cli)
 BPF	:= $(patsubst bpf/%.bpf.c,$(BUILD)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 SKELETONS := $(BPF:.bpf.o=.skel.h)
@@ -67,10 +67,12 @@ SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
 SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo scripts/package \
-	$(wildcard tests/run tests/soak tests/fuzz/run tests/bench/run tests/kernels/* tests/package/run tests/*/*.sh scripts/completion/*.bash)
+	$(wildcard tests/run tests/soak/run tests/fuzz/run tests/bench/run tests/kernels/* tests/package/run tests/*/*.sh scripts/completion/*.bash)
 READY	:= $(BUILD)/.ready
+# Where zsh looks for completions of others: Debian has a place of its own for them below /usr.
+ZSH_FUNCTIONS ?= $(if $(wildcard /etc/debian_version),$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions),site-functions)
 
-.PHONY: all setup tests benches test test-kernels deb setup-package test-package test-soak bench fuzz fuzzers demo format lint install clean help
+.PHONY: version-is-asked all setup tests benches test test-kernels deb setup-package test-package soak test-soak bench fuzz fuzzers demo format lint install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -106,6 +108,11 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # ---- programs -------------------------------------------------------------------
+# What tells its version is made anew when there is another one.
+$(BUILD)/.version: version-is-asked
+	@mkdir -p $(@D) && echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+$(call obj,$(shell grep -ls TD_VERSION userspace/daemon/*.c userspace/api/*.c userspace/tundishd/*.c userspace/cli/*.c)): $(BUILD)/.version
+
 $(BUILD)/obj/%.o: %.c | $(READY) $(SKELETONS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -Ibpf -DTD_VERSION='"$(VERSION)"' -MMD -MP -c $< -o $@
@@ -121,7 +128,7 @@ $(BUILD)/libtundish.a: $(call obj,$(filter-out %/main.c,$(LIBRARY) $(DAEMON) $(C
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) qcs $@ $^
 
-$(BUILD)/tundishd: $(call obj,userspace/daemon/main.c) $(BUILD)/libtundish.a
+$(BUILD)/tundishd: $(call obj,userspace/tundishd/main.c) $(BUILD)/libtundish.a
 	$(link)
 $(BUILD)/tundish: $(call obj,userspace/cli/main.c) $(BUILD)/libtundish.a
 	$(link)
@@ -169,9 +176,13 @@ setup-package:
 test-package: setup-package all ## the Debian package in a clean Debian 12 with systemd: install, upgrade, remove (as root)
 	@BUILD=$(BUILD) tests/package/run
 
+soak: setup ## a hundred reloads, kills, upgrades, and former versions, under wrk, in some 20 minutes (as root)
+	@+$(MAKE) --no-print-directory tests
+	@BUILD=$(BUILD) tests/soak/run
+
 test-soak: setup ## an hour of churn, load and a hundred kills (as root)
 	@+$(MAKE) --no-print-directory tests
-	@BUILD=$(BUILD) tests/soak
+	@BUILD=$(BUILD) tests/soak/hour.sh
 
 bench: setup ## measures the data path; prints a table, writes $(BUILD)/bench.json (as root)
 	@+$(MAKE) --no-print-directory benches
@@ -215,9 +226,10 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	$(foreach u,$(wildcard scripts/sysusers.d/*.conf),install -D -m 0644 $(u) $(DESTDIR)$(PREFIX)/lib/sysusers.d/$(notdir $(u));)
 	sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/*tundish*.service
 	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
-	$(foreach r,$(wildcard scripts/prometheus/*.yaml),install -D -m 0644 $(r) $(DESTDIR)$(PREFIX)/share/tundish/prometheus/$(notdir $(r));)
+	$(foreach r,$(wildcard scripts/prometheus/*.yaml scripts/prometheus/*.json),install -D -m 0644 $(r) $(DESTDIR)$(PREFIX)/share/tundish/prometheus/$(notdir $(r));)
 	install -m 0644 include/tundish/README.md $(DESTDIR)$(PREFIX)/share/doc/tundish/maps.md
 	$(foreach c,$(wildcard scripts/completion/*.bash),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$(basename $(notdir $(c)));)
+	$(foreach c,$(wildcard scripts/completion/*.zsh),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/zsh/$(ZSH_FUNCTIONS)/_$(basename $(notdir $(c)));)
 
 clean: ## removes all that was made
 	rm -rf $(BUILD) compile_commands.json

@@ -10,11 +10,13 @@
  *   main.c       from argv to an exit status
  *   commands.c   the table
  *   parse.c      argv against the table, pure
- *   help.c       help and completion, from the table
+ *   help.c       help, from the table
+ *   complete.c   what a shell may offer next, from the table and the daemon
  *   client.c     one request to the daemon
  *   table.c      JSON as aligned columns
  *   text.c       numbers for people, strings made harmless
  *   verb_*.c     what a verb does beyond one list
+ *   top_*.c      `top`: the lists on a full screen, see top.h
  *   exec.c       `exec`: the sockets of a group, for a server that is started with them
  *   supervise.c  and the server's instances
  */
@@ -84,6 +86,7 @@ struct cli_verb {
 	const char *path;		 /* of a list: below /v1/, arguments and options follow */
 	const struct cli_column *columns;
 	size_t rows; /* of a list: how many the daemon sends where the last option is absent */
+	bool pieces; /* of a list without arguments: asked for by ?limit= and ?after=ID */
 	bool rest;   /* takes a command after "--" */
 };
 
@@ -129,6 +132,7 @@ int cli_match(const char *word, const char *const *names, size_t n, const char *
 void cli_usage(const struct cli_object *object, const struct cli_verb *verb, char *buffer,
 	       size_t size);
 int cli_help(const struct cli *c);
+/* `argv` is all words up to the cursor, the last one as far as it is typed. */
 int cli_complete(int argc, char *const argv[]);
 
 /* ---- the daemon ---------------------------------------------------------------- */
@@ -193,6 +197,11 @@ enum cli_keep { CLI_KEEP_NONE, CLI_KEEP_LINES /* newline and tab */ };
 void cli_escape(struct cli_buffer *b, const char *text, enum cli_keep keep);
 void cli_put_escaped(FILE *f, const char *text, enum cli_keep keep);
 
+/* Decodes one UTF-8 sequence; returns its length, 0 where it is none. */
+size_t cli_decode(const char *text, uint32_t *ret);
+/* Columns on a terminal of this locale. */
+size_t cli_width(const char *text);
+
 /* Writes into `buffer` (24 bytes do) and returns it. */
 const char *cli_count(double value, char *buffer, size_t size);
 const char *cli_bytes(double value, char *buffer, size_t size);
@@ -201,7 +210,20 @@ const char *cli_latency(double seconds, char *buffer, size_t size);
 
 /* ---- output ------------------------------------------------------------------------ */
 
+/* A column's value; NULL where the row has none. */
+const json_t *cli_value(const json_t *row, const char *key);
 void cli_cell(struct cli_buffer *b, const struct cli_column *column, const json_t *row);
+/* A list that comes in pieces: the first one says how wide columns are, unless a later one is wider. */
+#define CLI_COLUMNS_MAX 16
+struct cli_table {
+	size_t width[CLI_COLUMNS_MAX];
+	bool begun;
+};
+void cli_table_add(FILE *f, struct cli_table *t, const struct cli_column *columns,
+		   const json_t *rows);
+/* The same as JSON, one array of all; `before`: rows that were printed already. */
+void cli_json_add(FILE *f, const json_t *rows, size_t before);
+void cli_json_end(FILE *f, size_t n);
 void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *rows);
 /* One object, a line for each column. */
 void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *object);
@@ -226,7 +248,10 @@ int cli_run_timewait(const struct cli *c);
 int cli_run_trace(const struct cli *c);
 int cli_run_doctor(const struct cli *c);
 int cli_run_config_change(const struct cli *c); /* check, diff, apply */
+/* The whole file, "-" is standard input; *ret is the caller's to free. Returns enum cli_exit, told. */
+int cli_read_file(const char *name, char **ret);
 int cli_run_config_show(const struct cli *c);
+int cli_run_top(const struct cli *c);
 int cli_run_events(const struct cli *c);
 int cli_run_daemon_reexec(const struct cli *c);
 int cli_run_unload(const struct cli *c);

@@ -33,6 +33,21 @@ static const struct cli_column service_columns[] = {
 	{0},
 };
 
+/* Services in `status` and `top`. */
+static const struct cli_column glance_columns[] = {
+	{"SERVICE", "name", CLI_TEXT, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
+	{"UP", "backends_up", CLI_NUMBER, "backends"},
+	{"ACTIVE", "connections_active", CLI_COUNT, NULL},
+	{"CONN/S", "connections_per_second", CLI_COUNT, NULL},
+	{"PACKETS/S", "packets_per_second", CLI_COUNT, NULL},
+	{"BYTES/S", "bytes_per_second", CLI_BYTES, NULL},
+	{"DELIVERY", "delivery", CLI_TEXT, NULL},
+	{"VIPS", "vips", CLI_NUMBER, NULL},
+	{"REASON", "reason", CLI_TEXT, NULL},
+	{0},
+};
+
 static const struct cli_column backend_columns[] = {
 	{"SERVICE", "service", CLI_TEXT, NULL},
 	{"NAME", "name", CLI_TEXT, NULL},
@@ -42,6 +57,7 @@ static const struct cli_column backend_columns[] = {
 	{"HEALTH", "health", CLI_TEXT, NULL},
 	{"ACTIVE", "connections_active", CLI_COUNT, NULL},
 	{"MAX", "max_connections", CLI_COUNT, NULL},
+	{"CONN/S", "connections_per_second", CLI_COUNT, NULL},
 	{"TOTAL", "connections_total", CLI_COUNT, NULL},
 	{"PACKETS", "packets", CLI_COUNT, NULL},
 	{"BYTES", "bytes", CLI_BYTES, NULL},
@@ -134,8 +150,9 @@ static const struct cli_column egress_columns[] = {
 /* ---- verbs -------------------------------------------------------------------- */
 
 static const struct cli_verb status_verbs[] = {
-	{.help = "what is attached, served and flowing, and what needs attention",
-	 .run = cli_run_status},
+	{.help = "what needs attention first; then what is attached, served and flowing",
+	 .run = cli_run_status,
+	 .columns = glance_columns},
 };
 
 static const struct cli_verb service_verbs[] = {
@@ -143,7 +160,8 @@ static const struct cli_verb service_verbs[] = {
 	 .help = "services, their addresses, delivery and counts",
 	 .run = cli_run_list,
 	 .path = "services",
-	 .columns = service_columns},
+	 .columns = service_columns,
+	 .pieces = true},
 	{.name = "show",
 	 .arguments = {"NAME"},
 	 .help = "one service and its backends",
@@ -158,7 +176,8 @@ static const struct cli_verb backend_verbs[] = {
 	 .help = "backends, their state and counts",
 	 .run = cli_run_list,
 	 .path = "backends",
-	 .columns = backend_columns},
+	 .columns = backend_columns,
+	 .pieces = true},
 	{.name = "drain",
 	 .arguments = {"SERVICE", "BACKEND"},
 	 .options = {{"wait", NULL, "return when no connection is left"},
@@ -279,7 +298,9 @@ static const struct cli_verb trace_verbs[] = {
 	 .options = {{"egress", "PID", "instead: which source a connection of this process gets"},
 		     {"protocol", "PROTO",
 		      "tcp or udp. Default is tcp, or udp where that alone has the port"},
-		     {"connection-id", "HEX", "of a QUIC packet, which may name a backend"}},
+		     {"connection-id", "HEX", "of a QUIC packet, which may name a backend"},
+		     {"without", "BACKEND", "and what would become of it without that one"},
+		     {"config", "FILE", "and with this configuration, which is not applied"}},
 	 .help = "which backend or worker such a SYN or UDP packet gets, and why, asked of the "
 		 "loaded program",
 	 .run = cli_run_trace},
@@ -313,7 +334,12 @@ static const struct cli_verb config_verbs[] = {
 };
 
 static const struct cli_verb events_verbs[] = {
-	{.options = {{"once", NULL, "print what there is and end"}},
+	{.options = {{"once", NULL, "print what there is and end"},
+		     {"event", "NAME",
+		      "only of this name, or that begin with it and a hyphen; may be a,b"},
+		     {"object", "TEXT", "only where the object has this in it"},
+		     {"service", "NAME", "only of this service, its backends and workers"},
+		     {"since", "TIME", "only since then: 10m ago, 08:15, \"2026-01-31 08:15\""}},
 	 .help = "follows the daemon's acts, each with its reason",
 	 .run = cli_run_events},
 };
@@ -323,7 +349,9 @@ static const struct cli_verb capture_verbs[] = {
 };
 
 static const struct cli_verb top_verbs[] = {
-	{.help = "live, full screen"},
+	{.options = {{"interval", "SECONDS", "between two looks. Default is 1"}},
+	 .help = "live, full screen: services, their backends and workers; ? explains the keys",
+	 .run = cli_run_top},
 };
 
 static const struct cli_verb unload_verbs[] = {

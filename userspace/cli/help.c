@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Help and completion, from the table of commands.
+ * Help, from the table of commands.
  */
 #include "cli/cli.h"
 
@@ -90,46 +90,5 @@ int cli_run_help(const struct cli *c)
 	if (i < 0)
 		return cli_fail(CLI_USAGE, "%s", error.text);
 	print_one(stdout, &cli_objects[i], NULL);
-	return CLI_DONE;
-}
-
-/*
- * For the shell: the words typed so far are `argv`; what may follow them is
- * printed, a word a line. FILE and DIR tell the script to offer files.
- */
-int cli_complete(int argc, char *const argv[])
-{
-	const struct cli_object *object = NULL;
-	const struct cli_verb *verb = NULL;
-	struct cli c;
-	char *words[64];
-	int n = 0;
-
-	/* Help is asked for, so that what is not complete is no mistake. */
-	for (int i = 0; i < argc && n < 62; i++)
-		words[n++] = argv[i];
-	words[n++] = "--help";
-	if (cli_parse(n, words, &c, NULL) < 0)
-		return CLI_DONE;
-	object = c.object;
-	verb = c.verb;
-	if (!object) {
-		for (size_t i = 0; i < cli_n_objects; i++)
-			puts(cli_objects[i].name);
-	} else if (!verb) {
-		for (size_t i = 0; i < object->n_verbs; i++)
-			puts(object->verbs[i].name);
-	} else {
-		if (c.rest) { /* what follows is another program's */
-			puts("COMMAND");
-			return CLI_DONE;
-		}
-		if (c.n_arguments < CLI_ARGUMENTS_MAX && verb->arguments[c.n_arguments])
-			puts(verb->arguments[c.n_arguments]);
-		for (const struct cli_option *o = verb->options; o->name; o++)
-			printf("--%s\n", o->name);
-	}
-	for (const struct cli_option *o = cli_global_options; o->name; o++)
-		printf("--%s\n", o->name);
 	return CLI_DONE;
 }

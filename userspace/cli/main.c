@@ -33,6 +33,7 @@ int main(int argc, char *argv[])
 	int r;
 
 	setlocale(LC_TIME, "");
+	setlocale(LC_CTYPE, ""); /* how wide characters are */
 	r = run(argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		cli_fail(CLI_FAILED, "cannot write the answer: %s", strerror(errno));

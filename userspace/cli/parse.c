@@ -7,6 +7,7 @@
  * point, and the nearest of it where the word looks mistyped.
  */
 #include "cli/cli.h"
+#include "lib/suggest.h"
 
 #define NAMES_MAX	  32
 #define SOCKET_PATH_BYTES 108 /* sun_path, unix(7) */
@@ -22,51 +23,11 @@ static void append(char *buffer, size_t size, const char *format, ...)
 	va_end(ap);
 }
 
-/* Damerau-Levenshtein (optimal string alignment) over short words. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b), d[3][NAMES_MAX];
-
-	if (n >= NAMES_MAX || m >= NAMES_MAX)
-		return NAMES_MAX;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *row = d[i % 3], *up = d[(i - 1) % 3], *upper = d[(i + 1) % 3];
-
-		row[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t best = up[j - 1] + (a[i - 1] != b[j - 1]);
-
-			best = TD_MIN(best, up[j] + 1);
-			best = TD_MIN(best, row[j - 1] + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				best = TD_MIN(best, upper[j - 2] + 1);
-			row[j] = best;
-		}
-	}
-	return d[n % 3][m];
-}
-
-static const char *nearest(const char *word, const char *const *names, size_t n)
-{
-	size_t best = NAMES_MAX, d, length = strlen(word);
-	const char *found = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		d = distance(word, names[i]);
-		if (d < best) {
-			best = d;
-			found = names[i];
-		}
-	}
-	return best <= 2 && best < length ? found : NULL;
-}
-
 int cli_match(const char *word, const char *const *names, size_t n, const char *what,
 	      struct td_error *error)
 {
 	const char *dashes = strcmp(what, "option") == 0 ? "--" : "", *guess;
+	struct td_suggest suggest = {.given = word};
 	char list[384] = "";
 	size_t length = strlen(word), hits = 0, hit = 0;
 
@@ -84,9 +45,11 @@ int cli_match(const char *word, const char *const *names, size_t n, const char *
 	if (hits > 1)
 		return td_fail(error, EINVAL, "%s \"%s%.32s\" is ambiguous: %s", what, dashes, word,
 			       list);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		append(list, sizeof(list), "%s%s%s", i ? ", " : "", dashes, names[i]);
-	guess = nearest(word, names, n);
+		td_suggest_add(&suggest, names[i]);
+	}
+	guess = td_suggest_word(&suggest);
 	if (guess)
 		return td_fail(error, EINVAL,
 			       "no %s \"%s%.32s\"; did you mean %s%s? Valid here: %s", what, dashes,

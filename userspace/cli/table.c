@@ -5,8 +5,6 @@
  */
 #include "cli/cli.h"
 
-#define COLUMNS_MAX 16
-
 static bool is_right(const struct cli_column *c)
 {
 	return c->format == CLI_NUMBER || c->format == CLI_COUNT || c->format == CLI_BYTES ||
@@ -59,7 +57,7 @@ static void cell_value(struct cli_buffer *b, enum cli_format format, const json_
 	cli_buffer_add(b, number, strlen(number));
 }
 
-static const json_t *value_of(const json_t *row, const char *key)
+const json_t *cli_value(const json_t *row, const char *key)
 {
 	const char *dot = strchr(key, '.');
 	char first[64];
@@ -73,28 +71,18 @@ static const json_t *value_of(const json_t *row, const char *key)
 void cli_cell(struct cli_buffer *b, const struct cli_column *column, const json_t *row)
 {
 	b->length = 0;
-	cell_value(b, column->format, value_of(row, column->key));
+	cell_value(b, column->format, cli_value(row, column->key));
 	if (column->of) {
 		cli_buffer_add(b, "/", 1);
-		cell_value(b, column->format, value_of(row, column->of));
+		cell_value(b, column->format, cli_value(row, column->of));
 	}
 	if (b->length == 0)
 		cli_buffer_add(b, "-", 1);
 }
 
-/* Characters, not bytes; wide ones are not known here. */
-static size_t width_of(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += ((unsigned char)*text >> 6) != 2;
-	return n;
-}
-
 static void put_padded(FILE *f, const char *text, size_t width, bool right, bool last)
 {
-	int padding = (int)(width - width_of(text));
+	int padding = (int)(width - cli_width(text));
 
 	if (right)
 		fprintf(f, "%*s", padding, "");
@@ -104,26 +92,36 @@ static void put_padded(FILE *f, const char *text, size_t width, bool right, bool
 	fputs(last ? "\n" : "  ", f);
 }
 
-void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *rows)
+void cli_table_add(FILE *f, struct cli_table *t, const struct cli_column *columns,
+		   const json_t *rows)
 {
-	size_t width[COLUMNS_MAX], n = 0, n_rows = json_array_size(rows);
+	size_t n_rows = json_array_size(rows), n = 0;
 	struct cli_buffer cell = {0};
+	bool begins = !t->begun;
 
-	for (; n < COLUMNS_MAX && columns[n].title; n++)
-		width[n] = strlen(columns[n].title);
+	t->begun = true;
+	for (; n < CLI_COLUMNS_MAX && columns[n].title; n++)
+		t->width[n] = TD_MAX(t->width[n], strlen(columns[n].title));
 	for (size_t r = 0; r < n_rows; r++)
 		for (size_t i = 0; i < n; i++) {
 			cli_cell(&cell, &columns[i], json_array_get(rows, r));
-			width[i] = TD_MAX(width[i], width_of(cell.data));
+			t->width[i] = TD_MAX(t->width[i], cli_width(cell.data));
 		}
-	for (size_t i = 0; i < n; i++)
-		put_padded(f, columns[i].title, width[i], is_right(&columns[i]), i + 1 == n);
+	for (size_t i = 0; i < n && begins; i++)
+		put_padded(f, columns[i].title, t->width[i], is_right(&columns[i]), i + 1 == n);
 	for (size_t r = 0; r < n_rows; r++)
 		for (size_t i = 0; i < n; i++) {
 			cli_cell(&cell, &columns[i], json_array_get(rows, r));
-			put_padded(f, cell.data, width[i], is_right(&columns[i]), i + 1 == n);
+			put_padded(f, cell.data, t->width[i], is_right(&columns[i]), i + 1 == n);
 		}
 	cli_buffer_done(&cell);
+}
+
+void cli_print_table(FILE *f, const struct cli_column *columns, const json_t *rows)
+{
+	struct cli_table t = {0};
+
+	cli_table_add(f, &t, columns, rows);
 }
 
 void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *object)
@@ -141,10 +139,26 @@ void cli_print_record(FILE *f, const struct cli_column *columns, const json_t *o
 	cli_buffer_done(&cell);
 }
 
+#define JSON_FLAGS (JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+
+void cli_json_add(FILE *f, const json_t *rows, size_t before)
+{
+	char *text = json_array_size(rows) ? json_dumps(rows, JSON_FLAGS) : NULL;
+
+	/* what stands between the brackets, each on a line of its own */
+	if (text)
+		fprintf(f, "%s%.*s", before ? "," : "[", (int)strlen(text) - 3, text + 1);
+	free(text);
+}
+
+void cli_json_end(FILE *f, size_t n)
+{
+	fputs(n ? "\n]\n" : "[]\n", f);
+}
+
 /* As it came, in its order; ASCII only, for the same reason as cli_escape. */
 void cli_print_json(FILE *f, const json_t *j)
 {
-	json_dumpf(j, f,
-		   JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	json_dumpf(j, f, JSON_FLAGS);
 	fputc('\n', f);
 }

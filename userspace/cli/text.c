@@ -3,6 +3,8 @@
  * Numbers for people, and strings made harmless: names come from files and
  * other hosts, and a terminal obeys control characters.
  */
+#include <wchar.h>
+
 #include "cli/cli.h"
 
 void cli_buffer_add(struct cli_buffer *b, const char *bytes, size_t n)
@@ -21,9 +23,9 @@ void cli_buffer_add(struct cli_buffer *b, const char *bytes, size_t n)
 	b->data[b->length] = '\0';
 }
 
-/* Decodes one UTF-8 sequence; returns its length, 0 where it is none. */
-static size_t decode(const unsigned char *s, uint32_t *ret)
+size_t cli_decode(const char *text, uint32_t *ret)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t n = s[0] < 0x80	     ? 1
 		   : s[0] >> 5 == 6  ? 2
@@ -63,7 +65,7 @@ void cli_escape(struct cli_buffer *b, const char *text, enum cli_keep keep)
 
 	cli_buffer_add(b, "", 0);
 	for (; *s; s += n ? n : 1) {
-		n = decode(s, &c);
+		n = cli_decode((const char *)s, &c);
 		if (n && (!acts(c) || (keep == CLI_KEEP_LINES && (c == '\n' || c == '\t')))) {
 			cli_buffer_add(b, (const char *)s, n);
 			continue;
@@ -71,6 +73,19 @@ void cli_escape(struct cli_buffer *b, const char *text, enum cli_keep keep)
 		snprintf(hex, sizeof(hex), n > 1 ? "\\u%04x" : "\\x%02x", n ? c : s[0]);
 		cli_buffer_add(b, hex, strlen(hex));
 	}
+}
+
+size_t cli_width(const char *text)
+{
+	size_t width = 0, n;
+	uint32_t c;
+
+	for (; *text; text += n ? n : 1) {
+		n = cli_decode(text, &c);
+		/* A locale that knows none of it shows one sign for each. */
+		width += n && wcwidth((wchar_t)c) >= 0 ? (size_t)wcwidth((wchar_t)c) : 1;
+	}
+	return width;
 }
 
 void cli_put_escaped(FILE *f, const char *text, enum cli_keep keep)

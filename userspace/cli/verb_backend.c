@@ -103,15 +103,15 @@ static int look(const struct cli *c, json_t **ret)
 	struct cli_answer a = {0};
 	json_t *rows, *row;
 	size_t i;
+	int r;
 
 	cli_target_word(&t, "backends");
 	cli_target_word(&t, c->argument[0]);
 	*ret = NULL;
-	if (cli_send_within(c->control, &t, NULL, 5, &a, NULL) < 0 || a.status >= 500) {
-		cli_answer_done(&a);
-		return CLI_NO_DAEMON;
-	}
-	rows = json_loads(a.body, 0, NULL);
+	rows = cli_send_within(c->control, &t, NULL, 5, &a, NULL) < 0 ? NULL
+								      : json_loads(a.body, 0, NULL);
+	/* 404: the service is gone. Whatever else is no list says nothing of the backend. */
+	r = a.status == 404 || json_is_array(rows) ? CLI_DONE : CLI_NO_DAEMON;
 	cli_answer_done(&a);
 	json_array_foreach (rows, i, row) {
 		const char *name = json_string_value(json_object_get(row, "name"));
@@ -120,7 +120,7 @@ static int look(const struct cli *c, json_t **ret)
 			*ret = json_incref(row);
 	}
 	json_decref(rows);
-	return CLI_DONE;
+	return r;
 }
 
 /* Until nothing is left. *answer is what was last heard. */

@@ -14,7 +14,7 @@ static const struct cli_column change_columns[] = {
 	{0},
 };
 
-static int read_file(const char *name, char **ret)
+int cli_read_file(const char *name, char **ret)
 {
 	_cleanup_fclose_ FILE *opened = NULL;
 	struct cli_buffer b = {0};
@@ -73,7 +73,7 @@ int cli_run_config_change(const struct cli *c)
 	json_t *answer;
 	int r;
 
-	r = read_file(c->argument[0], &yaml);
+	r = cli_read_file(c->argument[0], &yaml);
 	if (r != CLI_DONE)
 		return r;
 	cli_target_word(&t, "config");

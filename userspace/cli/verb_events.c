@@ -2,13 +2,106 @@
 /*
  * The daemon's acts, as they happen: asks for what came after the last one
  * seen, several times a second. With --json, one object a line while it
- * follows, and one array with --once.
+ * follows, and one array with --once. Filters are this program's: the daemon
+ * remembers a thousand events, and those that are new are few.
+ *
+ * Who follows stays while the daemon is away, as it is restarted; the numbers of
+ * events go on in the next one.
  */
 #include <time.h>
 
 #include "cli/cli.h"
 
 #define POLL_NS 300000000L
+
+struct follow {
+	const struct cli *c;
+	const char *event, *object, *service; /* filters; NULL: any */
+	char since[32];			      /* as events' times are written; "": any */
+	bool once, away;
+	json_int_t last; /* number of the last one seen */
+};
+
+/* ---- filters ------------------------------------------------------------------------- */
+
+/* @word is NAME, or NAME and more after @mark: "ports-half" is of "ports", "web/b1" of "web". */
+static bool is_of(const char *word, size_t length, const char *name, char mark)
+{
+	size_t n = strlen(name);
+
+	return length >= n && memcmp(word, name, n) == 0 && (length == n || word[n] == mark);
+}
+
+/* Whether any of the names in @list, between commas, is the event's. */
+static bool is_event(const char *event, const char *list)
+{
+	for (size_t n; *list; list += n + (list[n] == ',')) {
+		n = strcspn(list, ",");
+		if (n && strncmp(event, list, n) == 0 && (!event[n] || event[n] == '-'))
+			return true;
+	}
+	return false;
+}
+
+/* Objects are a word or more, of which one names the service: "backend web/b1", "web/w0". */
+static bool is_service(const char *object, const char *service)
+{
+	while (*object) {
+		size_t n = strcspn(object, " ,:");
+
+		if (is_of(object, n, service, '/'))
+			return true;
+		object += n + (object[n] != '\0');
+	}
+	return false;
+}
+
+static const char *text_of(const json_t *event, const char *key)
+{
+	const char *text = json_string_value(json_object_get(event, key));
+
+	return text ? text : "";
+}
+
+static bool is_wanted(const struct follow *f, const json_t *event)
+{
+	return (!f->event || is_event(text_of(event, "event"), f->event)) &&
+	       (!f->object || strstr(text_of(event, "object"), f->object)) &&
+	       (!f->service || is_service(text_of(event, "object"), f->service)) &&
+	       strcmp(text_of(event, "time"), f->since) >= 0;
+}
+
+/* "10m" ago, "08:15" today, "2026-11-22", "2026-11-22 08:15[:30]" here, or with Z in UTC. */
+static int read_since(const char *text, char *ret, size_t size)
+{
+	static const char *const forms[] = {
+		"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
+		"%Y-%m-%d",	     "%H:%M:%S",	  "%H:%M",
+	};
+	time_t now = time(NULL), at = -1;
+	uint32_t seconds;
+	struct tm tm;
+
+	if (td_read_seconds(text, &seconds) == 0)
+		at = now - (time_t)seconds;
+	for (size_t i = 0; at == -1 && i < TD_ARRAY_SIZE(forms); i++) {
+		const char *end;
+
+		localtime_r(&now, &tm);
+		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+		tm.tm_isdst = -1;
+		end = strptime(text, forms[i], &tm);
+		if (end && strcmp(end, "Z") == 0)
+			at = timegm(&tm);
+		else if (end && !*end)
+			at = mktime(&tm);
+	}
+	if (at == -1 || !gmtime_r(&at, &tm))
+		return -EINVAL;
+	return strftime(ret, size, "%Y-%m-%dT%H:%M:%S", &tm) ? 0 : -EINVAL;
+}
+
+/* ---- output -------------------------------------------------------------------------- */
 
 static void print_time(const json_t *time)
 {
@@ -32,9 +125,9 @@ static void print_event(const json_t *event)
 
 	print_time(json_object_get(event, "time"));
 	for (size_t i = 0; i < TD_ARRAY_SIZE(keys); i++) {
-		const char *text = json_string_value(json_object_get(event, keys[i]));
+		const char *text = text_of(event, keys[i]);
 
-		if (!text || !text[0])
+		if (!text[0])
 			continue;
 		fputs(i == 2 ? ": " : " ", stdout);
 		cli_put_escaped(stdout, text, CLI_KEEP_NONE);
@@ -42,36 +135,86 @@ static void print_event(const json_t *event)
 	fputc('\n', stdout);
 }
 
-/* Prints what is newer than *last, and moves it. */
-static int step(const struct cli *c, bool once, json_int_t *last)
+/* Who follows is told where the daemon forgot some before they were read; the first ones that a
+ * daemon has begin with its start. */
+static void tell_gap(const struct follow *f, const json_t *event, json_int_t seq)
 {
-	json_int_t since = *last, seq;
-	struct cli_target t = {0};
-	json_t *events, *event;
-	char number[24];
-	size_t i;
-	int r;
+	if (f->last > 0 && seq > f->last + 1 && strcmp(text_of(event, "event"), "start") != 0)
+		fputs("tundish: some events came faster than they were read; the log has them\n",
+		      stderr);
+}
 
-	snprintf(number, sizeof(number), "%lld", (long long)since);
-	cli_target_word(&t, "events");
-	cli_target_query(&t, "since", number);
-	r = cli_ask(c, &t, NULL, &events);
-	if (r != CLI_DONE)
-		return r;
-	if (c->json && once)
-		cli_print_json(stdout, events);
+/* Prints what is newer than f->last and wanted, and moves it. */
+static void print_events(struct follow *f, json_t *events)
+{
+	json_t *kept = json_array(), *event;
+	json_int_t since, seq;
+	size_t i;
+
+	event = json_array_get(events, json_array_size(events) - 1);
+	if (event && json_integer_value(json_object_get(event, "seq")) < f->last)
+		f->last = 0; /* of a daemon that began when the clock had been set back */
+	since = f->last;
 	json_array_foreach (events, i, event) {
 		seq = json_integer_value(json_object_get(event, "seq"));
 		if (seq <= since && since > 0)
 			continue;
-		*last = TD_MAX(*last, seq);
-		if (c->json && !once) {
+		if (i == 0)
+			tell_gap(f, event, seq);
+		f->last = TD_MAX(f->last, seq);
+		if (!is_wanted(f, event))
+			continue;
+		if (f->c->json && f->once) {
+			json_array_append(kept, event);
+		} else if (f->c->json) {
 			json_dumpf(event, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 			fputc('\n', stdout);
-		} else if (!c->json) {
+		} else {
 			print_event(event);
 		}
 	}
+	if (f->c->json && f->once)
+		cli_print_json(stdout, kept);
+	json_decref(kept);
+}
+
+/* ---- the daemon ---------------------------------------------------------------------- */
+
+/* Whether the daemon answers, asked without a word. */
+static bool is_there(const struct cli *c)
+{
+	struct cli_target t = {0};
+	struct cli_answer a = {0};
+	bool there;
+
+	cli_target_word(&t, "events");
+	cli_target_query(&t, "since", "9007199254740991"); /* beyond all: an answer without any */
+	there = cli_send_within(c->control, &t, NULL, 5, &a, NULL) == 0 && a.status < 500;
+	cli_answer_done(&a);
+	return there;
+}
+
+static int step(struct follow *f)
+{
+	struct cli_target t = {0};
+	char number[24];
+	json_t *events;
+	int r;
+
+	if (f->away && !is_there(f->c))
+		return CLI_DONE;
+	snprintf(number, sizeof(number), "%lld", f->away ? 0 : (long long)f->last);
+	f->away = false;
+	cli_target_word(&t, "events");
+	cli_target_query(&t, "since", number);
+	r = cli_ask(f->c, &t, NULL, &events);
+	if (r == CLI_NO_DAEMON && f->last > 0 && !f->once) {
+		f->away = true; /* that was told; what it does next is followed again */
+		return CLI_DONE;
+	}
+	if (r != CLI_DONE)
+		return r;
+	print_events(f, events);
 	json_decref(events);
 	return CLI_DONE;
 }
@@ -79,13 +222,24 @@ static int step(const struct cli *c, bool once, json_int_t *last)
 int cli_run_events(const struct cli *c)
 {
 	static const struct timespec pause = {.tv_nsec = POLL_NS};
-	bool once = cli_option(c, "once");
-	json_int_t last = 0;
+	const char *since = cli_option(c, "since");
+	struct follow f = {
+		.c = c,
+		.event = cli_option(c, "event"),
+		.object = cli_option(c, "object"),
+		.service = cli_option(c, "service"),
+		.once = cli_option(c, "once"),
+	};
 	int r;
 
+	if (since && read_since(since, f.since, sizeof(f.since)) < 0)
+		return cli_fail(CLI_USAGE,
+				"--since \"%.40s\" is no time; valid: 10m, 2h, 08:15, "
+				"2026-01-31, \"2026-01-31 08:15\"",
+				since);
 	for (;;) {
-		r = step(c, once, &last);
-		if (r != CLI_DONE || once)
+		r = step(&f);
+		if (r != CLI_DONE || f.once)
 			return r;
 		if (fflush(stdout) != 0)
 			return CLI_DONE; /* main tells that nobody takes it */

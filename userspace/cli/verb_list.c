@@ -41,12 +41,68 @@ static void tell_cut(const struct cli *c, size_t n)
 			v->options[last].name);
 }
 
+/* Few at first, which are seen at once; then as many as keep the daemon from other things for no
+ * longer than some hundredths of a second. */
+#define PIECE_FIRST 64u
+#define PIECE	    4096u
+
+/* The number of the last row; -1: there is none, as of a daemon that knows no pieces. */
+static json_int_t last_of(const json_t *rows)
+{
+	const json_t *id = json_object_get(json_array_get(rows, json_array_size(rows) - 1), "id");
+
+	return json_is_integer(id) ? json_integer_value(id) : -1;
+}
+
+static int run_pieces(const struct cli *c)
+{
+	json_int_t after = 0, last = 0;
+	struct cli_table table = {0};
+	size_t n = 0, got, limit = PIECE_FIRST;
+	char number[24];
+	json_t *rows;
+	int r;
+
+	do {
+		struct cli_target t = {0};
+
+		after = last;
+		list_target(c, &t);
+		snprintf(number, sizeof(number), "%zu", limit);
+		cli_target_query(&t, "limit", number);
+		snprintf(number, sizeof(number), "%lld", (long long)after);
+		if (after)
+			cli_target_query(&t, "after", number);
+		r = cli_ask(c, &t, NULL, &rows);
+		if (r != CLI_DONE)
+			return r;
+		if (c->json)
+			cli_json_add(stdout, rows, n);
+		else
+			cli_table_add(stdout, &table, c->verb->columns, rows);
+		got = json_array_size(rows);
+		n += got;
+		last = last_of(rows);
+		json_decref(rows);
+		if (fflush(stdout) != 0)
+			return CLI_DONE; /* main tells that nobody takes it */
+		if (got != limit)
+			break;
+		limit = PIECE;
+	} while (last > after);
+	if (c->json)
+		cli_json_end(stdout, n);
+	return CLI_DONE;
+}
+
 int cli_run_list(const struct cli *c)
 {
 	struct cli_target t = {0};
 	json_t *rows;
 	int r;
 
+	if (c->verb->pieces && !c->n_arguments)
+		return run_pieces(c);
 	list_target(c, &t);
 	r = cli_ask(c, &t, NULL, &rows);
 	if (r != CLI_DONE)

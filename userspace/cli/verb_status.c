@@ -3,7 +3,14 @@
  * The whole on one screen: what needs attention first, with its reason and
  * what to do; then what is attached, served, flowing and dropped.
  */
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include "cli/cli.h"
+
+#define TABLES_LINES   7 /* how full tables are, drops, source ports */
+#define SERVICES_LEAST 3
+#define SERVICES_PART  8 /* shown if there is much that needs attention */
 
 static const struct cli_column interface_columns[] = {
 	{"INTERFACE", "name", CLI_TEXT, NULL},
@@ -13,40 +20,120 @@ static const struct cli_column interface_columns[] = {
 	{0},
 };
 
-static const struct cli_column service_columns[] = {
-	{"SERVICE", "name", CLI_TEXT, NULL},
-	{"DELIVERY", "delivery", CLI_TEXT, NULL},
-	{"VIPS", "vips", CLI_NUMBER, NULL},
-	{"UP", "backends_up", CLI_NUMBER, "backends"},
-	{"ACTIVE", "connections_active", CLI_COUNT, NULL},
-	{"CONN/S", "connections_per_second", CLI_COUNT, NULL},
-	{"PACKETS/S", "packets_per_second", CLI_COUNT, NULL},
-	{"BYTES/S", "bytes_per_second", CLI_BYTES, NULL},
-	{0},
+/*
+ * What a terminal has room for. Whoever reads it elsewhere, a pipe or a file, gets all: there
+ * neither lines nor rows end.
+ */
+struct screen {
+	size_t rows, columns; /* SIZE_MAX: no terminal */
 };
 
-static void print_attention(const json_t *attention)
+static struct screen screen_of_stdout(void)
 {
-	static const struct {
-		const char *key, *before;
-	} parts[] = {{"what", "! "}, {"why", "  why: "}, {"do", "  do:  "}};
+	struct winsize w;
 
-	for (size_t i = 0; i < json_array_size(attention); i++) {
-		const json_t *a = json_array_get(attention, i);
+	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || !w.ws_row ||
+	    !w.ws_col)
+		return (struct screen){SIZE_MAX, SIZE_MAX};
+	return (struct screen){TD_MAX(w.ws_row, 24) - 2u,
+			       w.ws_col}; /* what asks for more is below */
+}
 
-		for (size_t p = 0; p < TD_ARRAY_SIZE(parts); p++) {
-			const char *text = json_string_value(json_object_get(a, parts[p].key));
+/* ---- attention --------------------------------------------------------------------------- */
 
-			if (!text || !text[0])
-				continue;
-			fputs(parts[p].before, stdout);
-			cli_put_escaped(stdout, text, CLI_KEEP_NONE);
-			fputc('\n', stdout);
-		}
+static const struct {
+	const char *key, *before;
+} parts[] = {{"what", "! "}, {"why", "  why: "}, {"do", "  do:  "}, {"command", "  see: "}};
+
+/* Lines that the text takes: its own end, and what a narrow terminal makes of it. */
+static size_t lines_of(const json_t *a, size_t n_parts, size_t columns)
+{
+	size_t lines = 0;
+
+	for (size_t p = 0; p < n_parts; p++) {
+		const char *text = json_string_value(json_object_get(a, parts[p].key));
+
+		if (text && text[0])
+			lines +=
+				(cli_width(text) + strlen(parts[p].before) + columns - 1) / columns;
 	}
-	if (json_array_size(attention))
+	return lines;
+}
+
+static void print_entry(const json_t *a)
+{
+	for (size_t p = 0; p < TD_ARRAY_SIZE(parts); p++) {
+		const char *text = json_string_value(json_object_get(a, parts[p].key));
+
+		if (!text || !text[0])
+			continue;
+		fputs(parts[p].before, stdout);
+		cli_put_escaped(stdout, text, CLI_KEEP_NONE);
+		fputc('\n', stdout);
+	}
+}
+
+/* As many as there is room for, at least one. */
+static void print_attention(const json_t *attention, struct screen *s)
+{
+	size_t n = json_array_size(attention), i = 0;
+
+	for (; i < n; i++) {
+		const json_t *a = json_array_get(attention, i);
+		size_t lines =
+			s->rows == SIZE_MAX ? 0 : lines_of(a, TD_ARRAY_SIZE(parts), s->columns);
+
+		if (i && lines + (i + 1 < n) > s->rows)
+			break;
+		s->rows -= TD_MIN(lines, s->rows);
+		print_entry(a);
+	}
+	if (i < n)
+		printf("! %zu more; `tundish status | less` and `tundish top` have them\n", n - i);
+	if (n)
 		fputc('\n', stdout);
 }
+
+/* ---- services ---------------------------------------------------------------------------- */
+
+static int trouble_of(const json_t *service)
+{
+	const char *state = json_string_value(json_object_get(service, "state"));
+
+	return !state ? 0 : strcmp(state, "down") == 0 ? 2 : strcmp(state, "degraded") == 0;
+}
+
+/* The worst and then the first ones of the list, if it is cut. The caller owns it. */
+static json_t *first_services(const json_t *services, size_t room)
+{
+	json_t *kept = json_array(), *service;
+	size_t i;
+
+	for (int trouble = 2; trouble >= 0; trouble--)
+		json_array_foreach ((json_t *)services, i, service)
+			if (trouble_of(service) == trouble && json_array_size(kept) < room)
+				json_array_append(kept, service);
+	return kept;
+}
+
+static void print_services(const struct cli *c, const json_t *services, size_t room)
+{
+	struct cli_column columns[16] = {0};
+	size_t n = json_array_size(services);
+	json_t *kept = NULL;
+
+	/* Without the last one: the reason is above, where it needs attention. */
+	for (size_t i = 0; i < TD_ARRAY_SIZE(columns) && c->verb->columns[i + 1].title; i++)
+		columns[i] = c->verb->columns[i];
+	if (n > room)
+		kept = first_services(services, room);
+	cli_print_table(stdout, columns, kept ? kept : services);
+	if (kept)
+		printf("and %zu more: tundish service list\n", n - json_array_size(kept));
+	json_decref(kept);
+}
+
+/* ---- the rest ---------------------------------------------------------------------------- */
 
 static void print_fill(const char *what, const json_t *table, const char *active,
 		       const char *capacity)
@@ -124,7 +211,7 @@ static void print_source_ports(const json_t *o)
 	cli_buffer_done(&cell);
 }
 
-static void print_status(const json_t *s)
+static void print_status(const struct cli *c, const json_t *s)
 {
 	static const struct cli_column head[] = {
 		{"", "version", CLI_TEXT, NULL},
@@ -134,6 +221,8 @@ static void print_status(const json_t *s)
 	static const char *const words[] = {"tundish ", ", up ", ", pinned in "};
 	const json_t *interfaces = json_object_get(s, "interfaces");
 	const json_t *services = json_object_get(s, "services");
+	size_t n = json_array_size(services), others;
+	struct screen screen = screen_of_stdout();
 	struct cli_buffer cell = {0};
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(head); i++) {
@@ -143,14 +232,22 @@ static void print_status(const json_t *s)
 	cli_buffer_done(&cell);
 	fputs("\n\n", stdout);
 
-	print_attention(json_object_get(s, "attention"));
+	/* All but attention has its lines first; of services at least some are shown. */
+	others = 2 + json_array_size(interfaces) + 2 + TABLES_LINES + 2 + TD_MIN(n, SERVICES_PART);
+	if (screen.rows != SIZE_MAX)
+		screen.rows = screen.rows > others ? screen.rows - others : 0;
+	print_attention(json_object_get(s, "attention"), &screen);
 	if (json_array_size(interfaces))
 		cli_print_table(stdout, interface_columns, interfaces);
 	else
 		puts("attached to no interface");
 	fputc('\n', stdout);
-	if (json_array_size(services))
-		cli_print_table(stdout, service_columns, services);
+	if (n)
+		print_services(
+			c, services,
+			screen.rows == SIZE_MAX
+				? SIZE_MAX
+				: TD_MAX(screen.rows + TD_MIN(n, SERVICES_PART), SERVICES_LEAST));
 	else
 		puts("no services");
 	fputc('\n', stdout);
@@ -175,7 +272,7 @@ int cli_run_status(const struct cli *c)
 	if (c->json)
 		cli_print_json(stdout, status);
 	else
-		print_status(status);
+		print_status(c, status);
 	json_decref(status);
 	return CLI_DONE;
 }

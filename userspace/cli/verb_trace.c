@@ -13,10 +13,37 @@ static const struct cli_column trace_columns[] = {
 	{0},
 };
 
+static const struct cli_column what_if_columns[] = {
+	{"change", "change", CLI_TEXT, NULL},
+	{"service", "service", CLI_TEXT, NULL},
+	{"target", "target", CLI_TEXT, NULL},
+	{"reason", "reason", CLI_TEXT, NULL},
+	{"slots left", "slots_left", CLI_NUMBER, NULL},
+	{"slots moved", "slots_moved", CLI_NUMBER, NULL},
+	{"connections staying", "connections_staying", CLI_NUMBER, NULL},
+	{"connections ended", "connections_ended", CLI_NUMBER, NULL},
+	{0},
+};
+
+static void print_path(const json_t *path)
+{
+	if (json_array_size(path))
+		puts("path");
+	for (size_t i = 0; i < json_array_size(path); i++) {
+		const char *step = json_string_value(json_array_get(path, i));
+
+		printf("  %zu. ", i + 1);
+		cli_put_escaped(stdout, step ? step : "-", CLI_KEEP_NONE);
+		fputc('\n', stdout);
+	}
+}
+
 int cli_run_trace(const struct cli *c)
 {
 	struct cli_target t = {0};
-	json_t *answer, *path;
+	_cleanup_free_ char *yaml = NULL;
+	const char *file = cli_option(c, "config");
+	json_t *answer, *what_if;
 	int r;
 
 	if (c->n_arguments != (cli_option(c, "egress") ? 1 : 2))
@@ -37,23 +64,27 @@ int cli_run_trace(const struct cli *c)
 		cli_target_query(&t, "protocol", cli_option(c, "protocol"));
 	if (cli_option(c, "connection-id"))
 		cli_target_query(&t, "connection_id", cli_option(c, "connection-id"));
-	r = cli_ask(c, &t, NULL, &answer);
+	if (cli_option(c, "without"))
+		cli_target_query(&t, "without", cli_option(c, "without"));
+	if (file) {
+		r = cli_read_file(file, &yaml);
+		if (r != CLI_DONE)
+			return r;
+		cli_target_query(&t, "name", strcmp(file, "-") ? file : "stdin");
+	}
+	r = cli_ask(c, &t, yaml, &answer);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {
 		cli_print_json(stdout, answer);
 	} else {
 		cli_print_record(stdout, trace_columns, answer);
-		path = json_object_get(answer, "path");
-		if (json_array_size(path))
-			puts("path");
-		for (size_t i = 0; i < json_array_size(path); i++) {
-			const char *step = json_string_value(json_array_get(path, i));
-
-			printf("  %zu. ", i + 1);
-			cli_put_escaped(stdout, step ? step : "-", CLI_KEEP_NONE);
-			fputc('\n', stdout);
-		}
+		print_path(json_object_get(answer, "path"));
+		what_if = json_object_get(answer, "what_if");
+		if (what_if)
+			puts("");
+		if (what_if)
+			cli_print_record(stdout, what_if_columns, what_if);
 	}
 	json_decref(answer);
 	return CLI_DONE;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "host/host.h"
 #include "host/reserved.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
@@ -86,6 +87,16 @@ static int give_ports_back(uint64_t ports[TUNDISH_LANE_WORDS], struct td_error *
 	return td_host_reserve(none, ports, NULL, error);
 }
 
+/* The one program that is on other programs' sockets. */
+static void take_migration_off(const char *pin)
+{
+	_cleanup_free_ uint64_t *inodes = NULL;
+	size_t n = 0;
+
+	if (td_kernel_pinned_migrating(pin, &inodes, &n) == 0)
+		td_host_release_groups(inodes, n);
+}
+
 /* @none: what it means that nothing is there. */
 static int unload_here(const struct cli *c, const char *pin, int none)
 {
@@ -97,6 +108,7 @@ static int unload_here(const struct cli *c, const char *pin, int none)
 
 	td_kernel_pinned_vips(pin, &vips, &n);
 	td_kernel_pinned_reserved(pin, ports);
+	take_migration_off(pin);
 	r = td_kernel_unload(pin, &error);
 	if (r == -ENOENT)
 		return none == CLI_DONE ? done(c, pin)

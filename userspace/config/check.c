@@ -56,20 +56,20 @@ int td_check_repeated(const void *array, size_t n, size_t size, size_t offset, s
 
 /* ---- places -------------------------------------------------------------------- */
 
-static const yaml_node_t *top_value(struct td_document *d, const char *key)
+static const struct td_node *top_value(struct td_document *d, const char *key)
 {
 	return td_node_value(d, td_document_root(d), key);
 }
 
-static const yaml_node_t *service_node(struct td_document *d, size_t service)
+static const struct td_node *service_node(struct td_document *d, size_t service)
 {
 	return td_node_item(d, top_value(d, "services"), service);
 }
 
-static const yaml_node_t *backend_value(struct td_document *d, size_t service, size_t backend,
-					const char *key)
+static const struct td_node *backend_value(struct td_document *d, size_t service, size_t backend,
+					   const char *key)
 {
-	const yaml_node_t *list = td_node_value(d, service_node(d, service), "backends");
+	const struct td_node *list = td_node_value(d, service_node(d, service), "backends");
 
 	return td_node_value(d, td_node_item(d, list, backend), key);
 }
@@ -153,8 +153,8 @@ static int check_prefixes(struct td_document *d, const struct td_service_conf *s
 /* Who chooses has to remember what was chosen, and for whom. */
 static int check_scheduler(struct td_document *d, const struct td_service_conf *s, size_t number)
 {
-	const yaml_node_t *node = service_node(d, number);
-	const yaml_node_t *at = td_node_value(
+	const struct td_node *node = service_node(d, number);
+	const struct td_node *at = td_node_value(
 		d, node,
 		s->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS ? "scheduler" : "max_connections");
 	const char *what = s->scheduler == TD_SCHEDULER_LEAST_CONNECTIONS
@@ -180,10 +180,10 @@ static int check_scheduler(struct td_document *d, const struct td_service_conf *
 
 static int check_delivery(struct td_document *d, const struct td_service_conf *s, size_t number)
 {
-	const yaml_node_t *node = service_node(d, number);
-	const yaml_node_t *delivery = td_node_value(d, node, "delivery");
-	const yaml_node_t *workers = td_node_value(d, node, "workers");
-	const yaml_node_t *gue = td_node_value(d, node, "gue");
+	const struct td_node *node = service_node(d, number);
+	const struct td_node *delivery = td_node_value(d, node, "delivery");
+	const struct td_node *workers = td_node_value(d, node, "workers");
+	const struct td_node *gue = td_node_value(d, node, "gue");
 	const char *name = td_node_text(delivery);
 
 	if (gue && !td_node_is_null(gue) && s->delivery != TUNDISH_DELIVERY_GUE)

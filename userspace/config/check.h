@@ -27,21 +27,23 @@ int td_check_repeated(const void *array, size_t n, size_t size, size_t offset, s
 
 /* A service with delivery workers; @node: what stands under its `workers`, or NULL. */
 int td_check_workers(struct td_document *d, const struct td_service_conf *s,
-		     const yaml_node_t *node);
+		     const struct td_node *node);
 
 /* What a service and its backends say of QUIC. */
-int td_check_quic(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node);
+int td_check_quic(struct td_document *d, const struct td_service_conf *s,
+		  const struct td_node *node);
 
 /* What a service and its backends say of checks. */
 int td_check_health(struct td_document *d, const struct td_service_conf *s,
-		    const yaml_node_t *node);
+		    const struct td_node *node);
 
 /* The groups of all services: apart from one another, of one size each, no more of
  * them and of their listeners than the tables hold. */
 int td_check_groups(struct td_document *d, const struct td_config *c);
 
 /* What deliveries nat and fullnat need, and others cannot have; @node: the service. */
-int td_check_nat(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node);
+int td_check_nat(struct td_document *d, const struct td_service_conf *s,
+		 const struct td_node *node);
 
 /* Their sources and ports, between all services. */
 int td_check_lanes(struct td_document *d, const struct td_config *c);

@@ -38,14 +38,14 @@ static const char *types_text(unsigned int checks, char buffer[64])
 }
 
 /* No key that says nothing of this type. */
-static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_scope scope,
+static int check_keys(struct td_document *d, const struct td_node *node, enum td_scope scope,
 		      uint8_t type)
 {
 	char text[64];
 
 	for (size_t i = 0; i < td_schema_rows; i++) {
 		const struct td_row *row = &td_schema[i];
-		const yaml_node_t *value;
+		const struct td_node *value;
 
 		if (row->scope != scope || !row->checks || row->checks & TD_OF(type))
 			continue;
@@ -59,7 +59,7 @@ static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_sc
 	return 0;
 }
 
-static int need(struct td_document *d, const yaml_node_t *node, bool given, const char *sentence)
+static int need(struct td_document *d, const struct td_node *node, bool given, const char *sentence)
 {
 	return given ? 0 : td_document_fail(d, node, "%s", sentence);
 }
@@ -75,7 +75,7 @@ static bool has_port(const struct td_service_conf *s, const struct td_backend_co
 }
 
 static int check_port(struct td_document *d, const struct td_service_conf *s,
-		      const yaml_node_t *health)
+		      const struct td_node *health)
 {
 	bool all = s->delivery != TUNDISH_DELIVERY_WORKERS || has_port(s, NULL);
 
@@ -103,7 +103,7 @@ static bool all_named(const struct td_service_conf *s)
 }
 
 static int check_needs(struct td_document *d, const struct td_service_conf *s,
-		       const yaml_node_t *node)
+		       const struct td_node *node)
 {
 	const struct td_health_conf *h = s->health;
 	bool sends = h->send;
@@ -141,10 +141,10 @@ static int check_needs(struct td_document *d, const struct td_service_conf *s,
 }
 
 static int check_own(struct td_document *d, const struct td_service_conf *s,
-		     const struct td_backend_conf *b, const yaml_node_t *node)
+		     const struct td_backend_conf *b, const struct td_node *node)
 {
-	const yaml_node_t *path = td_node_value(d, node, "path");
-	const yaml_node_t *agent = td_node_value(d, node, "agent_port");
+	const struct td_node *path = td_node_value(d, node, "path");
+	const struct td_node *agent = td_node_value(d, node, "agent_port");
 	size_t mark = td_document_enter(d, "backend \"%s\": health", b->name);
 	int r = 0;
 
@@ -166,9 +166,9 @@ static int check_own(struct td_document *d, const struct td_service_conf *s,
 }
 
 static int check_backends(struct td_document *d, const struct td_service_conf *s,
-			  const yaml_node_t *node)
+			  const struct td_node *node)
 {
-	const yaml_node_t *list = td_node_value(d, node, "backends");
+	const struct td_node *list = td_node_value(d, node, "backends");
 	bool any = !s->n_backends;
 	int r = 0;
 
@@ -185,9 +185,53 @@ static int check_backends(struct td_document *d, const struct td_service_conf *s
 	return r;
 }
 
-int td_check_health(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node)
+/* The server's port is the file's choice, and not that of whoever sends a SYN. */
+static bool has_own_ports(const struct td_service_conf *s)
 {
-	const yaml_node_t *health = td_node_value(d, node, "health");
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (!s->ports[i].first || s->ports[i].first != s->ports[i].last)
+			return false;
+	return true;
+}
+
+static int check_passive(struct td_document *d, const struct td_service_conf *s,
+			 const struct td_node *health)
+{
+	const struct td_node *node = td_node_value(d, health, "passive");
+	const struct td_passive_conf *p = &s->health->passive;
+
+	if (!p->failures)
+		return 0;
+	if (s->delivery == TUNDISH_DELIVERY_WORKERS)
+		return td_document_fail(d, node,
+					"a service of workers is as well as its group, which is "
+					"looked at without being told; leave \"passive\" out");
+	if (!td_translates(s->delivery))
+		return td_document_fail(
+			d, node,
+			"\"passive\" needs the servers' answers, which pass by here with delivery "
+			"nat and fullnat alone; leave it out, and check them actively");
+	if (s->protocol != IPPROTO_TCP)
+		return td_document_fail(d, node,
+					"\"passive\" counts SYNs, so it is of protocol tcp; leave "
+					"it out");
+	if (!has_own_ports(s))
+		return td_document_fail(
+			d, node,
+			"with ranges of ports a client could ask for one that is closed, and eject "
+			"a server by that; list the ports one by one, or leave \"passive\" out");
+	if (p->hold_down_max_ms < p->hold_down_ms)
+		return td_document_fail(
+			d, node,
+			"hold_down_max is shorter than hold_down, which grows up to "
+			"it");
+	return 0;
+}
+
+int td_check_health(struct td_document *d, const struct td_service_conf *s,
+		    const struct td_node *node)
+{
+	const struct td_node *health = td_node_value(d, node, "health");
 	size_t mark;
 	int r = check_backends(d, s, node);
 
@@ -199,6 +243,8 @@ int td_check_health(struct td_document *d, const struct td_service_conf *s, cons
 		r = check_needs(d, s, health);
 	if (r == 0)
 		r = check_port(d, s, health);
+	if (r == 0)
+		r = check_passive(d, s, health);
 	if (r == 0)
 		td_document_leave(d, mark);
 	return r;

@@ -14,7 +14,7 @@
 
 /* ---- keys of one delivery alone ---------------------------------------------------- */
 
-static int fail_key(struct td_document *d, const yaml_node_t *node, const char *key,
+static int fail_key(struct td_document *d, const struct td_node *node, const char *key,
 		    const char *delivery)
 {
 	return td_document_fail(d, node,
@@ -24,16 +24,16 @@ static int fail_key(struct td_document *d, const yaml_node_t *node, const char *
 }
 
 static int check_others(struct td_document *d, const struct td_service_conf *s,
-			const yaml_node_t *node)
+			const struct td_node *node)
 {
 	static const char *const of_service[] = {"sources",	   "source_ports", "mss",
 						 "client_address", "time_wait",	   "early_reuse"};
 	static const char *const of_backend[] = {"addresses", "port"};
 	const char *delivery = td_node_text(td_node_value(d, node, "delivery"));
-	const yaml_node_t *list = td_node_value(d, node, "backends");
+	const struct td_node *list = td_node_value(d, node, "backends");
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(of_service); i++) {
-		const yaml_node_t *value = td_node_value(d, node, of_service[i]);
+		const struct td_node *value = td_node_value(d, node, of_service[i]);
 
 		if (value)
 			return fail_key(d, value, of_service[i], delivery);
@@ -43,7 +43,7 @@ static int check_others(struct td_document *d, const struct td_service_conf *s,
 			continue;
 		td_document_enter(d, "backend \"%s\"", s->backends[i].name);
 		for (size_t k = 0; k < TD_ARRAY_SIZE(of_backend); k++) {
-			const yaml_node_t *value =
+			const struct td_node *value =
 				td_node_value(d, td_node_item(d, list, i), of_backend[k]);
 
 			if (value)
@@ -197,7 +197,7 @@ static int check_backend(struct td_document *d, const struct td_service_conf *s,
 }
 
 static int check_one(struct td_document *d, const struct td_service_conf *s,
-		     const yaml_node_t *node)
+		     const struct td_node *node)
 {
 	int r = 0;
 
@@ -223,7 +223,7 @@ static int check_one(struct td_document *d, const struct td_service_conf *s,
 	return r < 0 ? r : check_families(d, s);
 }
 
-int td_check_nat(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node)
+int td_check_nat(struct td_document *d, const struct td_service_conf *s, const struct td_node *node)
 {
 	return td_translates(s->delivery) ? check_one(d, s, node) : check_others(d, s, node);
 }

@@ -8,15 +8,18 @@
 #include "config/check.h"
 #include "core/server_id.h"
 
-static const yaml_node_t *id_of(struct td_document *d, const yaml_node_t *service, size_t backend)
+static const struct td_node *id_of(struct td_document *d, const struct td_node *service,
+				   size_t backend)
 {
-	const yaml_node_t *item = td_node_item(d, td_node_value(d, service, "backends"), backend);
-	const yaml_node_t *id = td_node_value(d, item, "server_id");
+	const struct td_node *item =
+		td_node_item(d, td_node_value(d, service, "backends"), backend);
+	const struct td_node *id = td_node_value(d, item, "server_id");
 
 	return id && !td_node_is_null(id) ? id : td_node_value(d, item, "name");
 }
 
-int td_check_quic(struct td_document *d, const struct td_service_conf *s, const yaml_node_t *node)
+int td_check_quic(struct td_document *d, const struct td_service_conf *s,
+		  const struct td_node *node)
 {
 	uint32_t length = s->quic.server_id_length;
 	char text[TD_SERVER_ID_TEXT];

@@ -16,15 +16,14 @@
 
 /* What is said of a group that there is none of would go unheard. `steering: hash`
  * alone is what happens without one. */
-static int check_without_group(struct td_document *d, const yaml_node_t *node)
+static int check_without_group(struct td_document *d, const struct td_node *node)
 {
-	if (!node || node->type != YAML_MAPPING_NODE)
+	if (!node || node->kind != TD_NODE_MAPPING)
 		return 0;
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
-	     p < node->data.mapping.pairs.top; p++) {
-		const yaml_node_t *key = yaml_document_get_node(&d->yaml, p->key);
+	for (size_t i = 0; i < node->n; i++) {
+		const struct td_node *key = td_node_key(node, i);
 		const char *text = td_node_text(key);
-		const char *value = td_node_text(yaml_document_get_node(&d->yaml, p->value));
+		const char *value = td_node_text(td_node_of_key(node, i));
 
 		if (text && (strcmp(text, "steering") || !value || strcmp(value, "hash")))
 			return td_document_fail(d, key,
@@ -70,7 +69,7 @@ static int check_families(struct td_document *d, const struct td_service_conf *s
 /* A datagram is answered from the port that the program's socket has, so there it has to
  * have come to; and there is no queue to be looked at. */
 static int check_udp(struct td_document *d, const struct td_service_conf *s,
-		     const yaml_node_t *node)
+		     const struct td_node *node)
 {
 	const struct td_workers_conf *w = &s->workers;
 	/* Keys that stand with their defaults change nothing. */
@@ -106,7 +105,7 @@ static int check_udp(struct td_document *d, const struct td_service_conf *s,
 
 /* What anybody may write into a packet is believed of those alone who are named. */
 static int check_trusted(struct td_document *d, const struct td_service_conf *s,
-			 const yaml_node_t *node)
+			 const struct td_node *node)
 {
 	const struct td_workers_conf *w = &s->workers;
 	char text[TD_PREFIX_TEXT];
@@ -140,7 +139,7 @@ static int check_trusted(struct td_document *d, const struct td_service_conf *s,
 }
 
 int td_check_workers(struct td_document *d, const struct td_service_conf *s,
-		     const yaml_node_t *node)
+		     const struct td_node *node)
 {
 	const struct td_workers_conf *w = &s->workers;
 	char text[TD_LISTEN_TEXT];

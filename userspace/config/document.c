@@ -2,11 +2,14 @@
 /*
  * From bytes to a tree of YAML nodes, each with its place.
  *
- * Three passes, each over input that the former found good: bytes (size, UTF-8,
- * control characters), events (one document, no anchors, aliases or tags,
- * bounded depth and number of nodes), and only then libyaml's document. So the
- * tree is a tree, no larger than the text, and reading it needs no guards.
+ * Two passes: bytes (size, UTF-8, control characters), and libyaml's events (one
+ * document, no anchors, aliases or tags, bounded depth and number of nodes), each of which
+ * becomes a node at once. So the tree is a tree, in proportion to the text, and reading it
+ * needs no guards. Nodes lie in a few large chunks, in the order of the file: a hundred
+ * thousand backends are read in a tenth of a second or two, most of it libyaml's.
  */
+#include <yaml.h>
+
 #include "config/document.h"
 
 #define NAME_SHOWN 160 /* of the file's name, so that the sentence has room */
@@ -35,7 +38,7 @@ int td_document_fail_at(struct td_document *d, struct td_place at, const char *f
 	return r;
 }
 
-int td_document_fail(struct td_document *d, const yaml_node_t *node, const char *format, ...)
+int td_document_fail(struct td_document *d, const struct td_node *node, const char *format, ...)
 {
 	va_list ap;
 	int r;
@@ -71,61 +74,54 @@ static struct td_place place_of_mark(yaml_mark_t mark)
 	return (struct td_place){(unsigned int)mark.line + 1, (unsigned int)mark.column + 1};
 }
 
-struct td_place td_node_place(const yaml_node_t *node)
+struct td_place td_node_place(const struct td_node *node)
 {
-	return place_of_mark(node->start_mark);
+	return node->at;
 }
 
-const char *td_node_kind(const yaml_node_t *node)
+const char *td_node_kind(const struct td_node *node)
 {
-	switch (node->type) {
-	case YAML_SEQUENCE_NODE: return "a list";
-	case YAML_MAPPING_NODE: return "a mapping";
+	switch (node->kind) {
+	case TD_NODE_LIST: return "a list";
+	case TD_NODE_MAPPING: return "a mapping";
 	default: return "one value";
 	}
 }
 
-const char *td_node_text(const yaml_node_t *node)
+const char *td_node_text(const struct td_node *node)
 {
-	const char *text;
-
-	if (!node || node->type != YAML_SCALAR_NODE)
-		return NULL;
-	text = (const char *)node->data.scalar.value;
-	return strlen(text) == node->data.scalar.length ? text : NULL;
+	return node && node->kind == TD_NODE_SCALAR ? node->text : NULL;
 }
 
-bool td_node_is_null(const yaml_node_t *node)
+bool td_node_is_null(const struct td_node *node)
 {
 	const char *text = td_node_text(node);
 
-	return text && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-	       (!*text || !strcmp(text, "~") || !strcmp(text, "null"));
+	return text && node->plain && (!*text || !strcmp(text, "~") || !strcmp(text, "null"));
 }
 
-const yaml_node_t *td_document_root(struct td_document *d)
+const struct td_node *td_document_root(struct td_document *d)
 {
-	return yaml_document_get_root_node(&d->yaml);
+	return d->root;
 }
 
-const yaml_node_t *td_node_item(struct td_document *d, const yaml_node_t *node, size_t index)
+const struct td_node *td_node_item(struct td_document *d, const struct td_node *node, size_t index)
 {
-	if (!node || node->type != YAML_SEQUENCE_NODE ||
-	    index >= (size_t)(node->data.sequence.items.top - node->data.sequence.items.start))
+	if (!node || node->kind != TD_NODE_LIST || index >= node->n)
 		return NULL;
-	return yaml_document_get_node(&d->yaml, node->data.sequence.items.start[index]);
+	return node->items[index];
 }
 
-const yaml_node_t *td_node_value(struct td_document *d, const yaml_node_t *node, const char *key)
+const struct td_node *td_node_value(struct td_document *d, const struct td_node *node,
+				    const char *key)
 {
-	if (!node || node->type != YAML_MAPPING_NODE)
+	if (!node || node->kind != TD_NODE_MAPPING)
 		return NULL;
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
-	     p < node->data.mapping.pairs.top; p++) {
-		const char *text = td_node_text(yaml_document_get_node(&d->yaml, p->key));
+	for (size_t i = 0; i < node->n; i++) {
+		const char *text = td_node_text(td_node_key(node, i));
 
 		if (text && !strcmp(text, key))
-			return yaml_document_get_node(&d->yaml, p->value);
+			return td_node_of_key(node, i);
 	}
 	return NULL;
 }
@@ -209,9 +205,45 @@ static int fail_syntax(struct td_document *d, const yaml_parser_t *p)
 				   p->context ? p->context : "");
 }
 
-/* What the check of events remembers from one to the next. */
+/* ---- memory of nodes ---------------------------------------------------------- */
+
+struct td_chunk {
+	struct td_chunk *former;
+	size_t used, size;
+	_Alignas(max_align_t) char bytes[];
+};
+
+#define CHUNK_BYTES (256u << 10)
+
+static void *allocate(struct td_document *d, size_t size)
+{
+	struct td_chunk *c = d->memory;
+	void *p;
+
+	size = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+	if (!c || c->size - c->used < size) {
+		size_t bytes = TD_MAX((size_t)CHUNK_BYTES, size);
+
+		c = malloc(sizeof(*c) + bytes);
+		if (!c)
+			return NULL;
+		*c = (struct td_chunk){.former = d->memory, .size = bytes};
+		d->memory = c;
+	}
+	p = c->bytes + c->used;
+	c->used += size;
+	return p;
+}
+
+/* ---- events to nodes ------------------------------------------------------------ */
+
+/* What is remembered from one event to the next. */
 struct shape {
 	unsigned int depth, documents, nodes;
+	struct td_node *open[TD_DOCUMENT_DEPTH_MAX]; /* lists and mappings that go on */
+	size_t first[TD_DOCUMENT_DEPTH_MAX];	     /* of each, below: what is in it */
+	struct td_node **items;
+	size_t n_items;
 };
 
 static int check_event(struct td_document *d, const yaml_event_t *e, struct shape *s)
@@ -241,8 +273,6 @@ static int check_event(struct td_document *d, const yaml_event_t *e, struct shap
 		tag = e->data.mapping_start.tag;
 		s->depth++;
 		break;
-	case YAML_SEQUENCE_END_EVENT:
-	case YAML_MAPPING_END_EVENT: s->depth--; return 0;
 	default: return 0;
 	}
 
@@ -259,45 +289,113 @@ static int check_event(struct td_document *d, const yaml_event_t *e, struct shap
 	return 0;
 }
 
-static int parser_open(struct td_document *d, yaml_parser_t *p)
+static int out_of_memory(struct td_document *d)
 {
-	if (!yaml_parser_initialize(p))
-		return td_fail(d->error, ENOMEM, "out of memory");
-	yaml_parser_set_encoding(p, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(p, (const unsigned char *)d->text, d->length);
+	return td_fail(d->error, ENOMEM, "out of memory");
+}
+
+/* Into what is open. */
+static struct td_node *add_node(struct td_document *d, struct shape *s, const yaml_event_t *e,
+				enum td_node_kind kind)
+{
+	struct td_node *node = allocate(d, sizeof(*node));
+
+	if (!node || td_grow(&s->items, s->n_items, sizeof(struct td_node *)) < 0)
+		return NULL;
+	*node = (struct td_node){.kind = kind, .at = place_of_mark(e->start_mark)};
+	s->items[s->n_items++] = node;
+	return node;
+}
+
+static int add_scalar(struct td_document *d, struct shape *s, const yaml_event_t *e)
+{
+	struct td_node *node = add_node(d, s, e, TD_NODE_SCALAR);
+	size_t length = e->data.scalar.length;
+	char *text;
+
+	if (!node)
+		return out_of_memory(d);
+	node->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+	if (memchr(e->data.scalar.value, 0, length))
+		return 0;
+	text = allocate(d, length + 1);
+	if (!text)
+		return out_of_memory(d);
+	memcpy(text, e->data.scalar.value, length);
+	text[length] = '\0';
+	node->text = text;
 	return 0;
 }
 
-static int check_events(struct td_document *d)
+/* @s->depth counts it already. */
+static int begin(struct td_document *d, struct shape *s, const yaml_event_t *e,
+		 enum td_node_kind kind)
 {
-	struct shape shape = {0};
-	yaml_parser_t parser;
-	bool end = false;
-	int r = parser_open(d, &parser);
+	struct td_node *node = add_node(d, s, e, kind);
+
+	if (!node)
+		return out_of_memory(d);
+	s->open[s->depth - 1] = node;
+	s->first[s->depth - 1] = s->n_items;
+	return 0;
+}
+
+static int end(struct td_document *d, struct shape *s)
+{
+	struct td_node *node = s->open[--s->depth];
+	size_t n = s->n_items - s->first[s->depth];
+
+	node->items = allocate(d, n * sizeof(struct td_node *));
+	if (!node->items)
+		return out_of_memory(d);
+	memcpy(node->items, s->items + s->first[s->depth], n * sizeof(struct td_node *));
+	node->n = node->kind == TD_NODE_MAPPING ? n / 2 : n;
+	s->n_items -= n;
+	return 0;
+}
+
+static int take_event(struct td_document *d, const yaml_event_t *e, struct shape *s)
+{
+	int r = check_event(d, e, s);
 
 	if (r < 0)
 		return r;
-	while (!end && r == 0) {
+	switch (e->type) {
+	case YAML_SCALAR_EVENT: return add_scalar(d, s, e);
+	case YAML_SEQUENCE_START_EVENT: return begin(d, s, e, TD_NODE_LIST);
+	case YAML_MAPPING_START_EVENT: return begin(d, s, e, TD_NODE_MAPPING);
+	case YAML_SEQUENCE_END_EVENT:
+	case YAML_MAPPING_END_EVENT: return end(d, s);
+	default: return 0;
+	}
+}
+
+static int read_events(struct td_document *d, yaml_parser_t *parser, struct shape *shape)
+{
+	bool ended = false;
+	int r = 0;
+
+	while (!ended && r == 0) {
 		yaml_event_t event;
 
-		if (!yaml_parser_parse(&parser, &event)) {
-			r = fail_syntax(d, &parser);
-			break;
-		}
-		end = event.type == YAML_STREAM_END_EVENT;
-		r = check_event(d, &event, &shape);
+		if (!yaml_parser_parse(parser, &event))
+			return fail_syntax(d, parser);
+		ended = event.type == YAML_STREAM_END_EVENT;
+		r = take_event(d, &event, shape);
 		yaml_event_delete(&event);
 	}
-	if (r == 0 && !shape.documents)
+	if (r == 0 && !shape->documents)
 		r = td_document_fail_at(d, (struct td_place){1, 1},
 					"the file is empty; it needs at least \"interfaces:\"");
-	yaml_parser_delete(&parser);
+	if (r == 0)
+		d->root = shape->items[0];
 	return r;
 }
 
 int td_document_open(struct td_document *d, const char *name, const char *text, size_t length,
 		     struct td_error *error)
 {
+	struct shape shape = {0};
 	yaml_parser_t parser;
 	int r;
 
@@ -309,23 +407,23 @@ int td_document_open(struct td_document *d, const char *name, const char *text, 
 	r = check_bytes(d);
 	if (r < 0)
 		return r;
-	r = check_events(d);
-	if (r < 0)
-		return r;
-	r = parser_open(d, &parser);
-	if (r < 0)
-		return r;
-	if (yaml_parser_load(&parser, &d->yaml))
-		d->loaded = true;
-	else
-		r = fail_syntax(d, &parser);
+	if (!yaml_parser_initialize(&parser))
+		return out_of_memory(d);
+	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)d->text, d->length);
+	r = read_events(d, &parser, &shape);
 	yaml_parser_delete(&parser);
+	free(shape.items);
 	return r;
 }
 
 void td_document_done(struct td_document *d)
 {
-	if (d->loaded)
-		yaml_document_delete(&d->yaml);
-	d->loaded = false;
+	while (d->memory) {
+		struct td_chunk *c = d->memory;
+
+		d->memory = c->former;
+		free(c);
+	}
+	d->root = NULL;
 }

@@ -16,13 +16,8 @@
 #include "config/schema.h"
 #include "config/value.h"
 
-static int parse_mapping(struct td_document *d, const yaml_node_t *node, enum td_scope scope,
+static int parse_mapping(struct td_document *d, const struct td_node *node, enum td_scope scope,
 			 void *object);
-
-static size_t n_items(const yaml_node_t *node)
-{
-	return (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
-}
 
 /* "in service "web"", or "at the top". */
 static const char *in_where(const struct td_document *d, char buffer[272])
@@ -32,9 +27,9 @@ static const char *in_where(const struct td_document *d, char buffer[272])
 }
 
 /* Errors about keys name the object after the word, so not before it too. */
-static int fail_key(struct td_document *d, const yaml_node_t *node, const char *format, ...)
+static int fail_key(struct td_document *d, const struct td_node *node, const char *format, ...)
 	TD_PRINTF(3, 4);
-static int fail_key(struct td_document *d, const yaml_node_t *node, const char *format, ...)
+static int fail_key(struct td_document *d, const struct td_node *node, const char *format, ...)
 {
 	char sentence[sizeof(d->error->text)];
 	va_list ap;
@@ -46,7 +41,7 @@ static int fail_key(struct td_document *d, const yaml_node_t *node, const char *
 	return td_document_fail(d, node, "%s", sentence);
 }
 
-static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_scope scope)
+static int check_keys(struct td_document *d, const struct td_node *node, enum td_scope scope)
 {
 	unsigned int line_of[32] = {0}; /* by the row's number within the scope */
 	char quoted[TD_QUOTED], where[272], valid[400];
@@ -56,9 +51,8 @@ static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_sc
 		if (td_schema[i].scope == scope)
 			first = &td_schema[i];
 
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
-	     p < node->data.mapping.pairs.top; p++) {
-		const yaml_node_t *key = yaml_document_get_node(&d->yaml, p->key);
+	for (size_t i = 0; i < node->n; i++) {
+		const struct td_node *key = td_node_key(node, i);
 		const char *text = td_node_text(key);
 		const struct td_row *row;
 		unsigned int *line;
@@ -86,7 +80,7 @@ static int check_keys(struct td_document *d, const yaml_node_t *node, enum td_sc
 }
 
 /* The object's name for errors, before it has been read. */
-static size_t enter_object(struct td_document *d, const yaml_node_t *node, enum td_scope scope,
+static size_t enter_object(struct td_document *d, const struct td_node *node, enum td_scope scope,
 			   size_t number)
 {
 	const char *noun = td_scopes[scope].noun;
@@ -102,21 +96,22 @@ static size_t enter_object(struct td_document *d, const yaml_node_t *node, enum 
 	return td_document_enter(d, "%s %s", noun, td_quote(name, quoted));
 }
 
-static int check_count(struct td_document *d, const struct td_row *row, const yaml_node_t *node)
+static int check_count(struct td_document *d, const struct td_row *row, const struct td_node *node)
 {
-	if (node->type != YAML_SEQUENCE_NODE)
+	if (node->kind != TD_NODE_LIST)
 		return td_document_fail(d, node, "\"%s\" has to be a list, not %s", row->key,
 					td_node_kind(node));
-	if (n_items(node) > row->max)
+	if (node->n > row->max)
 		return td_document_fail(d, td_node_item(d, node, row->max),
 					"\"%s\" has more than %u members", row->key, row->max);
 	return 0;
 }
 
 /* A backend has one address or a list of them, whose first stands for the others. */
-static int settle_backend(struct td_document *d, const yaml_node_t *node, struct td_backend_conf *b)
+static int settle_backend(struct td_document *d, const struct td_node *node,
+			  struct td_backend_conf *b)
 {
-	const yaml_node_t *one = td_node_value(d, node, "address");
+	const struct td_node *one = td_node_value(d, node, "address");
 
 	if (one && b->n_addresses)
 		return td_document_fail(
@@ -130,8 +125,8 @@ static int settle_backend(struct td_document *d, const yaml_node_t *node, struct
 	return 0;
 }
 
-static int parse_objects(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
-			 void *object)
+static int parse_objects(struct td_document *d, const struct td_node *node,
+			 const struct td_row *row, void *object)
 {
 	const struct td_scope_info *info = &td_scopes[row->opens];
 	void **array = (void **)((char *)object + row->offset);
@@ -143,11 +138,11 @@ static int parse_objects(struct td_document *d, const yaml_node_t *node, const s
 	r = check_count(d, row, node);
 	if (r < 0)
 		return r;
-	*array = calloc(n_items(node) + 1, info->size);
+	*array = calloc(node->n + 1, info->size);
 	if (!*array)
 		return td_fail(d->error, ENOMEM, "out of memory");
-	for (size_t i = 0; r == 0 && i < n_items(node); i++) {
-		const yaml_node_t *item = td_node_item(d, node, i);
+	for (size_t i = 0; r == 0 && i < node->n; i++) {
+		const struct td_node *item = td_node_item(d, node, i);
 		char *element = (char *)*array + i * info->size;
 		struct td_place at = td_node_place(item);
 		size_t mark = enter_object(d, item, row->opens, i + 1);
@@ -164,7 +159,7 @@ static int parse_objects(struct td_document *d, const yaml_node_t *node, const s
 	return r;
 }
 
-static int parse_item(struct td_document *d, const yaml_node_t *item, const struct td_row *row,
+static int parse_item(struct td_document *d, const struct td_node *item, const struct td_row *row,
 		      void *element)
 {
 	struct td_vip_conf *vip = element;
@@ -218,12 +213,12 @@ static int by_listen(const void *a, const void *b)
 }
 
 /* A list of values; one value may stand for a list of one. */
-static int parse_list(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
+static int parse_list(struct td_document *d, const struct td_node *node, const struct td_row *row,
 		      void *object)
 {
 	char **array = (char **)((char *)object + row->offset);
 	size_t *n = (size_t *)((char *)object + row->n_offset);
-	bool single = node->type == YAML_SCALAR_NODE && !td_node_is_null(node);
+	bool single = node->kind == TD_NODE_SCALAR && !td_node_is_null(node);
 	size_t count = 0;
 	int r;
 
@@ -231,7 +226,7 @@ static int parse_list(struct td_document *d, const yaml_node_t *node, const stru
 		r = check_count(d, row, node);
 		if (r < 0)
 			return r;
-		count = n_items(node);
+		count = node->n;
 	}
 	if (single)
 		count = 1;
@@ -252,13 +247,13 @@ static int parse_list(struct td_document *d, const yaml_node_t *node, const stru
 	return 0;
 }
 
-static int parse_value(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
+static int parse_value(struct td_document *d, const struct td_node *node, const struct td_row *row,
 		       void *object)
 {
 	const char *text = td_node_text(node);
 	struct td_error error = {0};
 
-	if (node->type != YAML_SCALAR_NODE)
+	if (node->kind != TD_NODE_SCALAR)
 		return td_document_fail(d, node, "\"%s\" has to be one value, not %s", row->key,
 					td_node_kind(node));
 	if (!text)
@@ -269,7 +264,7 @@ static int parse_value(struct td_document *d, const yaml_node_t *node, const str
 }
 
 /* A mapping that is made only where it is given. */
-static int parse_option(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
+static int parse_option(struct td_document *d, const struct td_node *node, const struct td_row *row,
 			void *object)
 {
 	void **option = (void **)((char *)object + row->offset);
@@ -289,7 +284,7 @@ static int parse_option(struct td_document *d, const yaml_node_t *node, const st
 	return r;
 }
 
-static int parse_row(struct td_document *d, const yaml_node_t *node, const struct td_row *row,
+static int parse_row(struct td_document *d, const struct td_node *node, const struct td_row *row,
 		     void *object)
 {
 	size_t mark;
@@ -317,25 +312,21 @@ static int parse_row(struct td_document *d, const yaml_node_t *node, const struc
 	}
 }
 
-static int parse_mapping(struct td_document *d, const yaml_node_t *node, enum td_scope scope,
+static int parse_mapping(struct td_document *d, const struct td_node *node, enum td_scope scope,
 			 void *object)
 {
 	char valid[400];
 	int r;
 
-	if (node->type != YAML_MAPPING_NODE)
+	if (node->kind != TD_NODE_MAPPING)
 		return td_document_fail(d, node,
 					"a mapping has to stand here, not %s; valid keys: %s",
 					td_node_kind(node),
 					td_schema_valid_keys(scope, NULL, valid, sizeof(valid)));
 	r = check_keys(d, node, scope);
-	for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
-	     r == 0 && p < node->data.mapping.pairs.top; p++) {
-		const yaml_node_t *key = yaml_document_get_node(&d->yaml, p->key);
-
-		r = parse_row(d, yaml_document_get_node(&d->yaml, p->value),
-			      td_schema_find(scope, td_node_text(key)), object);
-	}
+	for (size_t i = 0; r == 0 && i < node->n; i++)
+		r = parse_row(d, td_node_of_key(node, i),
+			      td_schema_find(scope, td_node_text(td_node_key(node, i))), object);
 	for (size_t i = 0; r == 0 && i < td_schema_rows; i++) {
 		const struct td_row *row = &td_schema[i];
 
@@ -349,12 +340,12 @@ static int parse_mapping(struct td_document *d, const yaml_node_t *node, enum td
 /* What is said of queues says nothing of datagrams, so there the default is another. */
 static void default_steering(struct td_document *d, struct td_config *c)
 {
-	const yaml_node_t *services = td_node_value(d, td_document_root(d), "services");
+	const struct td_node *services = td_node_value(d, td_document_root(d), "services");
 
 	for (size_t i = 0; i < c->n_services; i++) {
 		struct td_service_conf *s = &c->services[i];
-		const yaml_node_t *node = td_node_item(d, services, i);
-		const yaml_node_t *workers = td_node_value(d, node, "workers");
+		const struct td_node *node = td_node_item(d, services, i);
+		const struct td_node *workers = td_node_value(d, node, "workers");
 
 		if (s->protocol == IPPROTO_UDP && s->workers.n_listen &&
 		    !td_node_value(d, workers, "steering"))

@@ -183,12 +183,16 @@ static bool is_absent_health(const struct td_row *row, const void *object)
 	case TD_TYPE_ADDRESS:
 		return tundish_addr_equal((const struct tundish_addr *)field,
 					  &(const struct tundish_addr){0});
+	case TD_TYPE_DURATION:
 	case TD_TYPE_NUMBER: return !row->standard && !td_value_number(row, object);
 	case TD_TYPE_WORD:
 	case TD_TYPE_ESCAPED:
 	case TD_TYPE_FILE: return !*(char *const *)field;
 	case TD_TYPE_WORDS: return !*(const size_t *)((const char *)object + row->n_offset);
-	case TD_TYPE_MAPPING: return !((const struct td_agent_conf *)(const void *)field)->port;
+	case TD_TYPE_MAPPING:
+		if (row->opens == TD_SCOPE_PASSIVE)
+			return !((const struct td_passive_conf *)(const void *)field)->failures;
+		return !((const struct td_agent_conf *)(const void *)field)->port;
 	default: return false;
 	}
 }
@@ -204,7 +208,7 @@ static bool is_absent(const struct td_row *row, const void *object)
 	    !td_translates(((const struct td_service_conf *)object)->delivery))
 		return true;
 	if (row->scope == TD_SCOPE_HEALTH || row->scope == TD_SCOPE_OWN_HEALTH ||
-	    row->scope == TD_SCOPE_AGENT)
+	    row->scope == TD_SCOPE_AGENT || row->scope == TD_SCOPE_PASSIVE)
 		return is_absent_health(row, object);
 	switch (row->type) {
 	case TD_TYPE_LATER: return true;

@@ -16,6 +16,7 @@
 
 #include "config/schema.h"
 #include "config/value.h"
+#include "lib/suggest.h"
 
 static const struct td_choice attach_choices[] = {
 	{"auto", TD_ATTACH_AUTO, false},
@@ -343,6 +344,12 @@ const struct td_row td_schema[] = {
 	 .standard = "/", .checks = HTTP, .help = "what is asked for"},
 	{TD_SCOPE_HEALTH, "interval", TD_TYPE_DURATION, FIELD(td_health_conf, interval_ms),
 	 .min = 10, .max = HOUR, .standard = "2s", .help = "from one check to the next"},
+	{TD_SCOPE_HEALTH, "fast_interval", TD_TYPE_DURATION,
+	 FIELD(td_health_conf, fast_interval_ms), .min = 10, .max = HOUR,
+	 .help = "the same, while answers contradict"},
+	{TD_SCOPE_HEALTH, "down_interval", TD_TYPE_DURATION,
+	 FIELD(td_health_conf, down_interval_ms), .min = 10, .max = HOUR,
+	 .help = "the same, while it is down"},
 	{TD_SCOPE_HEALTH, "timeout", TD_TYPE_DURATION, FIELD(td_health_conf, timeout_ms), .min = 10,
 	 .max = MINUTE, .standard = "1s", .help = "that a check may take"},
 	{TD_SCOPE_HEALTH, "rise", TD_TYPE_NUMBER, FIELD(td_health_conf, rise), .min = 1, .max = 100,
@@ -380,6 +387,9 @@ const struct td_row td_schema[] = {
 	 .checks = TD_OF(TD_CHECK_HTTPS), .help = "who signed the certificates"},
 	{TD_SCOPE_HEALTH, "command", TD_TYPE_WORDS, LIST(td_health_conf, command, n_command),
 	 .max = 64, .checks = TD_OF(TD_CHECK_EXEC), .help = "the program, and its arguments"},
+	{TD_SCOPE_HEALTH, "dynamic_weight", TD_TYPE_CHOICE, FIELD(td_health_conf, dynamic_weight),
+	 .choices = boolean_choices, .standard = "false", .checks = TD_OF(TD_CHECK_EXEC),
+	 .help = "whether its exit status says how much of the weight"},
 	{TD_SCOPE_HEALTH, "agent", TD_TYPE_MAPPING, FIELD(td_health_conf, agent),
 	 .opens = TD_SCOPE_AGENT, .help = "servers tell themselves what they can take"},
 
@@ -389,6 +399,23 @@ const struct td_row td_schema[] = {
 	 .max = HOUR, .standard = "2s", .help = "from one question to the next"},
 	{TD_SCOPE_AGENT, "send", TD_TYPE_ESCAPED, FIELD(td_agent_conf, send), .max = 255,
 	 .help = "what agents are sent"},
+
+	{TD_SCOPE_HEALTH, "passive", TD_TYPE_MAPPING, FIELD(td_health_conf, passive),
+	 .opens = TD_SCOPE_PASSIVE, .help = "clients' connections that fail eject a backend"},
+	{TD_SCOPE_PASSIVE, "failures", TD_TYPE_NUMBER, .required = true,
+	 FIELD(td_passive_conf, failures), .min = 1, .max = 1000, .unit = "connections",
+	 .help = "failures in a row that eject it"},
+	{TD_SCOPE_PASSIVE, "interval", TD_TYPE_DURATION, FIELD(td_passive_conf, interval_ms),
+	 .min = 1000, .max = HOUR, .standard = "1s", .step = 1000,
+	 .help = "from one look at the counts to the next"},
+	{TD_SCOPE_PASSIVE, "hold_down", TD_TYPE_DURATION, FIELD(td_passive_conf, hold_down_ms),
+	 .min = 1000, .max = HOUR, .standard = "30s", .help = "time that it stays out at first"},
+	{TD_SCOPE_PASSIVE, "hold_down_max", TD_TYPE_DURATION,
+	 FIELD(td_passive_conf, hold_down_max_ms), .min = 1000, .max = HOUR, .standard = "5m",
+	 .help = "most that this time grows to"},
+	{TD_SCOPE_PASSIVE, "trial", TD_TYPE_CHOICE, FIELD(td_passive_conf, trials),
+	 .choices = boolean_choices, .standard = "true",
+	 .help = "whether a connection of this host has to fail too"},
 
 	{TD_SCOPE_EGRESS, "name", TD_TYPE_NAME, .required = true, FIELD(td_egress_conf, name),
 	 .help = "the pool's name"},
@@ -496,6 +523,7 @@ const struct td_scope_info td_scopes[TD_SCOPES] = {
 	[TD_SCOPE_HEALTH] = {"health", "services[].health.", sizeof(struct td_health_conf), 0,
 			     true},
 	[TD_SCOPE_AGENT] = {"agent", "services[].health.agent.", 0, 0, true},
+	[TD_SCOPE_PASSIVE] = {"passive", "services[].health.passive.", 0, 0, true},
 	[TD_SCOPE_EGRESS] = {"egress", "egress[].", sizeof(struct td_egress_conf),
 			     offsetof(struct td_egress_conf, at), false},
 	[TD_SCOPE_TIMEOUTS] = {"timeouts", "timeouts.", 0, 0, true},
@@ -537,69 +565,31 @@ void td_schema_defaults(enum td_scope scope, void *object)
 
 /* ---- what would be valid ---------------------------------------------------- */
 
-#define WORD_MAX 24
-
-/* Insertions, removals, replacements and swaps of neighbours between two words
- * (optimal string alignment); words too long to be a slip are far. */
-static unsigned int distance(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-	unsigned int row[3][WORD_MAX + 1] = {0};
-
-	if (n > WORD_MAX || m > WORD_MAX)
-		return UINT32_MAX;
-	for (size_t j = 0; j <= m; j++)
-		row[0][j] = (unsigned int)j;
-	for (size_t i = 1; i <= n; i++) {
-		unsigned int *now = row[i % 3], *before = row[(i + 2) % 3];
-
-		now[0] = (unsigned int)i;
-		for (size_t j = 1; j <= m; j++) {
-			unsigned int best = before[j - 1] + (a[i - 1] != b[j - 1]);
-
-			best = TD_MIN(best, TD_MIN(before[j], now[j - 1]) + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				best = TD_MIN(best, row[(i + 1) % 3][j - 2] + 1);
-			now[j] = best;
-		}
-	}
-	return row[n % 3][m];
-}
-
-/* A list that grows in a buffer, and the member nearest to what was given. */
+/* A list that grows in a buffer, and the member that was probably meant. */
 struct valid {
 	char *buffer;
 	size_t size, used;
-	const char *given, *nearest;
-	unsigned int least;
+	struct td_suggest suggest;
 };
 
 static void valid_add(struct valid *v, const char *word)
 {
-	unsigned int far = v->given ? distance(v->given, word) : UINT32_MAX;
-	int n;
+	int n = snprintf(v->buffer + v->used, v->size - v->used, "%s%s", v->used ? ", " : "", word);
 
-	if (far < v->least) {
-		v->least = far;
-		v->nearest = word;
-	}
-	n = snprintf(v->buffer + v->used, v->size - v->used, "%s%s", v->used ? ", " : "", word);
+	td_suggest_add(&v->suggest, word);
 	if (n > 0)
 		v->used = TD_MIN(v->used + (size_t)n, v->size - 1);
 }
 
-/* One slip in a short word, two in a longer one. */
 static const char *valid_end(struct valid *v)
 {
-	if (v->nearest && v->least <= (strlen(v->nearest) < 5 ? 1 : 2))
-		snprintf(v->buffer + v->used, v->size - v->used, "; did you mean \"%s\"?",
-			 v->nearest);
+	td_suggest_tell(&v->suggest, v->buffer + v->used, v->size - v->used);
 	return v->buffer;
 }
 
 const char *td_schema_valid_keys(enum td_scope scope, const char *given, char *buffer, size_t size)
 {
-	struct valid v = {buffer, size, 0, given, NULL, UINT32_MAX};
+	struct valid v = {buffer, size, 0, {.given = given}};
 
 	*buffer = '\0';
 	for (size_t i = 0; i < td_schema_rows; i++)
@@ -611,7 +601,7 @@ const char *td_schema_valid_keys(enum td_scope scope, const char *given, char *b
 const char *td_schema_valid_choices(const struct td_choice *choices, const char *given,
 				    char *buffer, size_t size)
 {
-	struct valid v = {buffer, size, 0, given, NULL, UINT32_MAX};
+	struct valid v = {buffer, size, 0, {.given = given}};
 
 	*buffer = '\0';
 	for (; choices->name; choices++)

@@ -33,6 +33,7 @@ struct td_request {
 	const char *body; /* NUL-terminated, never NULL; at most TD_CONTROL_BODY_MAX */
 	size_t body_length;
 	const char *(*query)(const struct td_request *r, const char *key); /* NULL: absent */
+	const char *accept;	    /* that header; NULL: absent */
 	uint64_t since_ns;	    /* CLOCK_MONOTONIC: when the handler was first asked */
 	const struct td_peer *peer; /* NULL: over TCP, where nobody is known */
 	void *transport;
@@ -40,14 +41,24 @@ struct td_request {
 
 #define TD_CONTROL_BODY_MAX (16u << 20)
 
-/* What a handler answers: JSON, or text where `text` is not NULL. The control
- * part takes both. An error is {"error": "sentence", "exit": N} with its HTTP
+/* An answer that is made while it is sent, and never whole in memory. */
+struct td_stream {
+	/* Makes more of it, at most `size` bytes. 0: that was all; -EAGAIN: not now, it is asked again after
+	 * td_control_resume; another negative errno: the connection ends in the midst of it. */
+	ssize_t (*more)(void *context, char *buffer, size_t size);
+	void (*done)(void *context); /* once, also where nobody has read it */
+	void *context;
+};
+
+/* What a handler answers: JSON, text where `text` is not NULL, or a stream where it has `more`. The control
+ * part takes all of them. An error is {"error": "sentence", "exit": N} with its HTTP
  * status; td_reply_error makes it. */
 struct td_reply {
 	unsigned int status; /* 200 unless set */
 	json_t *json;
 	char *text;
-	const char *content_type; /* of text; "text/plain; charset=utf-8" where NULL */
+	struct td_stream stream;
+	const char *content_type; /* of text and streams; "text/plain; charset=utf-8" where NULL */
 	bool later; /* no answer yet: the handler is asked again after td_control_resume */
 };
 

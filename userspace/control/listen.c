@@ -142,8 +142,10 @@ int td_chgrp_unix(const char *path, const struct td_file_id *id, gid_t group,
 	if (lstat(path, &st) < 0 || st.st_dev != id->device || st.st_ino != id->inode)
 		return td_fail(error, ENOENT, "control socket %s: it is not there any more", path);
 	if (st.st_gid != group && lchown(path, (uid_t)-1, group) < 0)
-		return td_fail(error, errno, "cannot give the control socket %s to its group: %s",
-			       path, strerror(errno));
+		return td_fail(error, errno, "cannot give the control socket %s to its group: %s%s",
+			       path, strerror(errno),
+			       errno == EPERM ? "; a restart does, before CAP_CHOWN is given up"
+					      : "");
 	return 0;
 }
 

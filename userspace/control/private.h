@@ -68,8 +68,11 @@ const char *td_uri_query(const struct td_uri *t, const char *key);
 
 /* ---- reply.c ------------------------------------------------------------- */
 
-/* Takes all that `reply` holds. NULL only where there is no memory. */
-struct MHD_Response *td_reply_response(struct td_reply *reply, unsigned int *ret_status);
+/* Takes all that `reply` holds. NULL only where there is no memory. A stream that says -EAGAIN has `wait`
+ * called, which suspends the connection. */
+struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void *context),
+				       void *context, unsigned int *ret_status);
+void td_reply_done(struct td_reply *reply);
 
 /* ---- transport.c --------------------------------------------------------- */
 
@@ -117,7 +120,7 @@ int td_listener_wait_ms(struct td_listener *l);
 void td_listener_run(struct td_listener *l);
 /* All that wait are asked again in the next run. */
 void td_listener_resume(struct td_listener *l);
-/* Accepts no more and sends what is queued, for at most `timeout_ms`. Returns the listening
+/* Accepts no more, answers who has just come and sends what is queued, for at most `timeout_ms`. Returns the listening
  * socket, which is the caller's then, or -1. */
 int td_listener_drain(struct td_listener *l, int timeout_ms);
 

@@ -27,19 +27,92 @@ void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, 
 	vsnprintf(e.text, sizeof(e.text), format, ap);
 	va_end(ap);
 
-	json_decref(reply->json);
-	free(reply->text);
-	*reply = (struct td_reply){.status = status};
+	td_reply_done(reply);
+	reply->status = status;
 	reply->json = json_pack("{s:o, s:i}", "error", json_of_text(e.text), "exit", exit_code);
 }
 
-struct MHD_Response *td_reply_response(struct td_reply *reply, unsigned int *ret_status)
+void td_reply_done(struct td_reply *reply)
+{
+	json_decref(reply->json);
+	free(reply->text);
+	if (reply->stream.done)
+		reply->stream.done(reply->stream.context);
+	*reply = (struct td_reply){0};
+}
+
+/* ---- streams ------------------------------------------------------------------- */
+
+#define BLOCK 32768 /* at once, where the connection's own memory does not set less */
+
+struct streaming {
+	struct td_stream stream;
+	void (*wait)(void *context);
+	void *context;
+};
+
+static ssize_t on_more(void *cls, uint64_t position, char *buffer, size_t size)
+{
+	struct streaming *s = cls;
+	ssize_t n = s->stream.more(s->stream.context, buffer, size);
+
+	if (n > 0)
+		return n;
+	if (n == 0)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	if (n != -EAGAIN)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	s->wait(s->context);
+	return 0;
+}
+
+static void on_done(void *cls)
+{
+	struct streaming *s = cls;
+
+	s->stream.done(s->stream.context);
+	free(s);
+}
+
+static struct MHD_Response *response_of_stream(struct td_reply *reply, void (*wait)(void *context),
+					       void *context)
+{
+	struct streaming *s = malloc(sizeof(*s));
+	struct MHD_Response *response = NULL;
+
+	if (!s)
+		return NULL;
+	*s = (struct streaming){reply->stream, wait, context};
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, on_more, s, on_done);
+	if (response)
+		reply->stream = (struct td_stream){0};
+	else
+		free(s);
+	return response;
+}
+
+static struct MHD_Response *finished(struct MHD_Response *response, const char *type)
+{
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	return response;
+}
+
+struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void *context),
+				       void *context, unsigned int *ret_status)
 {
 	const char *type = "application/json";
 	unsigned int status = reply->status ? reply->status : MHD_HTTP_OK;
 	struct MHD_Response *response;
 	char *bytes;
 
+	*ret_status = status;
+	if (reply->stream.more) {
+		response = response_of_stream(reply, wait, context);
+		type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
+		td_reply_done(reply);
+		return response ? finished(response, type) : NULL;
+	}
 	if (reply->text) {
 		bytes = TD_TAKE_PTR(reply->text);
 		type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
@@ -62,8 +135,6 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, unsigned int *ret
 		free(bytes);
 		return NULL;
 	}
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	*ret_status = status;
-	return response;
+	return finished(response, type);
 }

@@ -20,19 +20,22 @@
 
 #include "control/private.h"
 
+#define EXPECT_MS 100 /* from connecting to the question, of those who are waited for at the end */
+
 struct td_client {
 	struct td_client *previous, *next;
 	int fd;
 	uint64_t since_ms; /* waiting for a request, or in the middle of one, since */
 	bool reading;
+	bool asked;   /* at least once */
 	bool counted; /* one of its user's and of all but root's */
 	uid_t uid;
 };
 
 struct pending {
 	struct td_listener *listener;
-	struct pending *next;		   /* of those that wait */
-	struct MHD_Connection *connection; /* suspended */
+	struct pending *next; /* of those that wait */
+	struct MHD_Connection *connection;
 	uint64_t asked_ns;
 	struct td_uri uri;
 	int uri_error;
@@ -40,7 +43,7 @@ struct pending {
 	size_t length, room;
 	unsigned int refuse; /* status to refuse the body with; what follows is dropped */
 	size_t dropped;
-	bool begun, answered;
+	bool begun, answered, head;
 };
 
 static uint64_t now_ns(void)
@@ -154,6 +157,8 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connectio
 
 	if (!p)
 		return NULL;
+	if (client_of(connection))
+		client_of(connection)->asked = true;
 	p->listener = cls;
 	p->uri_error = td_uri_parse(uri, &p->uri);
 	return p;
@@ -184,19 +189,38 @@ static const char *request_query(const struct td_request *r, const char *key)
 	return td_uri_query(&p->uri, key);
 }
 
+/* ---- later ------------------------------------------------------------------ */
+
+static void wait_for(void *context)
+{
+	struct pending *p = context;
+	struct td_listener *l = p->listener;
+
+	p->next = l->waiting;
+	l->waiting = p;
+	client_reads(client_of(p->connection), false); /* the delay is ours */
+	MHD_suspend_connection(p->connection);
+}
+
+/* ---- answers ---------------------------------------------------------------- */
+
 static enum MHD_Result answer(struct pending *p, struct MHD_Connection *connection,
 			      struct td_reply *reply)
 {
+	bool bodiless = p->head && reply->stream.more;
 	struct MHD_Response *response;
 	enum MHD_Result result;
 	unsigned int status;
 
-	response = td_reply_response(reply, &status);
+	response = td_reply_response(reply, wait_for, p, &status);
 	if (!response)
 		return MHD_NO;
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
 					p->listener->metrics ? "GET, HEAD" : "GET, HEAD, POST");
+	/* Or libmicrohttpd ends a body that is not there, after which the next answer is garbage. */
+	if (bodiless)
+		MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	if (result == MHD_YES && !p->answered) {
@@ -260,7 +284,7 @@ static unsigned long long declared_length(struct MHD_Connection *connection)
 	return text ? strtoull(text, NULL, 10) : 0; /* checked by MHD */
 }
 
-static void ask_handler(struct pending *p, int fd, const char *method, struct td_reply *reply)
+static void ask_handler(struct pending *p, const char *method, struct td_reply *reply)
 {
 	const struct td_uri *t = &p->uri;
 	struct td_request request = {
@@ -268,6 +292,8 @@ static void ask_handler(struct pending *p, int fd, const char *method, struct td
 		.body = p->body ? p->body : "",
 		.body_length = p->length,
 		.query = request_query,
+		.accept = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND,
+						      MHD_HTTP_HEADER_ACCEPT),
 		.since_ns = p->asked_ns,
 		.transport = p,
 	};
@@ -279,7 +305,7 @@ static void ask_handler(struct pending *p, int fd, const char *method, struct td
 	for (size_t i = skip; i < t->n_words; i++)
 		request.word[request.n_words++] = t->word[i];
 	if (!p->listener->metrics) {
-		if (td_peer_read(fd, &peer) < 0) {
+		if (td_peer_read(fd_of(p->connection), &peer) < 0) {
 			td_reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, 1,
 				       "the kernel does not say who asks");
 			return;
@@ -290,12 +316,13 @@ static void ask_handler(struct pending *p, int fd, const char *method, struct td
 	td_peer_done(&peer);
 }
 
-static void ask(struct pending *p, int fd, const char *method, struct td_reply *reply)
+static void ask(struct pending *p, const char *method, struct td_reply *reply)
 {
 	bool metrics = p->listener->metrics, post = strcmp(method, "POST") == 0;
 	const struct td_uri *t = &p->uri;
 
-	if (strcmp(method, "HEAD") == 0)
+	p->head = strcmp(method, "HEAD") == 0;
+	if (p->head)
 		method = "GET"; /* libmicrohttpd leaves the body out */
 
 	if (strcmp(method, "GET") != 0 && (metrics || !post))
@@ -315,21 +342,7 @@ static void ask(struct pending *p, int fd, const char *method, struct td_reply *
 	else if (p->refuse)
 		refuse_body(p, p->refuse, reply);
 	else
-		ask_handler(p, fd, method, reply);
-}
-
-/* ---- later ------------------------------------------------------------------ */
-
-static enum MHD_Result wait_for(struct pending *p, struct MHD_Connection *connection)
-{
-	struct td_listener *l = p->listener;
-
-	p->connection = connection;
-	p->next = l->waiting;
-	l->waiting = p;
-	client_reads(client_of(connection), false); /* the delay is ours */
-	MHD_suspend_connection(connection);
-	return MHD_YES;
+		ask_handler(p, method, reply);
 }
 
 void td_listener_resume(struct td_listener *l)
@@ -340,7 +353,6 @@ void td_listener_resume(struct td_listener *l)
 		l->waiting = p->next;
 		l->resumed = true;
 		MHD_resume_connection(p->connection);
-		p->connection = NULL;
 	}
 }
 
@@ -368,9 +380,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	}
 	if (!p->asked_ns)
 		p->asked_ns = now_ns();
-	ask(p, fd_of(connection), method, &reply);
-	if (reply.later && !p->listener->ends)
-		return wait_for(p, connection);
+	p->connection = connection;
+	ask(p, method, &reply);
+	if (reply.later && !p->listener->ends) {
+		wait_for(p);
+		return MHD_YES;
+	}
 	if (reply.later)
 		td_reply_error(&reply, MHD_HTTP_SERVICE_UNAVAILABLE, 1, "the daemon is ending");
 	return answer(p, connection, &reply);
@@ -446,6 +461,15 @@ void td_listener_run(struct td_listener *l)
 	}
 }
 
+/* Somebody has just come, and is about to ask. */
+static bool is_expecting(const struct td_listener *l, uint64_t now)
+{
+	for (const struct td_client *c = l->clients; c; c = c->next)
+		if (!c->asked && now - c->since_ms < EXPECT_MS)
+			return true;
+	return false;
+}
+
 int td_listener_drain(struct td_listener *l, int timeout_ms)
 {
 	uint64_t end = now_ms() + timeout_ms, now;
@@ -458,7 +482,7 @@ int td_listener_drain(struct td_listener *l, int timeout_ms)
 	td_listener_resume(l);
 	fd = MHD_quiesce_daemon(l->daemon);
 	td_listener_run(l); /* those are answered now */
-	while (l->n_answering && (now = now_ms()) < end) {
+	while ((now = now_ms()) < end && (l->n_answering || is_expecting(l, now))) {
 		p = (struct pollfd){.fd = td_listener_fd(l), .events = POLLIN};
 		poll(&p, 1, TD_MIN(end - now, 10));
 		td_listener_run(l);

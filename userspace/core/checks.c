@@ -67,6 +67,24 @@ void td_check_resume(struct td_check_state *s, bool down, uint64_t since_ns, boo
 	settle(s, down, since_ns, !down && warming);
 }
 
+uint64_t td_check_interval(const struct td_check_state *s, const struct td_check_rules *r,
+			   const struct td_check_pace *p)
+{
+	if (s->against && !(s->down && s->against >= r->rise))
+		return p->fast_ns;
+	return s->down ? p->down_ns : p->interval_ns;
+}
+
+bool td_check_weigh(int status, uint16_t *ret)
+{
+	if (status == 0)
+		return true;
+	if (status < 2 || status > 255 || status == 126 || status == 127)
+		return false;
+	*ret = (uint16_t)(status - 2);
+	return true;
+}
+
 uint64_t td_check_wait(uint64_t interval_ns, uint32_t chance)
 {
 	return interval_ns - interval_ns / 20 * (chance % 1024) / 1024;
@@ -84,25 +102,44 @@ static bool is(const char *word, size_t length, const char *what)
 	return strlen(what) == length && !strncasecmp(word, what, length);
 }
 
-/* "75%": at most four digits. */
-static bool read_percent(const char *word, size_t length, uint16_t *ret)
+/* At most so many digits, and one at least. */
+static bool read_digits(const char *word, size_t length, size_t most, uint32_t *ret)
 {
-	unsigned int value = 0;
+	uint32_t value = 0;
 
-	if (length < 2 || length > 5 || word[length - 1] != '%')
+	if (!length || length > most)
 		return false;
-	for (size_t i = 0; i + 1 < length; i++) {
+	for (size_t i = 0; i < length; i++) {
 		if (word[i] < '0' || word[i] > '9')
 			return false;
-		value = value * 10 + (unsigned int)(word[i] - '0');
+		value = value * 10 + (uint32_t)(word[i] - '0');
 	}
+	*ret = value;
+	return true;
+}
+
+/* "75%" */
+static bool read_percent(const char *word, size_t length, uint16_t *ret)
+{
+	uint32_t value;
+
+	if (!length || word[length - 1] != '%' || !read_digits(word, length - 1, 4, &value))
+		return false;
 	*ret = (uint16_t)TD_MIN(value, 1000);
 	return true;
 }
 
+/* "maxconn:30" */
+static bool read_most(const char *word, size_t length, uint32_t *ret)
+{
+	const size_t n = strlen("maxconn:");
+
+	return length > n && is(word, n, "maxconn:") && read_digits(word + n, length - n, 9, ret);
+}
+
 static bool take_word(struct td_agent_state *s, const char *word, size_t n)
 {
-	if (read_percent(word, n, &s->percent))
+	if (read_percent(word, n, &s->percent) || read_most(word, n, &s->max_connections))
 		return true;
 	if (is(word, n, "ready")) {
 		s->drain = false;

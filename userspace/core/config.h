@@ -74,6 +74,15 @@ struct td_agent_conf {
 	char *send;	      /* escaped, as td_escape_read takes it; NULL: nothing */
 };
 
+/* Connections of clients that fail eject a server (passive.h). */
+struct td_passive_conf {
+	uint16_t failures;	   /* 0: they do not; 1..1000 */
+	uint32_t interval_ms;	   /* 1 s; 1 s..1 h, whole seconds */
+	uint32_t hold_down_ms;	   /* 30 s; 1 s..1 h */
+	uint32_t hold_down_max_ms; /* 5 min; 1 s..1 h */
+	bool trials;		   /* true */
+};
+
 /* `health:` of a service: how its backends are checked, and what follows. Texts are NULL where
  * they are not given. */
 struct td_health_conf {
@@ -87,6 +96,9 @@ struct td_health_conf {
 	uint16_t max_ejected;	/* percent, 100 */
 	bool resets;		/* on_down: reset */
 	uint8_t method;		/* enum td_http_method */
+	bool dynamic_weight;	/* false; exec: its status says how much */
+	/* In place of the interval; 0: as that is; 10 ms..1 h */
+	uint32_t fast_interval_ms, down_interval_ms;
 	char *path, *host, *body;
 	struct td_range_conf status; /* 200-399 */
 	char *send, *expect;	     /* escaped, as td_escape_read takes it */
@@ -95,6 +107,7 @@ struct td_health_conf {
 	char **command;
 	size_t n_command;
 	struct td_agent_conf agent;
+	struct td_passive_conf passive;
 	struct td_place at;
 };
 

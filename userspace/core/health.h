@@ -19,9 +19,10 @@
 #include "lib/util.h"
 
 enum td_health_source {
-	TD_HEALTH_GROUP, /* the listeners of this host */
-	TD_HEALTH_CHECK, /* checks */
-	TD_HEALTH_AGENT, /* the server itself, asked by an agent check */
+	TD_HEALTH_GROUP,   /* the listeners of this host */
+	TD_HEALTH_CHECK,   /* checks */
+	TD_HEALTH_AGENT,   /* the server itself, asked by an agent check */
+	TD_HEALTH_PASSIVE, /* connections of clients that fail (passive.h) */
 	TD_HEALTH_SOURCES,
 };
 

@@ -42,20 +42,31 @@ static bool agents_equal(const struct td_agent_conf *a, const struct td_agent_co
 	       (!a->port || (a->interval_ms == b->interval_ms && same(a->send, b->send)));
 }
 
+/* Without failures there is nothing that the rest could be said of. */
+static bool passives_equal(const struct td_passive_conf *a, const struct td_passive_conf *b)
+{
+	return a->failures == b->failures &&
+	       (!a->failures ||
+		(a->interval_ms == b->interval_ms && a->hold_down_ms == b->hold_down_ms &&
+		 a->hold_down_max_ms == b->hold_down_max_ms && a->trials == b->trials));
+}
+
 bool td_health_conf_equal(const struct td_health_conf *a, const struct td_health_conf *b)
 {
 	if (!a || !b)
 		return a == b;
 	return a->type == b->type && a->port == b->port && a->interval_ms == b->interval_ms &&
-	       a->timeout_ms == b->timeout_ms && a->rise == b->rise && a->fall == b->fall &&
-	       a->hold_down_ms == b->hold_down_ms && a->slow_start_ms == b->slow_start_ms &&
-	       a->max_ejected == b->max_ejected && a->resets == b->resets &&
-	       a->method == b->method && same(a->path, b->path) && same(a->host, b->host) &&
-	       same(a->body, b->body) && a->status.first == b->status.first &&
-	       a->status.last == b->status.last && same(a->send, b->send) &&
-	       same(a->expect, b->expect) && a->verify == b->verify &&
+	       a->fast_interval_ms == b->fast_interval_ms &&
+	       a->down_interval_ms == b->down_interval_ms &&
+	       a->dynamic_weight == b->dynamic_weight && a->timeout_ms == b->timeout_ms &&
+	       a->rise == b->rise && a->fall == b->fall && a->hold_down_ms == b->hold_down_ms &&
+	       a->slow_start_ms == b->slow_start_ms && a->max_ejected == b->max_ejected &&
+	       a->resets == b->resets && a->method == b->method && same(a->path, b->path) &&
+	       same(a->host, b->host) && same(a->body, b->body) &&
+	       a->status.first == b->status.first && a->status.last == b->status.last &&
+	       same(a->send, b->send) && same(a->expect, b->expect) && a->verify == b->verify &&
 	       same(a->server_name, b->server_name) && same(a->ca, b->ca) && commands_equal(a, b) &&
-	       agents_equal(&a->agent, &b->agent);
+	       agents_equal(&a->agent, &b->agent) && passives_equal(&a->passive, &b->passive);
 }
 
 void td_own_health_conf_free(struct td_own_health_conf *h)

@@ -69,6 +69,16 @@ void td_lane_wanted(const struct tundish_lane *l, const struct td_range_conf *po
 	block_claims(l, config, ret_blocked);
 }
 
+bool td_lane_kept(const struct tundish_lane *l, struct td_range_conf *ret)
+{
+	if (!l->number || !(l->flags & TUNDISH_LANE_RESERVED))
+		return false;
+	/* Former builds noted none. */
+	*ret = l->kept_last ? (struct td_range_conf){l->kept_first, l->kept_last}
+			    : (struct td_range_conf){l->first, l->last};
+	return true;
+}
+
 /* Nearly golden, with no divisor in common with n: the words come far apart. */
 static uint16_t stride_of(uint32_t n)
 {

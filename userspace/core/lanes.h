@@ -41,6 +41,9 @@ void td_lane_wanted(const struct tundish_lane *l, const struct td_range_conf *po
 uint32_t td_lane_fit(struct tundish_lane *l, struct tundish_lane_ports *p,
 		     struct td_port_bits *blocked, const struct td_port_bits *wanted);
 
+/* Whether, and which, ports of the lane are kept from this host's own sockets. */
+bool td_lane_kept(const struct tundish_lane *l, struct td_range_conf *ret);
+
 /* Ports that records of a lane name, for all lanes in one pass: lanes[i] may be NULL. */
 void td_lanes_named(const struct tundish_nat *nat, size_t n, struct td_port_bits *const *lanes,
 		    uint32_t lanes_max);

@@ -16,6 +16,10 @@
  * one weight take turns in one order for ever, so the heap holds one of each
  * weight. With equal weights it is the paper's algorithm. Ties go by address.
  *
+ * A slot that is taken stays taken, so a member may look ahead: several free slots of its
+ * permutation are found at a time, in a loop without a branch that cannot be foreseen, and
+ * one that somebody else took meanwhile is passed over when its turn comes. The row is the same.
+ *
  * Changing the hash, the order or the clock below moves flows in a fleet whose
  * hosts run different versions; tests/unit/test_maglev.c holds a checksum.
  */
@@ -35,11 +39,12 @@ _Static_assert(SLOTS < (1u << 17), "turns of a member");
 
 struct member {
 	struct tundish_addr address;
+	uint64_t interval; /* virtual time between two turns */
+	uint64_t step;	   /* from its turn to that of the next one of the same weight */
 	uint32_t backend;
 	uint32_t position, skip;
-	uint32_t inverse;  /* of skip, modulo SLOTS; 0: not asked for yet */
-	uint64_t interval; /* virtual time between two turns */
-	uint32_t next; /* rank of the next one of the same weight; the last one's is the first */
+	uint32_t inverse;	   /* of skip, modulo SLOTS; 0: not asked for yet */
+	uint32_t ahead, ahead_end; /* of row.ahead: what it has found and not used */
 };
 
 static uint64_t address_hash(const struct tundish_addr *a, uint64_t seed)
@@ -62,10 +67,9 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Puts the top of the heap, whose key has grown, where it belongs. */
-static void sift_down(uint64_t *heap, size_t n)
+/* Gives the top of the heap a larger key, and puts it where that belongs. */
+static void sift_down(uint64_t *heap, size_t n, uint64_t key)
 {
-	uint64_t key = heap[0];
 	size_t hole = 0, child;
 
 	while ((child = 2 * hole + 1) < n) {
@@ -79,13 +83,29 @@ static void sift_down(uint64_t *heap, size_t n)
 	heap[hole] = key;
 }
 
-/* Bits of the slots that are taken: looks are all over the row, and these stay in the
- * nearest cache. */
+/* The key that the top of the heap may grow to and stay there. */
+static uint64_t second(const uint64_t *heap, size_t n)
+{
+	uint64_t key = n > 1 ? heap[1] : UINT64_MAX;
+
+	return n > 2 ? TD_MIN(key, heap[2]) : key;
+}
+
 struct row {
-	uint64_t taken[(SLOTS + 63) / 64];
+	uint8_t free[SLOTS]; /* 1, or 0: looks are all over it, so it is small */
 	uint32_t *slots;
 	uint32_t n_free;
+	uint32_t *ahead; /* AHEAD_ROOM for each member */
 };
+
+#define AHEAD	   16u /* that a member looks for at a time, at most */
+#define AHEAD_STEP 4u
+#define AHEAD_ROOM (AHEAD + AHEAD_STEP - 1)
+
+static uint32_t is_free(const struct row *r, uint32_t slot)
+{
+	return r->free[slot];
+}
 
 /* a * b modulo SLOTS, which is 2^16 + 1: 2^16 is the same as -1. */
 static uint32_t times(uint32_t a, uint32_t b)
@@ -111,17 +131,64 @@ static uint32_t inverse(uint32_t skip)
 	return result;
 }
 
-/* The first free slot of the member's permutation from its position on. */
-static uint32_t look(const struct row *r, const struct member *m)
+/* a + b modulo SLOTS, both below it */
+static uint32_t plus(uint32_t a, uint32_t b)
+{
+	uint32_t sum = a + b;
+
+	return sum >= SLOTS ? sum - SLOTS : sum;
+}
+
+/* The next free slots of the member's permutation, from its position on: at least `wanted`, of
+ * which there must be so many. Four chains of additions, as one would wait for itself. */
+static void look_ahead(struct row *r, struct member *m, uint32_t *found, uint32_t wanted)
+{
+	uint32_t skip = m->skip, skip2 = plus(skip, skip), skip4 = plus(skip2, skip2), n = 0;
+	uint32_t a = m->position, b = plus(a, skip), c = plus(a, skip2), d = plus(b, skip2);
+
+	while (n < wanted) {
+		found[n] = a;
+		n += is_free(r, a);
+		a = plus(a, skip4);
+		found[n] = b;
+		n += is_free(r, b);
+		b = plus(b, skip4);
+		found[n] = c;
+		n += is_free(r, c);
+		c = plus(c, skip4);
+		found[n] = d;
+		n += is_free(r, d);
+		d = plus(d, skip4);
+	}
+	m->position = a;
+	m->ahead = (uint32_t)(found - r->ahead);
+	m->ahead_end = m->ahead + n;
+}
+
+static uint32_t look_once(struct row *r, struct member *m)
 {
 	uint32_t at = m->position;
 
-	while (r->taken[at / 64] >> at % 64 & 1) {
-		at += m->skip;
-		if (at >= SLOTS)
-			at -= SLOTS;
-	}
+	while (!is_free(r, at))
+		at = plus(at, m->skip);
+	m->position = plus(at, m->skip);
 	return at;
+}
+
+/* The first free slot of the member's permutation. */
+static uint32_t look(struct row *r, struct member *m, size_t rank, uint32_t wanted)
+{
+	for (;;) {
+		while (m->ahead < m->ahead_end) {
+			uint32_t at = r->ahead[m->ahead++];
+
+			if (is_free(r, at))
+				return at;
+		}
+		if (wanted == 1)
+			return look_once(r, m);
+		look_ahead(r, m, r->ahead + rank * AHEAD_ROOM, wanted);
+	}
 }
 
 /* The same, asked the other way round: of the few that are free, the one with the fewest
@@ -147,43 +214,81 @@ static uint32_t nearest(const uint32_t *free_slots, uint32_t n, struct member *m
 	return free_slots[index];
 }
 
-static void give(struct row *r, struct member *members, struct member *m, uint32_t at,
-		 uint64_t *heap, size_t n)
+static void give(struct row *r, const struct member *m, uint32_t at)
 {
-	r->taken[at / 64] |= 1ull << at % 64;
-	r->n_free--;
-	m->position = at;
+	r->free[at] = 0;
 	r->slots[at] = m->backend;
-	heap[0] = heap[0] - (uint32_t)(m - members) + m->next;
-	if (m->next <= m - members) /* round once */
-		heap[0] += m->interval << RANK_BITS;
-	sift_down(heap, n);
 }
 
 /* With F slots free a look takes SLOTS / F steps on the average: half of all steps would be
  * for the last 256 slots. */
 #define FEW 256u
 
-static void take_turns(struct member *members, uint64_t *heap, size_t n, uint32_t *slots)
+/* Not so far that most of it is taken when it is asked for. All that a member looks for is
+ * there: those that are free, but for what it has found already, are more than FEW. */
+static uint32_t how_far(const struct row *r, size_t n_members)
 {
-	struct row r = {.slots = slots, .n_free = SLOTS};
+	return (uint32_t)TD_MIN(TD_MAX(r->n_free / (4 * n_members), 1), AHEAD);
+}
+
+_Static_assert(AHEAD < FEW, "free slots that a look finds");
+
+#define RANK(key) ((key) & ((1u << RANK_BITS) - 1))
+
+/* All but the last few slots. Most turns are followed by one of the same weight, for which
+ * the heap need not be asked. */
+static void take_most(struct row *r, struct member *members, size_t n_members, uint64_t *heap,
+		      size_t n)
+{
+	while (r->n_free > FEW) {
+		uint32_t wanted = how_far(r, n_members), turns = TD_MIN(r->n_free - FEW, FEW);
+		uint64_t key = heap[0], limit = second(heap, n);
+
+		for (; turns && key < limit; turns--, r->n_free--) {
+			struct member *m = &members[RANK(key)];
+
+			give(r, m, look(r, m, RANK(key), wanted));
+			key += m->step;
+		}
+		sift_down(heap, n, key);
+	}
+}
+
+static void take_last(struct row *r, struct member *members, size_t n_members, uint64_t *heap,
+		      size_t n)
+{
 	uint32_t few[FEW], n_few = 0;
 
-	while (r.n_free > FEW) {
-		struct member *m = &members[heap[0] & ((1u << RANK_BITS) - 1)];
-
-		give(&r, members, m, look(&r, m), heap, n);
-	}
 	for (uint32_t i = 0; i < SLOTS; i++)
-		if (!(r.taken[i / 64] >> i % 64 & 1))
+		if (is_free(r, i))
 			few[n_few++] = i;
+	/* What was found ahead comes before the position. */
+	for (size_t i = 0; i < n_members; i++)
+		if (members[i].ahead < members[i].ahead_end)
+			members[i].position = r->ahead[members[i].ahead];
 	while (n_few) {
-		struct member *m = &members[heap[0] & ((1u << RANK_BITS) - 1)];
+		struct member *m = &members[RANK(heap[0])];
 		uint32_t index, at = nearest(few, n_few, m, &index);
 
 		few[index] = few[--n_few];
-		give(&r, members, m, at, heap, n);
+		m->position = at;
+		give(r, m, at);
+		sift_down(heap, n, heap[0] + m->step);
 	}
+}
+
+static int fill(struct member *members, size_t n_members, uint64_t *heap, size_t n, uint32_t *slots)
+{
+	struct row r = {.slots = slots, .n_free = SLOTS};
+	_cleanup_free_ uint32_t *ahead = malloc(n_members * AHEAD_ROOM * sizeof(*ahead));
+
+	if (!ahead)
+		return -ENOMEM;
+	r.ahead = ahead;
+	memset(r.free, 1, sizeof(r.free));
+	take_most(&r, members, n_members, heap, n);
+	take_last(&r, members, n_members, heap, n);
+	return 0;
 }
 
 static int by_interval(const void *a, const void *b)
@@ -212,9 +317,11 @@ static int make_rings(struct member *members, size_t n, uint64_t *heap)
 		for (end = first + 1; end < n; end++) {
 			if (order[end]->interval != order[first]->interval)
 				break;
-			order[end - 1]->next = (uint32_t)(order[end] - members);
+			order[end - 1]->step = (uint64_t)(order[end] - order[end - 1]);
 		}
-		order[end - 1]->next = (uint32_t)(order[first] - members);
+		/* Round once, which makes the rank less and the time more. */
+		order[end - 1]->step = (order[first]->interval << RANK_BITS) -
+				       (uint64_t)(order[end - 1] - order[first]);
 		heap[rings++] = (uint64_t)(order[first] - members);
 	}
 	qsort(heap, rings, sizeof(*heap), by_number);
@@ -258,8 +365,8 @@ int td_maglev_fill(const struct td_maglev_member *members, size_t n, uint32_t *r
 	if (rings < 0)
 		return rings;
 
-	memset(ret_slots, 0, SLOTS * sizeof(*ret_slots));
 	if (rings)
-		take_turns(m, heap, rings, ret_slots);
+		return fill(m, used, heap, (size_t)rings, ret_slots);
+	memset(ret_slots, 0, SLOTS * sizeof(*ret_slots));
 	return 0;
 }

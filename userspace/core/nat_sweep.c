@@ -220,7 +220,7 @@ static bool end(const struct td_nat_tables *t, uint32_t place, union tundish_nat
 					swap(&b->tag[k], tag, 0);
 		}
 		if (word.state != TUNDISH_NAT_TIME_WAIT)
-			count(&l->freed, 1);
+			count32(&l->freed, 1);
 		if (word.state == TUNDISH_NAT_SYN_SENT)
 			count32(&l->unanswered, 1);
 		put_port(t, l, __builtin_bswap16(r->source_port_be));
@@ -376,9 +376,12 @@ static void one_lane(struct td_nat_sweep *s, const struct td_nat_tables *t, uint
 	struct tundish_lane *l = &t->lanes[index];
 	struct tundish_lane_ports *p = ports_of(t, l);
 	uint32_t usable = l->usable, range = l->last + 1u - l->first, bits = 0, used;
-	uint64_t opened = load(&l->opened), freed = load(&l->freed);
+	uint32_t freed = __atomic_load_n(&l->freed, __ATOMIC_ACQUIRE);
+	uint64_t opened = load(&l->opened);
 	const uint64_t *reserved = t->reserved ? t->reserved(t->context, index) : NULL;
 
+	/* At the same end of a pass as `waiting`: none is in both. */
+	s->now.lanes[index].unanswered = __atomic_load_n(&l->unanswered, __ATOMIC_RELAXED);
 	/* Whose the ports are that it does not have must be known. */
 	if (!p || l->last < l->first || usable > range || (usable < range && !reserved))
 		return;
@@ -408,7 +411,8 @@ static void one_lane(struct td_nat_sweep *s, const struct td_nat_tables *t, uint
 	/* Only where nothing came or went meanwhile is a difference one. */
 	used = __atomic_load_n(&l->used, __ATOMIC_RELAXED);
 	bits -= range - usable;
-	if (used == bits || load(&l->opened) != opened || load(&l->freed) != freed)
+	if (used == bits || load(&l->opened) != opened ||
+	    __atomic_load_n(&l->freed, __ATOMIC_ACQUIRE) != freed)
 		return;
 	if (suspected(s, PHASE_LANES, (uint64_t)index << 17 | 1 << 16, used - bits)) {
 		count32(&l->used, (int32_t)(bits - used));

@@ -37,6 +37,7 @@ struct td_nat_lane_counts {
 	uint32_t state[TUNDISH_NAT_STATE_MAX];
 	uint32_t leaving[TUNDISH_LEAVING_STEPS]; /* TIME_WAITs that end in 0-10 s, 10-20 s, ... */
 	uint32_t waiting;			 /* SYNs that nobody has answered for 3 s */
+	uint32_t unanswered;			 /* the lane's, when the pass ended */
 };
 
 struct td_nat_counts {

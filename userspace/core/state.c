@@ -187,3 +187,32 @@ bool td_backend_is_last(const struct tundish_backend *b)
 	return b->state == TUNDISH_BACKEND_UP && td_backend_share(b) &&
 	       td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN;
 }
+
+const char *td_service_name(const struct td_state *s, uint32_t id)
+{
+	const struct td_service_state *v = td_state_service_by_id(s, id);
+
+	return v ? v->value.name : "unknown";
+}
+
+const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer)
+{
+	for (size_t i = 0; i < s->n_vips; i++)
+		if (id - s->vips[i].value.id <= s->vips[i].value.mask) {
+			struct tundish_addr a = s->vips[i].address;
+
+			if (s->vips[i].prefix != TD_PREFIX_ALL && !s->vips[i].value.mask)
+				return td_prefix_print(&(struct td_prefix){a, s->vips[i].prefix},
+						       buffer);
+			a.word[3] |= htonl(id - s->vips[i].value.id);
+			return td_address_print(&a, buffer);
+		}
+	return NULL; /* not in the file any more */
+}
+
+bool td_backend_listed(const struct tundish_backend *b)
+{
+	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
+		return false;
+	return b->state != TUNDISH_BACKEND_GONE || (int64_t)b->connections_active > 0;
+}

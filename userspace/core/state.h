@@ -99,6 +99,13 @@ struct td_quic_state *td_state_quic(const struct td_state *s, const struct tundi
 /* For qsort, of struct td_quic_state and of what begins with one. */
 int td_quic_state_compare(const void *a, const void *b);
 
+/* The service's name; "unknown". */
+const char *td_service_name(const struct td_state *s, uint32_t id);
+/* The address that a VIP's number is of, in `buffer` of TD_PREFIX_TEXT; NULL: not in the file any more. */
+const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer);
+/* Whether a backend is one of those that people see. */
+bool td_backend_listed(const struct tundish_backend *b);
+
 /* The backends of each service: those of one are index[first[id]] and on, before
  * index[first[id + 1]]. */
 struct td_members {

@@ -199,6 +199,29 @@ static int by_identity(const void *a, const void *b)
 	return c ? c : (x->state == TUNDISH_BACKEND_GONE) - (y->state == TUNDISH_BACKEND_GONE);
 }
 
+/* Most of the order is that of services: they are laid out first, and only each one's backends
+ * are compared by name. */
+static int sort_by_identity(struct td_target_backend **index, size_t n)
+{
+	_cleanup_free_ struct td_target_backend **former = calloc(n + 1, sizeof(*former));
+	_cleanup_free_ size_t *first = calloc((1u << 16) + 1, sizeof(*first));
+
+	if (!former || !first)
+		return -ENOMEM;
+	memcpy(former, index, n * sizeof(*index));
+	for (size_t i = 0; i < n; i++)
+		first[former[i]->b.value.service + 1]++;
+	for (size_t i = 1; i <= 1u << 16; i++)
+		first[i] += first[i - 1];
+	for (size_t i = 0; i < n; i++)
+		index[first[former[i]->b.value.service]++] = former[i];
+	for (size_t i = 0, end; i < n; i = end) {
+		end = first[index[i]->b.value.service];
+		qsort(index + i, end - i, sizeof(*index), by_identity);
+	}
+	return 0;
+}
+
 static struct td_target_backend *find(struct td_target_backend **index, size_t n,
 				      const struct wish *w)
 {
@@ -234,6 +257,8 @@ static void want_backend(struct td_target_backend *t, const struct wish *w)
 		b->flags = w->backup ? TUNDISH_BACKEND_BACKUP : 0;
 		b->adjust = 0;
 		b->health_since_ns = 0;
+		b->ejected_s = 0;
+		b->ejections = 0;
 		b->drain_deadline = 0;
 		b->file_weight = w->weight;
 		b->file_state = w->state;
@@ -454,7 +479,9 @@ int td_target_backends(struct td_target *t, const struct td_state *installed,
 	w.index = index;
 	w.n_index = t->n_backends;
 	w.taken = taken;
-	qsort(index, w.n_index, sizeof(*index), by_identity);
+	r = sort_by_identity(index, w.n_index);
+	if (r < 0)
+		return r;
 
 	for (size_t i = 0; i < t->n_services; i++) {
 		if (!t->services[i].conf)
@@ -476,6 +503,11 @@ int td_target_backends(struct td_target *t, const struct td_state *installed,
 			tell_row(s, b);
 	}
 	settle_rows(t);
-	qsort(t->backends, t->n_backends, sizeof(*t->backends), by_backend_id);
+	/* New ones stand behind those that were there. */
+	for (size_t i = 1; i < t->n_backends; i++)
+		if (t->backends[i - 1].b.id > t->backends[i].b.id) {
+			qsort(t->backends, t->n_backends, sizeof(*t->backends), by_backend_id);
+			break;
+		}
 	return 0;
 }

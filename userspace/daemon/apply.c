@@ -7,7 +7,6 @@
 #include <signal.h>
 
 #include "core/address.h"
-#include "core/maglev.h"
 #include "core/override.h"
 #include "core/server_id.h"
 #include "daemon/daemon.h"
@@ -145,19 +144,29 @@ static int put_service(struct td_daemon *d, const struct td_service_state *s,
 	return td_kernel_put_service(d->kernel, s->id, &value);
 }
 
+/* Another weight is no reason to ask the kernel for the way there: events keep it fresh. */
+static bool same_way(const struct td_daemon *d, uint32_t id, const struct tundish_backend *now,
+		     const struct tundish_backend *value)
+{
+	return d->config && now->state != TUNDISH_BACKEND_FREE &&
+	       now->state != TUNDISH_BACKEND_GONE && now->delivery == value->delivery &&
+	       now->nexthop && !d->memory[id].resolved;
+}
+
 static void put_backend(struct td_daemon *d, const struct td_backend_state *s)
 {
 	const struct tundish_backend *now = &td_kernel_backends(d->kernel)[s->id];
 	struct tundish_backend value = s->value;
-	bool fresh = now->state == TUNDISH_BACKEND_FREE;
+	bool fresh = now->state == TUNDISH_BACKEND_FREE, known;
 
 	value.weight = fresh ? 0 : now->weight;
 	value.nexthop = fresh ? 0 : now->nexthop;
+	known = same_way(d, s->id, now, &value);
 	if (fresh)
 		clear_counts(d, s->id);
 	td_kernel_put_backend(d->kernel, s->id, &value);
 	td_step_done(d);
-	if (value.state != TUNDISH_BACKEND_GONE)
+	if (value.state != TUNDISH_BACKEND_GONE && !known)
 		td_nexthop_refresh(d, s->id);
 }
 
@@ -204,49 +213,35 @@ static void write_slots(struct td_daemon *d, struct tundish_maglev *row, const u
 }
 
 static int set_row(struct td_daemon *d, const struct td_plan *p, const struct td_members *of,
-		   uint32_t service, struct td_error *error)
+		   struct td_rows *rows, const struct td_step *s, struct td_error *error)
 {
-	struct tundish_maglev *row = td_kernel_maglev(d->kernel, service);
-	_cleanup_free_ struct td_maglev_member *members = NULL;
-	_cleanup_free_ uint32_t *owners = NULL;
-	bool chooses = false;
-	size_t n = 0;
+	const struct td_service_state *v = td_state_service_by_id(&p->target, s->id);
+	struct tundish_maglev *row = td_kernel_maglev(d->kernel, s->id);
+	bool chooses = v && v->value.chooses;
+	const uint32_t *owners;
 	int r;
 
-	if (service >= TUNDISH_SERVICES_MAX)
-		return td_fail(error, EIO, "service %u is beyond the last", service);
-	members = calloc(of->first[service + 1] - of->first[service] + 1, sizeof(*members));
-	owners = calloc(TUNDISH_MAGLEV_SLOTS, sizeof(*owners));
-	if (!members || !owners)
-		return td_fail(error, ENOMEM, "out of memory while setting slots");
+	if (s->id >= TUNDISH_SERVICES_MAX)
+		return td_fail(error, EIO, "service %u is beyond the last", s->id);
 	if (!row)
-		return td_fail(error, EIO, "service %u has no row in the map maglev", service);
-	for (size_t i = of->first[service]; i < of->first[service + 1]; i++) {
-		const struct td_backend_state *s = &p->target.backends[of->index[i]];
-
-		if (s->value.weight)
-			members[n++] =
-				(struct td_maglev_member){s->value.address, s->id, s->value.weight};
-	}
-	r = td_maglev_fill(members, n, owners);
+		return td_fail(error, EIO, "service %u has no row in the map maglev", s->id);
+	r = td_rows_get(rows, d, (size_t)(s - p->steps), &owners);
 	if (r < 0)
-		return td_fail(error, -r, "cannot spread slots over %zu backends: %s", n,
-			       strerror(-r));
-	for (size_t i = 0; i < p->target.n_services; i++)
-		if (p->target.services[i].id == service)
-			chooses = p->target.services[i].value.chooses;
-	write_weights(d, p, of, service, false);
-	r = td_kernel_put_row_state(d->kernel, service, chooses, true);
-	td_sweep_owner_changed(d->sweep, service, td_now_ns());
+		return td_fail(error, -r, "cannot spread slots over the backends of %s: %s",
+			       v ? v->value.name : "a service", strerror(-r));
+	write_weights(d, p, of, s->id, false);
+	r = td_kernel_put_row_state(d->kernel, s->id, chooses, true);
+	td_sweep_owner_changed(d->sweep, s->id, td_now_ns());
 	write_slots(d, row, owners, chooses);
-	td_sweep_owner_changed(d->sweep, service, td_now_ns());
-	write_weights(d, p, of, service, true);
-	r = r ?: td_kernel_put_row_state(d->kernel, service, chooses, false);
+	td_sweep_owner_changed(d->sweep, s->id, td_now_ns());
+	write_weights(d, p, of, s->id, true);
+	r = r ?: td_kernel_put_row_state(d->kernel, s->id, chooses, false);
 	return r < 0 ? td_fail(error, -r, "cannot write the map services: %s", strerror(-r)) : 0;
 }
 
 static int carry_out(struct td_daemon *d, const struct td_state *installed, const struct td_plan *p,
-		     const struct td_members *of, const struct td_step *s, struct td_error *error)
+		     const struct td_members *of, struct td_rows *rows, const struct td_step *s,
+		     struct td_error *error)
 {
 	const struct td_state *t = &p->target;
 	int r = 0;
@@ -259,7 +254,7 @@ static int carry_out(struct td_daemon *d, const struct td_state *installed, cons
 		break;
 	case TD_STEP_BACKEND_PUT:
 	case TD_STEP_BACKEND_GONE: put_backend(d, &t->backends[s->index]); return 0;
-	case TD_STEP_ROW_SET: return set_row(d, p, of, s->id, error);
+	case TD_STEP_ROW_SET: return set_row(d, p, of, rows, s, error);
 	case TD_STEP_HOST_PUT:
 		r = td_kernel_put_host(d->kernel, &t->hosts[s->index].address,
 				       &t->hosts[s->index].value);
@@ -316,16 +311,20 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 {
 	_cleanup_(td_members_done) struct td_members of = {0};
 	size_t n[TD_STEP_KINDS] = {0};
+	struct td_rows *rows = NULL;
 	int r = 0;
 
-	if (td_state_members(&p->target, &of) < 0)
+	if (td_state_members(&p->target, &of) == 0)
+		rows = td_rows_start(p, &of);
+	if (!rows)
 		return td_fail(error, ENOMEM, "out of memory before the first step");
 	td_net_lately_begin(d->net);
 	for (size_t i = 0; i < p->n_steps && r == 0; i++) {
 		const struct td_step *s = &p->steps[i];
 		char object[160];
 
-		r = td_step_fails(d) ?: carry_out(d, installed, p, &of, s, error);
+		td_breathe(d);
+		r = td_step_fails(d) ?: carry_out(d, installed, p, &of, rows, s, error);
 		if (r == 0 && n[s->kind]++ >= TOLD_MAX)
 			continue;
 		td_step_object(installed, p, s, object, sizeof(object));
@@ -336,6 +335,7 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 				i + 1, p->n_steps, td_step_kind_name(s->kind), object,
 				strerror(-r));
 	}
+	td_rows_end(rows);
 	td_net_lately_end(d->net);
 	tell_rest(d, n);
 	return r;

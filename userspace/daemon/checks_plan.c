@@ -100,10 +100,14 @@ static uint64_t signature(const struct td_check *c, const struct td_probe_spec *
 {
 	const uint32_t numbers[] = {c->service,
 				    c->type,
+				    c->local,
 				    p->kind,
 				    p->port,
 				    c->delivery,
 				    h->interval_ms,
+				    h->fast_interval_ms,
+				    h->down_interval_ms,
+				    h->dynamic_weight,
 				    h->timeout_ms,
 				    h->verify,
 				    h->method,
@@ -111,6 +115,7 @@ static uint64_t signature(const struct td_check *c, const struct td_probe_spec *
 				    h->status.last,
 				    c->agent_port,
 				    h->agent.port ? h->agent.interval_ms : 0,
+				    h->passive.failures != 0,
 				    p->n_command};
 	const char *const texts[] = {c->name, p->path, p->host,	  p->server_name, p->ca,
 				     p->body, p->send, p->expect, h->agent.send};
@@ -150,8 +155,19 @@ static struct td_probe_spec spec_of(const struct td_check *c, const struct td_se
 		.expect = own->expect ?: h->expect,
 		.command = h->command,
 		.n_command = h->n_command,
+		.dynamic_weight = h->dynamic_weight,
 		.service = c->service_name,
 		.backend = c->name,
+	};
+}
+
+/* Those that are not given are as the first. */
+static struct td_check_pace pace_of(uint32_t ms, uint32_t fast_ms, uint32_t down_ms)
+{
+	return (struct td_check_pace){
+		.interval_ns = ms * TD_NS_PER_MS,
+		.fast_ns = (fast_ms ?: ms) * TD_NS_PER_MS,
+		.down_ns = (down_ms ?: ms) * TD_NS_PER_MS,
 	};
 }
 
@@ -169,8 +185,8 @@ static int make_probes(struct td_daemon *d, struct td_check *c, const struct td_
 	};
 	int r = 0;
 
-	c->check.interval_ns = h->interval_ms * TD_NS_PER_MS;
-	c->agent.interval_ns = h->agent.interval_ms * TD_NS_PER_MS;
+	c->check.pace = pace_of(h->interval_ms, h->fast_interval_ms, h->down_interval_ms);
+	c->agent.pace = pace_of(h->agent.interval_ms, 0, 0);
 	if (c->type != TD_CHECK_NONE)
 		r = td_probe_new(d->checks->prober, spec, td_check_on_result, c, &c->check.probe,
 				 error);
@@ -178,6 +194,29 @@ static int make_probes(struct td_daemon *d, struct td_check *c, const struct td_
 		r = td_probe_new(d->checks->prober, &agent, td_check_on_agent, c, &c->agent.probe,
 				 error);
 	return r;
+}
+
+/* Of connections themselves, whatever the checks' is. */
+static uint16_t first_port(const struct td_service_conf *s, const struct td_backend_conf *b)
+{
+	return b && b->port ? b->port : s->ports[0].first;
+}
+
+/* What is known of connections goes on, with the rules of now. */
+static void keep_passive(struct td_check *c, struct td_check *old)
+{
+	struct td_passive *p = old->passive, *fresh = c->passive;
+
+	if (!p || !fresh)
+		return;
+	td_passive_stop(p); /* its result would be told to the former check */
+	p->rules = fresh->rules;
+	p->interval_ns = fresh->interval_ns;
+	p->timeout_ms = fresh->timeout_ms;
+	p->first_port = fresh->first_port;
+	td_passive_free(fresh);
+	c->passive = p;
+	old->passive = NULL;
 }
 
 /* Makes or changes the check of one backend. */
@@ -205,6 +244,8 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 			  .hold_down_ns = h->hold_down_ms * TD_NS_PER_MS,
 			  .slow_start_ns = h->slow_start_ms * TD_NS_PER_MS},
 		.said = {.percent = TD_AGENT_FULL},
+		.weighs = h->type == TD_CHECK_EXEC && h->dynamic_weight && !(own && own->off),
+		.percent = TD_AGENT_FULL,
 	};
 	int r;
 
@@ -217,13 +258,14 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 	if (old && old->as_file == wanted.as_file) {
 		old->rules = wanted.rules;
 		old->mixed = wanted.mixed;
-		return 0;
+		return td_passive_want(old, h, first_port(s, b));
 	}
 	c = malloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	*c = wanted;
-	r = make_probes(d, c, s, &spec, error);
+	r = td_passive_want(c, h, first_port(s, b));
+	r = r < 0 ? r : make_probes(d, c, s, &spec, error);
 	if (r < 0) {
 		td_check_free(c);
 		return r;
@@ -232,6 +274,9 @@ static int want(struct td_daemon *d, uint32_t id, const struct td_service_conf *
 		c->state = old->state;
 		c->said = old->said;
 		c->agent_known = old->agent_known;
+		c->percent = wanted.weighs && old->weighs ? old->percent : TD_AGENT_FULL;
+		c->weight_known = wanted.weighs && old->weighs && old->weight_known;
+		keep_passive(c, old);
 		td_check_free(old);
 	}
 	d->checks->of[id] = c;
@@ -293,7 +338,7 @@ static bool is_checked(const struct td_service_conf *s, const struct td_backend_
 {
 	if (!s->health)
 		return false;
-	return s->health->agent.port ||
+	return s->health->agent.port || s->health->passive.failures ||
 	       (s->health->type != TD_CHECK_NONE && !(b && b->health && b->health->off));
 }
 
@@ -306,7 +351,7 @@ static void tell_trouble(struct td_daemon *d, const struct td_service_conf *s, c
 		 why);
 }
 
-/* @keep: backends that are checked, by id */
+/* @keep: backends that shall be checked, by id */
 static void want_service(struct td_daemon *d, const struct td_service_conf *s, uint32_t service,
 			 const struct index *index, bool *keep)
 {
@@ -323,7 +368,7 @@ static void want_service(struct td_daemon *d, const struct td_service_conf *s, u
 		r = want(d, id, s, b, &e);
 		if (r < 0)
 			tell_trouble(d, s, e.text[0] ? e.text : strerror(-r));
-		keep[id] = d->checks->of[id];
+		keep[id] = true; /* also where it cannot be made: then its state stands */
 	}
 }
 
@@ -350,6 +395,8 @@ void td_checks_configure(struct td_daemon *d)
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
 		if (k->of[id] && !keep[id])
 			td_check_end(d, k->of[id]);
+		if (!k->of[id] && !keep[id])
+			td_check_forget(d, id);
 		if (k->of[id])
 			k->ids[k->n_ids++] = id;
 	}

@@ -146,12 +146,6 @@ void td_checks_way_look(struct td_daemon *d)
 		td_checks_way_configure(d);
 }
 
-void td_checks_way_close(struct td_daemon *d)
-{
-	if (d->kernel && td_kernel_checks_are_open(d->kernel))
-		td_kernel_checks_close(d->kernel);
-}
-
 /* ---- sockets ------------------------------------------------------------------------------ */
 
 /* An address of this host that a VIP of this family can answer to: on the way to the backend,
@@ -209,6 +203,25 @@ static bool is_filtered(struct td_daemon *d)
 	return true;
 }
 
+/* What the kernel says of this host, for checks of a VIP of this family: asked for all of them once
+ * in half a second. */
+static const struct td_check_host *host_of(struct td_daemon *d, bool v4, unsigned int ifindex)
+{
+	struct td_check_host *h = &d->checks->host[v4];
+	uint64_t now = td_now_ns();
+
+	if (h->at_ns && h->ifindex == ifindex && now - h->at_ns < LOOK_NS)
+		return h;
+	*h = (struct td_check_host){
+		.at_ns = now,
+		.ifindex = ifindex,
+		.filtered = v4 && is_filtered(d),
+	};
+	if (!h->filtered)
+		h->source = source_for(d, v4, ifindex);
+	return h;
+}
+
 int td_check_lead(struct td_daemon *d, const struct td_check *c, int fd,
 		  struct sockaddr_storage *to, uint16_t *ret_port)
 {
@@ -224,10 +237,10 @@ int td_check_lead(struct td_daemon *d, const struct td_check *c, int fd,
 		return 0; /* the VIP is here */
 	if (v4 == tundish_addr_is_v4(&c->own))
 		way.source = hop->tunnel_source;
-	else if (v4 && is_filtered(d))
+	else if (host_of(d, v4, hop->ifindex)->filtered)
 		return -EADDRNOTAVAIL; /* that of this host, no verdict on the backend */
 	else
-		way.source = source_for(d, v4, hop->ifindex);
+		way.source = host_of(d, v4, hop->ifindex)->source;
 	r = td_kernel_check_way(d->kernel, fd, &way, to, ret_port, &e);
 	if (r < 0)
 		tell(d, e.text);

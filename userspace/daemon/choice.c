@@ -25,11 +25,6 @@ static uint32_t seconds_now(void)
 	return (uint32_t)(td_now_ns() / TD_NS_PER_S);
 }
 
-static uint8_t asked_state(const struct tundish_backend *b)
-{
-	return b->flags & TUNDISH_BACKEND_RUN_STATE ? b->run_state : b->file_state;
-}
-
 /* ---- draining ------------------------------------------------------------------------- */
 
 static int read_deadline(const struct td_request *q, const char **ret_text, json_t **ret_body)
@@ -80,32 +75,39 @@ int td_drain_read(const struct td_request *q, struct tundish_backend *b, struct 
 
 int64_t td_drain_left(const struct tundish_backend *b)
 {
-	if (!b->drain_deadline || asked_state(b) != TUNDISH_BACKEND_DRAIN)
+	if (!b->drain_deadline || td_backend_admin_state(b) != TUNDISH_BACKEND_DRAIN)
 		return -1;
 	return TD_MAX((int64_t)b->drain_deadline - seconds_now(), 0);
+}
+
+/* A service's name, from what is read when the first one is asked for. */
+static const char *name_of(struct td_daemon *d, struct td_state *s, uint32_t service)
+{
+	if (!s->n_services)
+		td_kernel_read_state(d->kernel, s); /* where it fails it is "unknown" */
+	return td_service_name(s, service);
 }
 
 static bool end_drains(struct td_daemon *d)
 {
 	const struct tundish_backend *all = td_kernel_backends(d->kernel);
+	_cleanup_(td_state_done) struct td_state s = {0};
 	uint32_t now = seconds_now();
 	bool changed = false;
 
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
 		struct tundish_backend b = all[id];
-		_cleanup_(td_state_done) struct td_state s = {0};
 		char object[160];
 
 		if (!b.drain_deadline || (int32_t)(now - b.drain_deadline) < 0 ||
 		    b.state == TUNDISH_BACKEND_FREE || b.state == TUNDISH_BACKEND_GONE ||
-		    asked_state(&b) != TUNDISH_BACKEND_DRAIN)
+		    td_backend_admin_state(&b) != TUNDISH_BACKEND_DRAIN)
 			continue;
 		td_override_state(&b, TUNDISH_BACKEND_DISABLED); /* forgets the deadline */
 		td_kernel_put_backend(d->kernel, id, &b);
 		td_step_done(d);
-		td_kernel_read_state(d->kernel, &s);
-		snprintf(object, sizeof(object), "backend %.63s/%.63s",
-			 td_service_name(&s, b.service), b.name);
+		snprintf(object, sizeof(object), "backend %.63s/%.63s", name_of(d, &s, b.service),
+			 b.name);
 		td_event(d, "disable", object,
 			 "the deadline of its drain is over, %lld connections were left",
 			 (long long)b.connections_active);
@@ -119,10 +121,10 @@ static bool end_drains(struct td_daemon *d)
 static void tell_crowds(struct td_daemon *d, uint64_t now)
 {
 	const struct tundish_deliver *all = td_kernel_deliveries(d->kernel);
+	_cleanup_(td_state_done) struct td_state s = {0};
 
 	for (uint32_t id = 1; id < d->settings.services_max; id++) {
 		uint64_t refused = __atomic_load_n(&all[id].refused, __ATOMIC_RELAXED);
-		_cleanup_(td_state_done) struct td_state s = {0};
 		struct td_crowd *c = &d->crowds[id];
 		char object[100];
 
@@ -133,8 +135,7 @@ static void tell_crowds(struct td_daemon *d, uint64_t now)
 		c->refused = refused;
 		if (refused <= c->told || (c->told_ns && now - c->told_ns < TELL_NS))
 			continue;
-		td_kernel_read_state(d->kernel, &s);
-		snprintf(object, sizeof(object), "service %.63s", td_service_name(&s, id));
+		snprintf(object, sizeof(object), "service %.63s", name_of(d, &s, id));
 		td_event(d, "full", object,
 			 "all its backends had their max_connections, %llu new connections were "
 			 "refused",
@@ -144,9 +145,7 @@ static void tell_crowds(struct td_daemon *d, uint64_t now)
 	}
 }
 
-void td_choice_attention(struct td_daemon *d, const struct td_state *s,
-			 void (*add)(json_t *list, const char *what, const char *why,
-				     const char *remedy),
+void td_choice_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			 json_t *list)
 {
 	uint64_t now = td_now_ns();

@@ -68,15 +68,41 @@ void td_clients_check(struct td_daemon *d)
 	}
 }
 
-void td_clients_attention(struct td_daemon *d, const struct td_state *s,
-			  void (*add)(json_t *list, const char *what, const char *why,
-				      const char *remedy),
+static bool above(const struct tundish_tuple *a, const struct tundish_tuple *b)
+{
+	return a->value.active != b->value.active ? a->value.active > b->value.active
+						  : a->value.total > b->value.total;
+}
+
+/* By insertion into a short sorted list. */
+size_t td_tuples_highest(struct td_daemon *d, struct tundish_tuple *best, size_t top)
+{
+	struct td_sweep_tables t;
+	size_t n = 0;
+
+	td_sweep_tables_of(d, &t);
+
+	for (uint32_t i = 0; i < t.tuple_buckets; i++)
+		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
+			struct tundish_tuple e = t.tuples[i].entry[k];
+			size_t at;
+
+			if (!e.value.raw || !~e.value.raw || (n == top && !above(&e, &best[n - 1])))
+				continue;
+			for (at = n < top ? n++ : n - 1; at > 0 && above(&e, &best[at - 1]); at--)
+				best[at] = best[at - 1];
+			best[at] = e;
+		}
+	return n;
+}
+
+void td_clients_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			  json_t *list)
 {
 	char what[120], why[300], remedy[200], client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
 	struct tundish_tuple most;
 
-	if (!td_tuple_fullest(d, &most) || most.value.active < TD_INBOUND_HALF)
+	if (td_tuples_highest(d, &most, 1) == 0 || most.value.active < TD_INBOUND_HALF)
 		return;
 	snprintf(what, sizeof(what), "client %s", td_address_print(&most.client, client));
 	snprintf(why, sizeof(why),

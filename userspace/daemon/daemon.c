@@ -50,10 +50,13 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 		s = (struct td_state){0};
 	td_kernel_read_lanes(d->kernel, &s);
 	d->unloading = true;
+	if (d->groups_on)
+		td_migrate_off(d, 0, td_kernel_settings(d->kernel)->workers_max);
 	detach_all(d);
 	td_lanes_unreserve(d);
 	/* While the map still tells which they are, should we end here. */
 	q = td_vips_own(d, &none, &s, true, &e);
+	td_checks_close(d); /* which look into the maps */
 	d->kernel = td_kernel_close(d->kernel);
 	r = td_kernel_unload(d->options.pin, error);
 	if (q < 0 && r >= 0) {
@@ -189,13 +192,9 @@ static int prepare_control(sd_event_source *source, void *userdata)
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
 	struct td_daemon *d = userdata;
-	struct td_error e = {0};
 
-	if (!d->kernel)
-		return 0;
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)td_now_ns() / 1000);
-	td_reload_file(d, "SIGHUP", &e);
-	sd_notify(0, "READY=1");
+	if (d->kernel)
+		td_load_ask(d, "SIGHUP");
 	return 0;
 }
 
@@ -257,6 +256,8 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r : sd_event_source_set_prepare(control, prepare_control);
 	r = r < 0 ? r : sd_event_source_set_floating(control, true);
 	sd_event_source_unref(control);
+	r = r < 0 ? r : td_load_open(d);
+	r = r < 0 ? r : td_share_open(d);
 	r = r < 0 ? r : td_rates_open(d);
 	r = r < 0 ? r : td_choice_open(d);
 	r = r < 0 ? r : td_groups_open(d);
@@ -290,11 +291,14 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 
 static void close_parts(struct td_daemon *d)
 {
+	d->leaves = true;
 	d->control = td_control_close(d->control);
+	td_load_close(d);
 	td_groups_close(d);
 	td_source_ports_close(d);
 	td_nat_free(d);
 	td_checks_close(d);
+	td_share_close(d);
 	sd_event_source_unref(d->health_timer);
 	sd_event_source_unref(d->nexthop_timer);
 	sd_event_source_unref(d->address_timer);
@@ -320,7 +324,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->events);
 }
 
-static int start(struct td_daemon *d, struct td_error *error)
+static int start(struct td_daemon *d, td_handler handler, struct td_error *error)
 {
 	_cleanup_(td_config_freep) struct td_config *c = NULL;
 	struct td_control_former former;
@@ -344,9 +348,9 @@ static int start(struct td_daemon *d, struct td_error *error)
 	/* Before anything is made: a socket that another daemon holds is a reason not
 	 * to begin. */
 	r = td_reexec_former(d, &former)
-		    ? td_control_open_again(d->options.control, &former, td_handle, d, &d->control,
+		    ? td_control_open_again(d->options.control, &former, handler, d, &d->control,
 					    error)
-		    : td_control_open(d->options.control, NULL, td_handle, d, &d->control, error);
+		    : td_control_open(d->options.control, NULL, handler, d, &d->control, error);
 	if (r < 0)
 		return r;
 	r = open_parts(d, c, error);
@@ -361,12 +365,12 @@ static int start(struct td_daemon *d, struct td_error *error)
 	return td_privileges_drop(d, error);
 }
 
-int td_daemon_run(struct td_daemon *d)
+int td_daemon_run(struct td_daemon *d, td_handler handler)
 {
 	struct td_error e = {0};
 	int r;
 
-	r = start(d, &e);
+	r = start(d, handler, &e);
 	if (r < 0) {
 		td_log(TD_LOG_ERROR, "%s", e.text[0] ? e.text : strerror(-r));
 		close_parts(d);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of the daemon share. One thread, one event loop: nothing here
- * needs a lock.
+ * needs a lock. Two files have threads of their own, which see nothing of this: load.c and
+ * rows.c.
  *
- *   main.c        options, and --check
  *   daemon.c      start, event loop, signals, end
  *   interfaces.c  the program on its interfaces
  *   reexec.c      another program takes over this process
+ *   load.c        reloads of the file, one at a time; the daemon's breath between steps
  *   reload.c      from a configuration to the data path
- *   apply.c       the steps of a plan, carried out
+ *   apply.c       the steps of a plan, carried out; rows.c: rows of slots, made ahead
+ *   threads.c     how the two that have threads start them
  *   groups.c      worker groups: into the maps, and who comes and goes
- *   workers.c     workers as JSON, and the commands on them
  *   health.c      verdicts on backends, brought into force
  *   checks.h, and what it names: health checks
  *   egress.c      pools of source addresses: into the maps, onto their cgroups
- *   egress_objects.c, egress_metrics.c, egress_trace.c  told, and asked for one
  *   nexthop.c     where backends are, kept fresh
  *   lanes.h, and what it names: source ports of translated connections
  *   addresses.c   VIPs on this host, and its own addresses as ends of tunnels
@@ -25,20 +25,22 @@
  *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
- *   rights.c      who may ask what on the control socket
- *   handlers.c    requests to answers; objects.c, flows.c, changes.c, trace.c,
- *                 status.c, attention.c, metrics.c: the answers
+ *   rights.c      who may ask what on the control socket; share.c: how much of it
+ *
+ * What requests are answered with is above, in api/.
  */
 #ifndef TD_DAEMON_H
 #define TD_DAEMON_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
 #include "core/health.h"
 #include "core/plan.h"
 #include "core/sweep.h"
+#include "daemon/snapshots.h"
 #include "kernel/kernel.h"
 #include "net/net.h"
 
@@ -46,10 +48,11 @@
 #define TD_VERSION "unknown"
 #endif
 
-#define TD_EVENTS_MAX 1024
-#define TD_NS_PER_MS  1000000ull
-#define TD_NS_PER_S   1000000000ull
-#define TD_RECENT_NS  (60 * TD_NS_PER_S) /* what `status` still speaks of */
+#define TD_EVENTS_MAX	    1024
+#define TD_EVENT_MESSAGE_ID "04e584f3a9834ab4847e0e932a3aa783" /* of all events, in the journal */
+#define TD_NS_PER_MS	    1000000ull
+#define TD_NS_PER_S	    1000000000ull
+#define TD_RECENT_NS	    (60 * TD_NS_PER_S) /* what `status` still speaks of */
 
 struct td_options {
 	const char *config, *control, *pin;
@@ -126,6 +129,10 @@ struct td_daemon {
 	gid_t read_group, admin_group; /* of the control socket */
 	bool admins;		       /* there is an admin_group */
 	uint64_t refused, refused_event_ns;
+	sd_event_source *share_timer;
+	uint64_t rests_until_ns[2];    /* until then readers, and metrics, are not answered */
+	bool leaves;		       /* who has asked is answered, and nobody else */
+	struct td_snapshots snapshots; /* of metrics, that somebody reads */
 
 	struct td_attachment *attachments;
 	size_t n_attachments;
@@ -167,6 +174,7 @@ struct td_daemon {
 
 	struct td_sample *samples;	 /* [backends_max] */
 	struct tundish_traffic *traffic; /* [backends_max], as last sampled */
+	bool traffic_read;		 /* just now, for the answer that is made */
 	uint64_t sampled_ns;
 	struct tundish_counters counters, former_counters;
 	/* when such a counter last rose; 0: never */
@@ -181,17 +189,25 @@ struct td_daemon {
 	sd_event_source *egress_timer;
 	char own_trouble[256]; /* why own connections are not led to backends */
 
-	struct td_event *events; /* ring */
-	uint64_t next_event;
+	struct td_event *events;	  /* ring */
+	uint64_t n_events, events_before; /* their numbers begin beyond that */
 
-	bool undone;		     /* the last reload, after a step that failed */
-	size_t steps_planned;	     /* of the last one */
+	struct td_load *load; /* load.c */
+	bool breathes;	      /* a reload runs, and requests are answered between its steps */
+	uint64_t breath_ns;   /* the last time */
+	bool undone;	      /* the last reload, after a step that failed */
+	size_t steps_planned; /* of the last one */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 
 	sd_event_source *nexthop_timer, *control_timer, *address_timer, *route_timer;
 	sd_event_source *processes_timer, *worker_events;
 };
+
+/* ---- attention ------------------------------------------------------------------ */
+/* Each part that can be in trouble tells it so: what, why, and what to do. */
+typedef void (*td_attention_add)(json_t *list, const char *what, const char *why,
+				 const char *remedy);
 
 /* ---- time: CLOCK_MONOTONIC, as bpf_ktime_get_ns ------------------------------ */
 uint64_t td_now_ns(void);
@@ -202,7 +218,9 @@ uint64_t td_now_ns(void);
 int td_timer_add(struct td_daemon *d, sd_event_source **ret, uint64_t accuracy_usec,
 		 sd_event_time_handler_t handler);
 bool td_timer_arm(sd_event_source *source, uint64_t usec); /* false: it was due already */
-int td_daemon_run(struct td_daemon *d);
+/* @handler: answers requests of the control socket and of metrics, with the daemon as its
+ * context. Returns the exit status. */
+int td_daemon_run(struct td_daemon *d, td_handler handler);
 /* Down with everything; the daemon ends soon after. */
 int td_daemon_unload(struct td_daemon *d, struct td_error *error);
 
@@ -234,6 +252,20 @@ void td_rights_apply(struct td_daemon *d, const struct td_config *c);
 bool td_rights_ask(struct td_daemon *d, const struct td_request *q, bool change,
 		   struct td_reply *reply);
 
+/* Whether this process may change things, as well as read. NULL: nobody known. */
+bool td_rights_may_change(const struct td_daemon *d, const struct td_peer *peer);
+
+/* ---- share.c ---------------------------------------------------------------------- */
+int td_share_open(struct td_daemon *d); /* its timer */
+void td_share_close(struct td_daemon *d);
+/* Whether the request is answered now; where not the reply says when. */
+bool td_share_ask(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* Whose time a request takes; NULL: that of who may change things, and never waits. */
+uint64_t *td_share_of(struct td_daemon *d, const struct td_request *q);
+/* Whether more than `ahead_ns` of rest are due. If so, all that wait are asked again when they are over. */
+bool td_share_rests(struct td_daemon *d, const uint64_t *share, uint64_t ahead_ns);
+void td_share_took(uint64_t *share, uint64_t begun_ns); /* NULL: of nobody's */
+
 /* ---- reload.c ------------------------------------------------------------------- */
 /* Checks against this host (interfaces). */
 int td_config_check_host(const char *name, const struct td_config *c, struct td_error *error);
@@ -241,11 +273,38 @@ int td_config_check_host(const char *name, const struct td_config *c, struct td_
  * changed, or all has been undone (d->undone), and it stays the caller's. */
 int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	      struct td_error *error);
-/* From the file of --config; `by` tells in the event who asked. */
-int td_reload_file(struct td_daemon *d, const char *by, struct td_error *error);
 /* The same configuration over the present state: after a run-time command, or
  * when this host's addresses changed. */
 int td_replan(struct td_daemon *d, struct td_error *error);
+
+/* ---- load.c --------------------------------------------------------------------- */
+int td_load_open(struct td_daemon *d);
+void td_load_close(struct td_daemon *d);
+/* A reload of the file of --config, soon; `by` tells in the event who asked. */
+void td_load_ask(struct td_daemon *d, const char *by);
+/* Asks for one, and answers what came of it, later. */
+void td_load_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* Whether a request that applies something else has to wait for one that was asked for before. */
+bool td_load_waits(const struct td_daemon *d, const struct td_request *q);
+/* Between two steps, where the state is whole: answers requests, if such a reload runs. */
+void td_breathe(struct td_daemon *d);
+
+/* ---- threads.c ------------------------------------------------------------------ */
+/* Starts one that no signal reaches, which are the event loop's; joined by who started it.
+ * Returns a negative errno. */
+int td_thread_start(pthread_t *ret, void *(*work)(void *), void *context);
+/* The first that one does: all else on this host goes before it, traffic above all. */
+void td_thread_gives_way(void);
+
+/* ---- rows.c --------------------------------------------------------------------- */
+struct td_rows;
+/* The rows that the plan sets, in its order; the plan stays as it is until td_rows_end.
+ * NULL: no memory. */
+struct td_rows *td_rows_start(const struct td_plan *plan, const struct td_members *of);
+struct td_rows *td_rows_end(struct td_rows *r); /* NULL is allowed */
+/* That of the plan's step, TUNDISH_MAGLEV_SLOTS backends, until the next call; steps are
+ * asked for in their order. Returns 0 or as td_maglev_fill; breathes while it waits. */
+int td_rows_get(struct td_rows *r, struct td_daemon *d, size_t step, const uint32_t **ret);
 
 /* ---- apply.c -------------------------------------------------------------------- */
 int td_apply(struct td_daemon *d, const struct td_state *installed, const struct td_plan *plan,
@@ -278,6 +337,14 @@ int td_groups_put(struct td_daemon *d, const struct td_config *config, const str
 int td_groups_open(struct td_daemon *d); /* its timers */
 void td_groups_close(struct td_daemon *d);
 
+/* ---- groups_migrate.c ------------------------------------------------------------ */
+/* Whether the worker's group has the migration program, or needs none. */
+bool td_migrates(const struct tundish_worker *w);
+/* Gives it to the group of @w, of which the process @pid has a descriptor. */
+void td_migrate_put(struct td_daemon *d, struct tundish_worker *w, pid_t pid);
+/* Takes it off the groups of these workers. */
+void td_migrate_off(struct td_daemon *d, uint32_t first, uint32_t size);
+
 /* Whether, and of whom, the service takes a client's address for true; NULL: of nobody. */
 void td_client_address_put(struct td_daemon *d, uint32_t service, const struct td_service_conf *c);
 /* "w3": the fourth index of its group. */
@@ -305,19 +372,16 @@ const char *td_backend_kept_why(const struct td_daemon *d, uint32_t backend);
 /* ---- checks.c, checks_plan.c, checks_objects.c ----------------------------------- */
 int td_checks_open(struct td_daemon *d, struct td_error *error);
 void td_checks_close(struct td_daemon *d);
+/* Before this process executes another program. */
+void td_checks_stop_programs(struct td_daemon *d);
 /* The configuration in force is another one. */
 void td_checks_configure(struct td_daemon *d);
 /* Once a second: what of this host has changed that they depend on. */
 void td_checks_look(struct td_daemon *d);
-/* Why a healthy backend has less than its weight; NULL: it has not. */
-const char *td_check_why(const struct tundish_backend *b);
-/* Into the JSON of a backend. */
-void td_check_add_json(const struct td_daemon *d, uint32_t backend, json_t *o);
-void td_checks_attention(const struct td_daemon *d,
-			 void (*add)(json_t *list, const char *what, const char *why,
-				     const char *remedy),
-			 json_t *list);
-void td_print_check_metrics(FILE *out, const struct td_daemon *d);
+/* Whether checks say how the backend is. */
+bool td_check_is_asked(const struct td_daemon *d, uint32_t backend);
+/* Each second, where connections are translated: those of clients that fail. */
+void td_passives_look(struct td_daemon *d);
 
 /* ---- choice.c ------------------------------------------------------------------- */
 struct td_crowd;
@@ -326,16 +390,13 @@ int td_choice_open(struct td_daemon *d);
 int td_drain_read(const struct td_request *q, struct tundish_backend *b, struct td_reply *reply);
 /* Seconds until a backend that drains is disabled; -1: it is not to be. */
 int64_t td_drain_left(const struct tundish_backend *b);
-void td_choice_attention(struct td_daemon *d, const struct td_state *s,
-			 void (*add)(json_t *list, const char *what, const char *why,
-				     const char *remedy),
+void td_choice_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			 json_t *list);
-/* choice_metrics.c */
-void td_print_choice_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
 
 /* ---- own.c ---------------------------------------------------------------------- */
 /* As the file says; what fails is told in `status`. */
 void td_own_connections_put(struct td_daemon *d, const struct td_config *config);
+void td_own_connections_attention(struct td_daemon *d, td_attention_add add, json_t *list);
 
 /* ---- egress.c ------------------------------------------------------------------- */
 /* Before anything changes. Programs that the kernel refuses are no error: that is told in
@@ -416,10 +477,11 @@ bool td_pace_run(struct td_pace *p, uint32_t slices,
 /* ---- clients.c ------------------------------------------------------------------ */
 /* After each pass of the sweep: clients that came above one half, and those that went. */
 void td_clients_check(struct td_daemon *d);
-void td_clients_attention(struct td_daemon *d, const struct td_state *s,
-			  void (*add)(json_t *list, const char *what, const char *why,
-				      const char *remedy),
+void td_clients_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			  json_t *list);
+/* Of all tuples of inbound connections those that have most, at most `top`, into best[];
+ * returns how many there are. */
+size_t td_tuples_highest(struct td_daemon *d, struct tundish_tuple *best, size_t top);
 
 /* ---- scan.c: source ports ------------------------------------------------------- */
 int td_source_ports_new(struct td_daemon *d);
@@ -439,68 +501,10 @@ json_t *td_events_json(const struct td_daemon *d, uint64_t since);
 /* ---- rates.c -------------------------------------------------------------------- */
 int td_rates_open(struct td_daemon *d);
 void td_traffic_of(struct td_daemon *d, uint32_t backend, struct tundish_traffic *ret);
-
-/* ---- answers -------------------------------------------------------------------- */
-void td_handle(void *context, const struct td_request *request, struct td_reply *reply);
-void td_answer_status(struct td_daemon *d, struct td_reply *reply);
-void td_answer_services(struct td_daemon *d, const char *name, struct td_reply *reply);
-void td_answer_backends(struct td_daemon *d, const char *service, struct td_reply *reply);
-void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply);
-uint64_t td_worker_total(const struct tundish_worker *w);
-bool td_worker_stalled(const struct tundish_worker *w, const struct tundish_steering *s);
-const char *td_refusal_name(size_t refusal); /* below TUNDISH_REFUSAL_MAX */
-void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
-			      struct td_reply *reply);
-/* The group that a service stands before, or NULL; the same for people. */
-struct tundish_group *td_group_of_service(struct td_daemon *d, uint32_t service);
-json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
-/* Both return a negative errno after they have answered why. */
-int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);
-/* The state, and the service of that name in it (NULL, where `name` is NULL). */
-int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
-		    const struct td_service_state **ret, struct td_reply *reply);
-void td_metric_head(FILE *out, const char *name, const char *type, const char *help);
-void td_metric_label(FILE *out, const char *value);
-void td_print_worker_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
-void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-json_t *td_source_ports_json(struct td_daemon *d);
-typedef void (*td_attention_add)(json_t *list, const char *what, const char *why,
-				 const char *remedy);
-void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
-void td_own_connections_attention(struct td_daemon *d, td_attention_add add, json_t *list);
-void td_print_port_metrics(FILE *out, struct td_daemon *d);
-/* The query's "protocol" as IPPROTO_*; 0 where it is absent, or an error as reply. */
-int td_read_protocol(const struct td_request *q, struct td_reply *reply);
-/* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
-int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
-		   struct td_reply *reply);
-/* Of all tuples of inbound connections the one that has most. */
-bool td_tuple_fullest(struct td_daemon *d, struct tundish_tuple *ret);
-void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_egress(struct td_daemon *d, const char *name, struct td_reply *reply);
-void td_answer_egress_trace(struct td_daemon *d, const struct td_request *q,
-			    struct td_reply *reply);
-json_t *td_egress_json(struct td_daemon *d); /* of `status`: one object for each pool */
-void td_egress_attention(struct td_daemon *d,
-			 void (*add)(json_t *list, const char *what, const char *why,
-				     const char *remedy),
-			 json_t *list);
-void td_print_egress_metrics(FILE *out, struct td_daemon *d);
-void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_metrics(struct td_daemon *d, struct td_reply *reply);
-json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
-json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top);
-
-const char *td_delivery_name(uint8_t delivery);
-const char *td_protocol_name(uint8_t protocol); /* "tcp" or "udp" */
-const char *td_mode_name(enum td_attach_mode mode);
-/* Whether a backend is one of those that people see. */
-bool td_backend_listed(const struct tundish_backend *b);
-const char *td_service_name(const struct td_state *s, uint32_t id);
-const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer);
+/* Around an answer that asks for so many of them: they are read at once. */
+void td_traffic_begin(struct td_daemon *d, size_t n);
+/* The same with the sample of the last second, for figures that may be so old. */
+void td_traffic_recent(struct td_daemon *d);
+void td_traffic_end(struct td_daemon *d);
 
 #endif

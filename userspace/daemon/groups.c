@@ -106,6 +106,7 @@ static void end_group(struct td_daemon *d, uint32_t id, const struct installed *
 	for (size_t i = 0; i < in->in.n_listens; i++)
 		if (in->listens[i].group == id)
 			td_kernel_delete_listen(d->kernel, &in->listens[i].listen);
+	td_migrate_off(d, g->first, g->size);
 	for (uint32_t i = 0; i < g->size; i++)
 		td_kernel_remove_worker(d->kernel, g->first + i);
 	snprintf(object, sizeof(object), "%.63s", g->name);
@@ -303,33 +304,6 @@ int td_groups_put(struct td_daemon *d, const struct td_config *c, const struct t
 
 /* ---- when workers come and go ------------------------------------------------------------ */
 
-static void attach_migrate(struct td_daemon *d, struct tundish_worker *w, pid_t pid)
-{
-	struct td_error e = {0};
-	int fd = -1, r;
-
-	r = td_host_get_socket(pid, w->inode, &fd, &e);
-	if (r == 0) {
-		r = td_kernel_attach_migrate(d->kernel, fd);
-		close(fd);
-		if (r == -EINVAL) /* no SO_REUSEPORT: it has no siblings to move anything to */
-			r = 0;
-		else if (r == 0)
-			__atomic_fetch_or(&w->flags, TUNDISH_WORKER_MIGRATE, __ATOMIC_RELAXED);
-	}
-	if (r < 0 && r != -ESRCH && r != -ENOENT)
-		snprintf(d->groups_trouble, sizeof(d->groups_trouble), "%.255s",
-			 e.text[0] ? e.text : strerror(-r));
-	else if (r == 0)
-		d->groups_trouble[0] = '\0';
-}
-
-/* What waits in a UDP socket ends with it. */
-static bool migrates(const struct tundish_worker *w)
-{
-	return w->flags & (TUNDISH_WORKER_MIGRATE | TUNDISH_WORKER_UDP);
-}
-
 /* Who accepts on each worker that was not seen to, and the migration program. */
 static void look_at_processes(struct td_daemon *d)
 {
@@ -344,7 +318,7 @@ static void look_at_processes(struct td_daemon *d)
 		return;
 	for (uint32_t i = 0; i < n; i++)
 		if (all[i].cookie && all[i].inode &&
-		    (!(all[i].flags & TUNDISH_WORKER_PID) || !migrates(&all[i])))
+		    (!(all[i].flags & TUNDISH_WORKER_PID) || !td_migrates(&all[i])))
 			inodes[n_inodes++] = all[i].inode;
 	if (!n_inodes || td_host_scan(inodes, n_inodes, &holders, &n_holders) < 0)
 		return;
@@ -359,8 +333,8 @@ static void look_at_processes(struct td_daemon *d)
 		h = td_host_find(holders, n_holders, w->inode, &n_h);
 		if (!h || !n_h)
 			continue;
-		if (!migrates(w))
-			attach_migrate(d, w, h[0].pid);
+		if (!td_migrates(w))
+			td_migrate_put(d, w, h[0].pid);
 		if (w->flags & TUNDISH_WORKER_PID)
 			continue;
 		pid = td_host_acceptor(h, n_h);

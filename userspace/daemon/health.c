@@ -16,8 +16,9 @@ struct found {
 	struct td_verdict verdict;
 };
 
-static void look_at_group(struct td_daemon *d, uint32_t service, bool was_down, uint64_t now,
-			  struct td_verdict *ret)
+/* @alone: there is nowhere else to go, so all that counts is whether somebody is there */
+static void look_at_group(struct td_daemon *d, uint32_t service, bool alone, bool was_down,
+			  uint64_t now, struct td_verdict *ret)
 {
 	const struct tundish_steering *s = &td_kernel_steering(d->kernel)[service];
 	const struct tundish_group *g = &td_kernel_groups(d->kernel)[s->group];
@@ -37,6 +38,8 @@ static void look_at_group(struct td_daemon *d, uint32_t service, bool was_down, 
 		if (!w->cookie)
 			continue;
 		look.workers++;
+		if (alone)
+			continue;
 		if (w->flags & TUNDISH_WORKER_DRAIN)
 			look.drained++;
 		else
@@ -120,7 +123,10 @@ static void tell_last_ones(struct td_daemon *d)
 
 		m->kept_by_limit = last && all[id].service < d->settings.services_max &&
 				   healthy[all[id].service];
-		if (last && !m->told_last) {
+		/* A group of which nobody listens has told what there is to tell. */
+		if (last && !m->told_last &&
+		    !(all[id].delivery == TUNDISH_DELIVERY_WORKERS &&
+		      m->health.of[TD_HEALTH_GROUP].says == TD_OPINION_DOWN)) {
 			if (!s.n_services)
 				td_kernel_read_state(d->kernel, &s);
 			tell(d, id, td_service_name(&s, all[id].service), "in use all the same",
@@ -143,14 +149,18 @@ static bool hear_all(struct td_daemon *d)
 		const struct tundish_backend *b = &all[id];
 		struct td_verdict none = {.says = TD_OPINION_NONE}, *v = &none;
 
-		if (!td_backend_listed(b) || b->state == TUNDISH_BACKEND_GONE ||
+		bool alone = b->delivery == TUNDISH_DELIVERY_WORKERS;
+
+		if (b->state == TUNDISH_BACKEND_FREE || b->state == TUNDISH_BACKEND_GONE ||
 		    b->service >= d->settings.services_max)
 			continue;
-		if (td_kernel_steering(d->kernel)[b->service].group && td_nexthop_is_local(d, id)) {
+		/* Alone it has nobody to look at it but its checks, if there are. */
+		if (td_kernel_steering(d->kernel)[b->service].group &&
+		    (alone ? !td_check_is_asked(d, id) : td_nexthop_is_local(d, id))) {
 			v = &found[b->service].verdict;
 			if (!found[b->service].looked)
-				look_at_group(d, b->service, b->flags & TUNDISH_BACKEND_UNHEALTHY,
-					      now, v);
+				look_at_group(d, b->service, alone,
+					      b->flags & TUNDISH_BACKEND_UNHEALTHY, now, v);
 			found[b->service].looked = true;
 		}
 		changed |= hear(d, id, NULL, TD_HEALTH_GROUP, v);
@@ -161,7 +171,7 @@ static bool hear_all(struct td_daemon *d)
 void td_health_configure(struct td_daemon *d, uint32_t service, const struct td_service_conf *c)
 {
 	d->group_memory[service].grace_ns = c->workers.restart_grace_ms * TD_NS_PER_MS;
-	d->health_on |= c->delivery != TUNDISH_DELIVERY_WORKERS;
+	d->health_on = true;
 }
 
 void td_health_stale(struct td_daemon *d)

@@ -189,6 +189,7 @@ static const struct td_net_way *way_to(const struct td_lanes *l, const struct tu
 	return found ? &found->way : NULL;
 }
 
+/* 1: there is no room for it. */
 static int add_near(struct td_prefix **list, size_t *n, const struct td_net_address *a)
 {
 	struct td_prefix p = {td_address_mask(&a->address, a->prefix), a->prefix};
@@ -197,7 +198,7 @@ static int add_near(struct td_prefix **list, size_t *n, const struct td_net_addr
 		if (!td_prefix_compare(&(*list)[i], &p))
 			return 0;
 	if (*n >= TUNDISH_NAT_NEAR_MAX)
-		return 0;
+		return 1;
 	if (td_grow(list, *n, sizeof(**list)) < 0)
 		return -ENOMEM;
 	(*list)[(*n)++] = p;
@@ -248,6 +249,8 @@ int td_lane_host_near(struct td_daemon *d, const struct td_config *c)
 			r = td_net_networks(d->net, &all, &n_all);
 		r = r ?: near_of(d, &c->services[i], all, n_all, &wanted, &n_wanted);
 	}
+	d->lanes->near_cut = r > 0;
+	r = TD_MIN(r, 0);
 	for (size_t i = 0; i < n_wanted && !r; i++) {
 		bool there = false;
 

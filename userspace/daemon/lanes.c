@@ -82,15 +82,16 @@ static int adopt(struct td_daemon *d)
 	return r;
 }
 
-/* Of all lanes that are marked so, as they lie in the map. */
-static void reserved_by_lanes(struct td_daemon *d, struct td_port_bits *ret)
+/* Of all lanes but one that are marked so, as they lie in the map. */
+static void reserved_by_lanes(struct td_daemon *d, uint32_t but, struct td_port_bits *ret)
 {
 	const struct tundish_lane *lanes = td_kernel_lanes(d->kernel);
+	struct td_range_conf kept;
 
 	*ret = (struct td_port_bits){0};
 	for (uint32_t id = 1; id < d->settings.lanes_max; id++)
-		if (lanes[id].number && lanes[id].flags & TUNDISH_LANE_RESERVED)
-			td_port_bits_set(ret, lanes[id].first, lanes[id].last, true);
+		if (id != but && td_lane_kept(&lanes[id], &kept))
+			td_port_bits_set(ret, kept.first, kept.last, true);
 }
 
 int td_lanes_open(struct td_daemon *d)
@@ -108,7 +109,7 @@ int td_lanes_open(struct td_daemon *d)
 	l->auto_mss = calloc(d->settings.services_max, sizeof(*l->auto_mss));
 	if (!l->blocked || !l->ports || !l->unused_ns || !l->hosts || !l->auto_mss)
 		return -ENOMEM;
-	reserved_by_lanes(d, &l->ours);
+	reserved_by_lanes(d, TUNDISH_NONE, &l->ours);
 	if (td_host_netns_read(-1, &facts, NULL) == 0) {
 		struct td_port_bits local = {0};
 
@@ -258,6 +259,39 @@ void td_lanes_unreserve(struct td_daemon *d)
 		reserve(d, &none);
 }
 
+/*
+ * What a lane shall keep from this host's sockets, none of it where first is above last. The mark
+ * in the map is there before the kernel's list says so, and what is given back has gone from that
+ * list before the mark goes: killed in between, the next daemon, or an unload, finds more marked
+ * than is kept, never less.
+ */
+static void keep(struct td_daemon *d, uint32_t id, uint32_t first, uint32_t last)
+{
+	struct tundish_lane *lane = &td_kernel_lanes(d->kernel)[id];
+	struct td_lanes *l = d->lanes;
+	struct td_range_conf was = {0};
+	struct td_port_bits kept;
+	bool had = td_lane_kept(lane, &was);
+
+	if (!had && first > last)
+		return;
+	reserved_by_lanes(d, id, &kept);
+	for (size_t i = 0; i < TUNDISH_LANE_WORDS; i++)
+		kept.word[i] &= l->ours.word[i];
+	if (had && (was.first != first || was.last != last)) {
+		reserve(d, &kept);
+		__atomic_fetch_and(&lane->flags, (uint8_t)~TUNDISH_LANE_RESERVED, __ATOMIC_SEQ_CST);
+	}
+	if (first > last)
+		return;
+	__atomic_store_n(&lane->kept_first, (uint16_t)first, __ATOMIC_RELAXED);
+	__atomic_store_n(&lane->kept_last, (uint16_t)last, __ATOMIC_RELAXED);
+	__atomic_fetch_or(&lane->flags, TUNDISH_LANE_RESERVED, __ATOMIC_SEQ_CST);
+	td_step_done(d);
+	td_port_bits_set(&kept, first, last, true);
+	reserve(d, &kept);
+}
+
 /* ---- ports of lanes ---------------------------------------------------------------------- */
 
 static void fit(struct td_daemon *d, uint32_t id, const struct td_range_conf *ports)
@@ -266,25 +300,17 @@ static void fit(struct td_daemon *d, uint32_t id, const struct td_range_conf *po
 	struct td_lanes *l = d->lanes;
 	struct td_port_bits wanted;
 	uint32_t first, last;
-	uint8_t flags = lane->flags & ~TUNDISH_LANE_RESERVED;
 	struct td_range_conf range = range_of(l, lane, ports);
 
 	l->ports[id] = *ports;
 	if (!has_ports(lane) || !l->blocked[id])
 		return;
-	if (overlap(l, lane, &range, &first, &last))
-		flags |= TUNDISH_LANE_RESERVED;
+	if (!overlap(l, lane, &range, &first, &last))
+		first = 1, last = 0;
 	td_lane_wanted(lane, &range, &l->local, l->config, &wanted);
-	if (flags & TUNDISH_LANE_RESERVED) { /* marked, kept from others, then used */
-		struct td_port_bits kept = l->ours;
-
-		__atomic_store_n(&lane->flags, flags, __ATOMIC_RELAXED);
-		td_port_bits_set(&kept, first, last, true);
-		reserve(d, &kept);
-	}
+	keep(d, id, first, last);
 	l->n_pending +=
 		td_lane_fit(lane, &td_kernel_lane_ports(d->kernel)[id], l->blocked[id], &wanted);
-	__atomic_store_n(&lane->flags, flags, __ATOMIC_RELAXED);
 }
 
 int td_lane_put(struct td_daemon *d, const struct td_lane_state *s)

@@ -39,6 +39,7 @@ struct td_lanes {
 	uint64_t reserved[TUNDISH_LANE_WORDS]; /* as last read */
 	struct td_port_bits ours;	       /* of them, put there by us */
 	char trouble[256];		       /* why they could not be; "" */
+	bool near_cut;			       /* more near networks than can be noted */
 
 	struct td_lane_way *ways; /* towards servers, as far as they matter */
 	size_t n_ways;

@@ -6,9 +6,7 @@
  *   lane_ports.c     source ports of lanes: remembered, and what is worth an event
  *   nat_answers.c    servers whose answers do not come by
  *   nat_sources.c    sources that are not addresses of this host
- *   nat_attention.c  routes and NICs that do not fit; what `status` says
- *   nat_flows.c      connections as JSON
- *   nat_metrics.c    metrics
+ *   nat_nics.c       routes and NICs that do not fit
  *   links.c          NICs, for the data path
  */
 #ifndef TD_DAEMON_NAT_H
@@ -31,6 +29,7 @@ struct td_nat {
 	struct td_pace pace;
 	uint32_t ticks;
 	uint64_t pass_ns, former_ns; /* when the last pass ended, and the one before; 0: none */
+	uint32_t ways;		     /* back to clients, that are known */
 	uint8_t unnamed[TUNDISH_NAT_HOPS]; /* passes in a row that met no record with this hop */
 
 	struct td_lane_use *uses; /* [lanes_max] */
@@ -97,20 +96,16 @@ const char *td_nat_answers_remedy(const struct tundish_backend *b);
 void td_nat_sources_look(struct td_daemon *d);
 void td_nat_sources_attention(const struct td_daemon *d, td_attention_add add, json_t *list);
 
-/* ---- nat_attention.c ------------------------------------------------------------------- */
-json_t *td_nat_json(struct td_daemon *d,
-		    const struct td_state *s); /* of `status`; NULL without lanes */
-/* Every few seconds: whether answers come in by NICs that carry the program. */
-void td_nat_nics_look(struct td_daemon *d);
-void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
-		      json_t *list);
-
-/* ---- nat_metrics.c ------------------------------------------------------------------- */
-void td_print_nat_metrics(FILE *out, struct td_daemon *d, const struct td_state *s);
-
 /* ---- links.c ------------------------------------------------------------------------------ */
 /* Links, or what carries the program, may have changed. @forget: those that carry it no more. */
 void td_links_refresh(struct td_daemon *d, bool forget);
 void td_links_attention(struct td_daemon *d, td_attention_add add, json_t *list);
+
+/* ---- nat_nics.c --------------------------------------------------------------------- */
+/* Every few seconds: whether answers come in by NICs that carry the program. */
+void td_nat_nics_look(struct td_daemon *d);
+/* The backend's first lane whose answers come in by a NIC without the program (`missed`), or
+ * to whose server, beside the backend's first address, there is no way; NULL: none. */
+const struct tundish_lane *td_nat_lane_troubled(struct td_daemon *d, uint32_t backend, bool missed);
 
 #endif

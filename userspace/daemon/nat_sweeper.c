@@ -62,9 +62,11 @@ static void free_returns(struct td_daemon *d)
 	struct tundish_return *all = td_kernel_returns(d->kernel);
 	struct td_nat *n = d->nat;
 
+	n->ways = 0;
 	for (uint32_t i = 1; i < TUNDISH_NAT_HOPS; i++) {
 		struct tundish_return *r = &all[i];
 
+		n->ways += __atomic_load_n(&r->state, __ATOMIC_RELAXED) != TUNDISH_RETURN_FREE;
 		if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != TUNDISH_RETURN_VALID ||
 		    td_nat_sweep_hop(n->sweep, i) || !n->former_ns || is_young(n, r)) {
 			n->unnamed[i] = 0;
@@ -156,8 +158,10 @@ void td_nat_tick(struct td_daemon *d)
 	if (td_pace_run(&n->pace, td_nat_sweep_slices(&t, TD_SWEEP_BUCKETS), slice, d))
 		pass_ended(d);
 	n->ticks++;
-	if (n->ticks % TICKS_PER_SECOND == 0)
+	if (n->ticks % TICKS_PER_SECOND == 0) {
 		td_lane_ports_watch(d);
+		td_passives_look(d);
+	}
 	if (n->ticks % (TD_ANSWERS_LOOK_S * TICKS_PER_SECOND) == 0)
 		td_nat_answers_look(d);
 }

@@ -12,6 +12,7 @@
  */
 #include <cap-ng.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -26,6 +27,12 @@
 
 /* ---- what is handed over ----------------------------------------------------------- */
 
+/* Those of libraries too, which do not all close themselves. */
+static void keep_none_open(void)
+{
+	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
 static void keep_open(int fd, bool open)
 {
 	if (fd >= 0)
@@ -36,6 +43,8 @@ static void hand_over(struct td_daemon *d, const struct td_control_former *f, bo
 {
 	char text[200];
 
+	if (over)
+		keep_none_open();
 	keep_open(f->socket_fd, over);
 	keep_open(f->metrics_fd, over);
 	keep_open(d->sink_fd[0], over);
@@ -65,6 +74,8 @@ bool td_reexec_former(struct td_daemon *d, struct td_control_former *ret)
 		     : 0;
 
 	unsetenv(HANDED_OVER);
+	while (waitpid(-1, NULL, WNOHANG) > 0) /* what has died late */
+		;
 	if (n < 5 || pid != getpid()) /* a child of one that was handed over to */
 		return false;
 	keep_open(f.socket_fd, false);
@@ -108,7 +119,7 @@ static pid_t ask(struct td_daemon *d, int out)
 	if (pid)
 		return pid;
 	setenv(HANDED_OVER, ASKS, 1);
-	/* Of the descriptors only these: all others close themselves. */
+	keep_none_open();
 	if (dup2(out, STDERR_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
 		execl(d->program, d->program, "--check", "--config", d->options.config, "--pin",
 		      d->options.pin, (char *)NULL);
@@ -206,8 +217,12 @@ void td_reexec(struct td_daemon *d)
 
 	td_event(d, "reexec", d->program, "another program takes over this process");
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)td_now_ns() / 1000);
+	td_checks_stop_programs(d);
+	d->leaves = true;
 	td_control_hand_over(d->control, &f);
 	step(d, &f);
+	d->leaves = false;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* for no program of a check */
 	td_event(d, "reexec-refused", d->program, "%s; this daemon goes on", strerror(errno));
 	if (td_control_take_back(d->control, &f, &e) < 0)
 		td_log(TD_LOG_ERROR, "%s", e.text);

@@ -243,10 +243,17 @@ static void put_wishes_back(struct td_daemon *d, const struct td_state *before)
 		value.file_state = was->value.file_state;
 		value.run_state = was->value.run_state;
 		value.flags = was->value.flags;
+		value.adjust = was->value.adjust;
+		value.health_since_ns = was->value.health_since_ns;
+		value.drain_deadline = was->value.drain_deadline;
+		value.ejected_s = was->value.ejected_s;
+		value.ejections = was->value.ejections;
 		if (now->state == TUNDISH_BACKEND_GONE)
 			value.state = was->value.state;
-		if (memcmp(&value, now, sizeof(value)))
-			td_kernel_put_backend(d->kernel, was->id, &value);
+		if (!memcmp(&value, now, sizeof(value)))
+			continue;
+		td_kernel_put_backend(d->kernel, was->id, &value);
+		td_step_done(d);
 	}
 }
 
@@ -331,29 +338,6 @@ int td_reload(struct td_daemon *d, struct td_config **config, const char *name,
 	td_source_ports_apply(d, d->config);
 	td_checks_configure(d);
 	return 0;
-}
-
-int td_reload_file(struct td_daemon *d, const char *by, struct td_error *error)
-{
-	_cleanup_(td_config_freep) struct td_config *c = NULL;
-	uint64_t begun = td_now_ns(), read;
-	int r;
-
-	d->undone = false;
-	r = td_config_load(d->options.config, &c, error);
-	read = td_now_ns();
-	if (r == 0)
-		r = td_reload(d, &c, d->options.config, error);
-	d->reloads++;
-	if (r < 0)
-		td_event(d, d->undone ? "reload-undone" : "reload-refused", d->options.config,
-			 "%s%s", error->text, d->undone ? "" : "; nothing has changed");
-	else
-		td_event(d, "reload", d->options.config,
-			 "%s: %zu steps in %u ms, after %u ms of reading the file", by,
-			 d->steps_planned, (unsigned int)((td_now_ns() - read) / TD_NS_PER_MS),
-			 (unsigned int)((read - begun) / TD_NS_PER_MS));
-	return r;
 }
 
 int td_replan(struct td_daemon *d, struct td_error *error)

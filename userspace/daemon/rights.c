@@ -72,6 +72,11 @@ static bool may(const struct td_daemon *d, const struct td_peer *p, bool change)
 	return !change && td_peer_in(p, d->read_group);
 }
 
+bool td_rights_may_change(const struct td_daemon *d, const struct td_peer *peer)
+{
+	return may(d, peer, true);
+}
+
 bool td_rights_ask(struct td_daemon *d, const struct td_request *q, bool change,
 		   struct td_reply *reply)
 {

@@ -8,10 +8,6 @@
  *   port_table.c    tuples, remembered from scan to scan; what is worth an event
  *   port_tuples.c   where a tuple stands in memory
  *   port_select.c   the fullest tuples
- *   ports.c         `port list`; status
- *   blocked.c       `port blocked`
- *   timewait.c      `timewait`
- *   port_metrics.c  metrics
  */
 #ifndef TD_DAEMON_SOURCE_PORTS_H
 #define TD_DAEMON_SOURCE_PORTS_H
@@ -170,9 +166,6 @@ int td_port_table_step(struct td_daemon *d);
 int td_port_table_read(struct td_daemon *d);
 void td_port_table_done(struct td_source_ports *s);
 void td_port_table_on_event(const struct tundish_port_event *e, void *context);
-
-/* ---- blocked.c ---------------------------------------------------------------------- */
-void td_answer_blocked(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 
 /* ---- port_select.c ------------------------------------------------------------------ */
 

@@ -65,6 +65,12 @@ pid_t td_host_acceptor(const struct td_holder *holders, size_t n);
  */
 int td_host_get_socket(pid_t pid, uint64_t inode, int *ret_fd, struct td_error *error);
 
+/*
+ * Takes the program of SO_ATTACH_REUSEPORT_EBPF off the groups of the sockets with these inodes, for
+ * it would stay as long as they do. One pass over all processes; what cannot be had is passed over.
+ */
+void td_host_release_groups(const uint64_t *inodes, size_t n);
+
 struct td_host_listener {
 	int fd;	   /* in that process, the lowest */
 	uid_t uid; /* of the socket */

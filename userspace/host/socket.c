@@ -20,6 +20,9 @@
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -289,4 +292,22 @@ int td_host_listeners(pid_t pid, struct td_host_listener **ret, size_t *ret_n,
 	*ret = TD_TAKE_PTR(all);
 	*ret_n = n;
 	return 0;
+}
+
+void td_host_release_groups(const uint64_t *inodes, size_t n)
+{
+	_cleanup_free_ struct td_holder *holders = NULL;
+	size_t n_holders = 0;
+
+	if (!n || td_host_scan(inodes, n, &holders, &n_holders) < 0)
+		return;
+	for (size_t i = 0; i < n_holders; i++) {
+		_cleanup_close_ int fd = -1;
+		int none = 0;
+
+		if (i && holders[i].inode == holders[i - 1].inode)
+			continue;
+		if (td_host_get_socket(holders[i].pid, holders[i].inode, &fd, NULL) == 0)
+			setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
+	}
 }

@@ -59,13 +59,6 @@ static bool mode_suits(enum td_attach wanted, enum td_attach_mode mode)
 	return false;
 }
 
-static const char *mode_name(enum td_attach_mode mode)
-{
-	return mode == TD_MODE_NATIVE	 ? "native"
-	       : mode == TD_MODE_GENERIC ? "generic"
-					 : "offloaded";
-}
-
 /* ---- attaching --------------------------------------------------------------------- */
 
 static int attach_alone(struct td_kernel *k, unsigned int ifindex, enum td_attach_mode mode,
@@ -170,7 +163,7 @@ static int attach_failed(const char *name, enum td_attach_mode mode, int code,
 			       name);
 	}
 	return td_fail(error, code, "cannot attach to interface %s in %s mode: %s; %s", name,
-		       mode_name(mode), reason,
+		       td_mode_name(mode), reason,
 		       mode == TD_MODE_NATIVE
 			       ? "set attach: generic or auto for it, or mend the reason"
 			       : "use another interface");
@@ -196,7 +189,7 @@ static int attach_new(struct td_kernel *k, const struct td_interface_conf *conf,
 			return td_fail(
 				error, EBUSY,
 				"interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
-				conf->name, mode_name(now->mode), mode_name(now->mode));
+				conf->name, td_mode_name(now->mode), td_mode_name(now->mode));
 		mode = now->mode;
 	}
 	r = attach_in_mode(k, conf->name, ifindex, mode, now->dispatcher, &driver, error);
@@ -255,7 +248,7 @@ static int change_mode(struct td_kernel *k, const struct td_interface_conf *conf
 		return td_fail(
 			error, EBUSY,
 			"interface %s runs XDP programs of others in %s mode; set attach: %s or auto for it",
-			conf->name, mode_name(now->mode), mode_name(now->mode));
+			conf->name, td_mode_name(now->mode), td_mode_name(now->mode));
 	if (!now->dispatcher) { /* so that nothing but the driver can refuse then */
 		r = td_program_load_alone(k, error);
 		if (r < 0)

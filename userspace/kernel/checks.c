@@ -95,11 +95,6 @@ int td_kernel_checks_open(struct td_kernel *k, struct td_error *error)
 	return 0;
 }
 
-bool td_kernel_checks_are_open(const struct td_kernel *k)
-{
-	return k->checks != NULL;
-}
-
 void td_checks_forget(struct td_kernel *k)
 {
 	k->checks = checks_free(k->checks);

@@ -82,7 +82,11 @@ bool td_hooks_adopt(struct td_kernel *k, enum td_hook_object object)
 			k->hook_fd[h] = td_pins_get(k->pin_dir, td_hooks[h].name);
 		if (k->hook_fd[h] < 0)
 			k->hook_fd[h] = -1;
-		all &= k->hook_fd[h] >= 0 && is_current(k, h, k->hook_fd[h]);
+		/* What was found once is not asked again: once privileges are dropped nobody
+		 * answers which program a link has. */
+		k->hook_current[h] = k->hook_fd[h] >= 0 &&
+				     (k->hook_current[h] || is_current(k, h, k->hook_fd[h]));
+		all &= k->hook_current[h];
 	}
 	return all;
 }
@@ -94,6 +98,7 @@ void td_hooks_forget(struct td_kernel *k, enum td_hook_object object)
 			continue;
 		td_fd_close(&k->hook_fd[h]);
 		td_fd_close(&k->iterator_fd[h]);
+		k->hook_current[h] = false;
 	}
 }
 
@@ -109,8 +114,10 @@ void td_hooks_drop(struct td_kernel *k, enum td_hook_object object)
 int td_hooks_load(struct td_kernel *k, struct bpf_object *o, struct td_error *error)
 {
 	struct bpf_map *m;
-	int r;
+	int r = td_object_may_load(error);
 
+	if (r < 0)
+		return r;
 	bpf_object__for_each_map(m, o)
 	{
 		for (enum td_map i = 0; i < TD_MAP_COUNT; i++) {
@@ -138,11 +145,13 @@ static int pin_link(struct td_kernel *k, enum td_hook hook, int fd, struct td_er
 		td_fd_close(&k->hook_fd[hook]);
 		return td_fail(error, -r, "cannot pin %s/%s: %s", k->pin_dir, name, strerror(-r));
 	}
+	k->hook_current[hook] = true;
 	return 0;
 }
 
 static void drop_link(struct td_kernel *k, enum td_hook hook)
 {
+	k->hook_current[hook] = false;
 	td_fd_close(&k->hook_fd[hook]);
 	td_pins_drop(k->pin_dir, td_hooks[hook].name);
 }
@@ -160,6 +169,7 @@ int td_hook_attach(struct td_kernel *k, enum td_hook hook, int program, int targ
 	if (k->hook_fd[hook] >= 0) {
 		if (bpf_link_update(k->hook_fd[hook], program, NULL) == 0) {
 			td_kernel_step(td_hooks[hook].name);
+			k->hook_current[hook] = true;
 			return 0;
 		}
 		/* Its cgroup or namespace is gone. */
@@ -186,6 +196,7 @@ int td_hook_keep(struct td_kernel *k, enum td_hook hook, int program, struct td_
 	const char *name = td_hooks[hook].name;
 	int r;
 
+	k->hook_current[hook] = false;
 	td_fd_close(&k->hook_fd[hook]);
 	td_fd_close(&k->iterator_fd[hook]);
 	k->hook_fd[hook] = fcntl(program, F_DUPFD_CLOEXEC, 3);
@@ -193,6 +204,7 @@ int td_hook_keep(struct td_kernel *k, enum td_hook hook, int program, struct td_
 		return td_fail(error, errno, "cannot keep the program %s: %s", name,
 			       strerror(errno));
 	r = td_pins_put(k->pin_dir, name, program);
+	k->hook_current[hook] = r == 0;
 	return r < 0 ? td_fail(error, -r, "cannot pin %s/%s: %s", k->pin_dir, name, strerror(-r))
 		     : 0;
 }

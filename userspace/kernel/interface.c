@@ -46,6 +46,18 @@ uint32_t td_mode_flags(enum td_attach_mode mode)
 	return 0;
 }
 
+const char *td_mode_name(enum td_attach_mode mode)
+{
+	static const char *const names[] = {
+		[TD_MODE_NONE] = "none",
+		[TD_MODE_NATIVE] = "native",
+		[TD_MODE_GENERIC] = "generic",
+		[TD_MODE_OFFLOAD] = "offload",
+	};
+
+	return (size_t)mode < TD_ARRAY_SIZE(names) ? names[mode] : "unknown";
+}
+
 /* Takes note of the program if it is ours. */
 static bool note_if_ours(int fd, const uint32_t *map_ids, size_t n_map_ids, struct td_carried *c,
 			 char name[16])

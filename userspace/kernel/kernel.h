@@ -69,6 +69,10 @@ struct td_kernel *td_kernel_close(struct td_kernel *k);
  * where there was nothing. */
 int td_kernel_unload(const char *pin_dir, struct td_error *error);
 
+/* Inodes of the listeners whose groups were given the migration program, which stays on them after an
+ * unload unless it is taken off (td_host_release_groups). The caller frees *ret. */
+int td_kernel_pinned_migrating(const char *pin_dir, uint64_t **ret, size_t *ret_n);
+
 /* The VIPs that stand in the pinned map `vips`, and sources of lanes, for who takes down what a dead
  * daemon left; works without a lock. The caller frees *ret. -ENOENT where none
  * is pinned. */
@@ -93,6 +97,8 @@ enum td_attach_mode {
 	TD_MODE_GENERIC,
 	TD_MODE_OFFLOAD,
 };
+/* "none", "native", "generic", "offload" */
+const char *td_mode_name(enum td_attach_mode mode);
 
 struct td_attachment {
 	char name[IFNAMSIZ];
@@ -304,7 +310,6 @@ void td_kernel_own_close(struct td_kernel *k);
  * and until this handle is closed.
  */
 int td_kernel_checks_open(struct td_kernel *k, struct td_error *error);
-bool td_kernel_checks_are_open(const struct td_kernel *k);
 void td_kernel_checks_close(struct td_kernel *k); /* off every interface, also what others left */
 
 /* Both directions of an interface, by tc, beside what others have there; nothing where they

@@ -318,6 +318,8 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 	STORE(run_state);
 	STORE(adjust);
 	STORE(health_since_ns);
+	STORE(ejected_s);
+	STORE(ejections);
 	STORE(flags);
 	STORE(nexthop);
 	/* Last: what it makes usable is complete. */

@@ -9,7 +9,9 @@
  * Which build made the maps is told by a hash of the object's bytes.
  */
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -179,9 +181,35 @@ int td_object_load_failed(struct td_error *error, int code)
 		strerror(code));
 }
 
+int td_object_may_load(struct td_error *error)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {0};
+	const struct {
+		unsigned int capability;
+		const char *name;
+	} needed[] = {{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"}};
+
+	if (syscall(SYS_capget, &head, caps) < 0 ||
+	    caps[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN))
+		return 0; /* where it is not known the kernel says */
+	for (size_t i = 0; i < TD_ARRAY_SIZE(needed); i++)
+		if (!(caps[CAP_TO_INDEX(needed[i].capability)].effective &
+		      CAP_TO_MASK(needed[i].capability)))
+			return td_fail(error, EPERM,
+				       "no permission to load BPF programs, which takes %s; run as "
+				       "root, or with the capabilities of the unit",
+				       needed[i].name);
+	return 0;
+}
+
 int td_object_load(struct tundish *o, struct td_error *error)
 {
-	int r = bpf_object__load(o->obj);
+	int r = td_object_may_load(error);
+
+	if (r < 0)
+		return r;
+	r = bpf_object__load(o->obj);
 
 	return r < 0 ? td_object_load_failed(error, -r) : 0;
 }

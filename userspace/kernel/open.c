@@ -106,6 +106,8 @@ static int check_maps(const char *dir, const struct td_pins *p, const struct tun
 
 		if (r == -ENOENT && td_migration_adds(s->layout_version, m))
 			continue;
+		if (r == -EPROTO && td_migration_remakes(s->layout_version, m, p->map_fd[m], s))
+			continue;
 		if (r < 0)
 			return td_fail(
 				error, EPROTO,

@@ -261,6 +261,9 @@ static bool is_half_replaced(const char *name)
 	for (size_t i = 0; i < TD_HOOK_COUNT; i++)
 		if (strlen(td_hooks[i].name) == n && !memcmp(name, td_hooks[i].name, n))
 			return true;
+	for (enum td_map m = 0; m < TD_MAP_COUNT; m++) /* by a migration */
+		if (strlen(td_map_names[m]) == n && !memcmp(name, td_map_names[m], n))
+			return true;
 	return !strcmp(name, TD_PIN_TRACE NEW) || !strcmp(name, TD_PIN_XDP NEW);
 }
 

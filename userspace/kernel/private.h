@@ -183,16 +183,28 @@ int td_pins_read_settings(const char *dir, int fd, struct tundish_settings *ret,
 
 /* ---- migrate.c ------------------------------------------------------------- */
 
-/* A former layout that has all maps of the next ones but these. */
+/* An array whose entries had so many bytes, the first ones of what they have now. */
+struct td_remake {
+	enum td_map map;
+	uint32_t bytes;
+};
+
+/* A former layout that has all maps of the next ones but these, and some with smaller entries. */
 struct td_migration {
 	uint32_t from;
 	const enum td_map *adds;
 	size_t n;
+	const struct td_remake *remakes;
+	size_t n_remakes;
 };
 
-void td_migrations_set(const struct td_migration *all, size_t n); /* for the tests */
+/* For the tests; NULL: what this version knows. */
+void td_migrations_set(const struct td_migration *all, size_t n);
 bool td_migrates_from(uint32_t version);
 bool td_migration_adds(uint32_t version, enum td_map map);
+/* Whether it has the former shape, and is carried over. */
+bool td_migration_remakes(uint32_t version, enum td_map map, int fd,
+			  const struct tundish_settings *s);
 /* Makes what lies in `dir` of this layout; *p and *s follow. */
 int td_migrate(const char *dir, struct td_pins *p, struct tundish_settings *s,
 	       struct td_error *error);
@@ -207,6 +219,10 @@ uint64_t td_object_hash(void);
 /* Settings for new maps: sizes, magic, version, secret; timeouts are 0. */
 int td_object_settings(const struct td_limits_conf *limits, struct tundish_settings *ret,
 		       struct td_error *error);
+
+/* Whether this process may load programs at all. Without CAP_PERFMON the verifier takes up to a minute to
+ * refuse the larger ones, and then speaks of their size. */
+int td_object_may_load(struct td_error *error);
 
 /* Opens the object with sizes of `settings`, over the maps in map_fd where
  * these are open, with one of its programs to be loaded. */
@@ -288,7 +304,8 @@ struct td_kernel {
 	uint32_t former_id;
 	uint64_t former_ns;
 
-	int hook_fd[TD_HOOK_COUNT]; /* -1 where they are not on */
+	int hook_fd[TD_HOOK_COUNT];	  /* -1 where they are not on */
+	bool hook_current[TD_HOOK_COUNT]; /* and of this build */
 
 	/* Links of iterators, made when they are first run. */
 	int iterator_fd[TD_HOOK_COUNT];

@@ -181,6 +181,16 @@ static void drop_sys_exit(struct td_kernel *k)
 	td_hooks_forget(k, TD_HOOKS_accepts);
 }
 
+/* Groups have the former migration program: the daemon gives them this one when it looks at their
+ * processes. */
+static void forget_migrate(struct td_kernel *k)
+{
+	struct tundish_worker *all = td_kernel_workers(k);
+
+	for (uint32_t i = 0; i < k->settings.workers_max; i++)
+		__atomic_fetch_and(&all[i].flags, ~TUNDISH_WORKER_MIGRATE, __ATOMIC_RELAXED);
+}
+
 /* The programs in one of their two forms, in the places of those that are there. */
 static int put(struct td_kernel *k, bool every_accept, struct td_error *error)
 {
@@ -190,6 +200,8 @@ static int put(struct td_kernel *k, bool every_accept, struct td_error *error)
 	if (r < 0)
 		return r;
 	r = put_all(k, o, error);
+	if (r == 0)
+		forget_migrate(k);
 	if (r == 0 && every_accept)
 		r = td_hook_attach_tracing(k, TD_HOOK_link_sys_exit,
 					   bpf_program__fd(o->progs.tundish_sys_exit),

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 
+#include "core/lanes.h"
 #include "kernel/private.h"
 
 static int detach_all(const uint32_t *ids, size_t n_ids, struct td_error *error)
@@ -213,7 +214,11 @@ static int add_reserved(const struct tundish_lane *l, void *context)
 {
 	uint64_t *bits = context;
 
-	for (uint32_t p = l->first; l->flags & TUNDISH_LANE_RESERVED && p <= l->last; p++)
+	struct td_range_conf kept;
+
+	if (!td_lane_kept(l, &kept))
+		return 0;
+	for (uint32_t p = kept.first; p <= kept.last; p++)
 		bits[p / 64] |= 1ull << (p % 64);
 	return 0;
 }
@@ -231,6 +236,36 @@ int td_kernel_pinned_reserved(const char *pin_dir, uint64_t ret[TUNDISH_LANE_WOR
 	r = each_pinned_lane(&p, add_reserved, ret);
 	td_pins_done(&p);
 	return r;
+}
+
+int td_kernel_pinned_migrating(const char *pin_dir, uint64_t **ret, size_t *ret_n)
+{
+	_cleanup_free_ uint64_t *all = NULL;
+	struct tundish_worker w;
+	struct td_pins p;
+	size_t n = 0;
+	int fd, r;
+
+	td_kernel_prints();
+	r = td_pins_read(pin_dir, &p, NULL);
+	if (r < 0)
+		return r;
+	fd = p.map_fd[TD_MAP_workers];
+	if (fd < 0 || !looks_ours(TD_MAP_workers, fd))
+		r = -ENOENT;
+	for (uint32_t i = 0; r == 0 && bpf_map_lookup_elem(fd, &i, &w) == 0; i++) {
+		if (!w.cookie || !w.inode || !(w.flags & TUNDISH_WORKER_MIGRATE))
+			continue;
+		r = td_grow(&all, n, sizeof(*all));
+		if (r == 0)
+			all[n++] = w.inode;
+	}
+	td_pins_done(&p);
+	if (r < 0)
+		return r;
+	*ret = TD_TAKE_PTR(all);
+	*ret_n = n;
+	return 0;
 }
 
 int td_kernel_pinned_vips(const char *pin_dir, struct td_prefix **ret, size_t *ret_n)

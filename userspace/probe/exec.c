@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Programs: an exit status of 0 is good, any other bad, and the last line of what it wrote
- * is the reason.
+ * Programs: an exit status of 0 is good, any other bad (where it is a weight, most are good), and
+ * the last line of what it wrote is the reason.
  *
- * A program runs in a process group of its own, with nothing of the daemon's but its
- * privileges (which no_new_privs keeps from growing), and its output in a pipe. When it ends,
- * or its time is up, the whole group is killed before its leader is reaped: so long the
- * number cannot be another's. What it writes is read and thrown away but for the last line;
- * one that writes more than it may is not read any further, and so comes to a stand.
+ * A program runs in a process group of its own, with nothing of the daemon's but its user (and
+ * for root what it has kept of its capabilities; no_new_privs keeps that from growing), and its
+ * output in a pipe. When it ends, or its time is up, the whole group is killed before its leader
+ * is reaped: so long the number cannot be another's; what has left it is looked for afterwards
+ * (strays.c). What it writes is read and thrown away but for the last line; one that writes more
+ * than it may is not read any further, and so comes to a stand. One that hangs in the kernel (a
+ * file server that is gone) outlives its killing: nothing waits for its end, but so long it counts
+ * as one that runs, so that no more than a number of them can be there.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -17,7 +21,11 @@
 #include <sys/wait.h>
 
 #include "core/address.h"
+#include "core/checks.h"
 #include "probe/private.h"
+
+#define DEATH_MS  50   /* longest that the loop waits for the end of what was killed */
+#define DEATHS_MS 1000 /* of all, where this is the last occasion */
 
 /* ---- what it writes ----------------------------------------------------------------------- */
 
@@ -77,11 +85,14 @@ static void judge(struct td_probe *b, const siginfo_t *si)
 {
 	const char *said = b->length ? b->answer : "";
 	const char *colon = b->length ? ": " : "";
+	uint16_t percent;
 
 	b->answer[b->length] = '\0';
 	if (si->si_code != CLD_EXITED)
 		td_probe_end(b, TD_PROBE_BAD, "ended by signal %d%s%.100s", si->si_status, colon,
 			     said);
+	else if (b->dynamic_weight && td_check_weigh(si->si_status, &percent))
+		td_probe_end(b, TD_PROBE_GOOD, "status %d%s%.120s", si->si_status, colon, said);
 	else if (si->si_status == 127 && !b->length)
 		td_probe_end(b, TD_PROBE_BAD, "status 127: it could not be run");
 	else if (si->si_status)
@@ -100,17 +111,114 @@ static void on_exit_of(struct td_watch *w, uint32_t events)
 		return;
 	if (b->taken < TD_PROBE_OUTPUT_BYTES)
 		read_output(b);
+	b->exit_status = si.si_code == CLD_EXITED ? si.si_status : -1;
 	judge(b, &si); /* stop() reaps it */
+}
+
+struct td_dying {
+	struct td_watch watch;
+	struct td_prober *prober;
+	struct td_dying *next;
+	int pid;
+};
+
+static bool is_reaped(int pid)
+{
+	return waitpid(pid, NULL, WNOHANG) != 0;
+}
+
+static void forget_dying(struct td_dying **at)
+{
+	struct td_dying *g = *at;
+
+	*at = g->next;
+	g->prober->programs.running--;
+	close(g->watch.fd);
+	free(g);
+}
+
+static void on_death(struct td_watch *w, uint32_t events)
+{
+	struct td_dying *g = TD_OF(w, struct td_dying, watch), **at = &g->prober->dying;
+
+	if (!is_reaped(g->pid))
+		return;
+	while (*at != g)
+		at = &(*at)->next;
+	forget_dying(at);
+}
+
+/* It has been killed: its end is waited for elsewhere, and its turn is over then. */
+static bool leave_to_die(struct td_probe *b)
+{
+	struct td_dying *g = malloc(sizeof(*g));
+	struct epoll_event e = {.events = EPOLLIN};
+
+	if (!g)
+		return false;
+	*g = (struct td_dying){
+		.watch = {.ready = on_death, .fd = b->process.fd},
+		.prober = b->prober,
+		.next = b->prober->dying,
+		.pid = b->pid,
+	};
+	e.data.ptr = &g->watch;
+	if (epoll_ctl(b->prober->epoll_fd, EPOLL_CTL_MOD, b->process.fd, &e) < 0) {
+		free(g);
+		return false;
+	}
+	b->prober->dying = g;
+	b->prober->programs.running++;
+	b->process.fd = -1;
+	return true;
+}
+
+void td_exec_wait(struct td_prober *p)
+{
+	uint64_t end = td_probe_now() + DEATHS_MS * 1000000ull;
+
+	while (p->dying && td_probe_now() < end) {
+		struct pollfd one = {.fd = p->dying->watch.fd, .events = POLLIN};
+
+		poll(&one, 1, DEATH_MS);
+		on_death(&p->dying->watch, POLLIN);
+	}
+}
+
+bool td_exec_is_dying(const struct td_prober *p, int pid)
+{
+	for (const struct td_dying *g = p->dying; g; g = g->next)
+		if (g->pid == pid)
+			return true;
+	return false;
+}
+
+void td_exec_close(struct td_prober *p)
+{
+	while (p->dying)
+		forget_dying(&p->dying);
+}
+
+/* Most die at once. */
+static void reap(struct td_probe *b)
+{
+	struct pollfd end = {.fd = b->process.fd, .events = POLLIN};
+
+	if (end.fd >= 0)
+		poll(&end, 1, DEATH_MS);
+	if (is_reaped(b->pid) || leave_to_die(b))
+		return;
+	while (waitpid(b->pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 static void stop(struct td_probe *b)
 {
-	int status;
-
 	if (b->pid > 0) {
 		kill(-b->pid, SIGKILL);
-		while (waitpid(b->pid, &status, 0) < 0 && errno == EINTR)
-			;
+		reap(b);
+		td_ring_remove(&b->queue);
+		td_strays_expect(b->prober);
 	}
 	b->pid = 0;
 	td_fd_close(&b->watch.fd);
@@ -155,6 +263,7 @@ static int spawn(struct td_probe *b, int output)
 	if (r)
 		return -r;
 	b->pid = pid;
+	td_ring_append(&b->prober->under_way, &b->queue);
 	return 0;
 }
 

@@ -67,8 +67,10 @@ static size_t on_header(char *data, size_t one, size_t n, void *userdata)
 	if (b->taken > HEADER_BYTES)
 		return 0;
 	/* The empty line behind them; of the final answer, and where that is all that counts. */
-	if (n <= 2 && (*data == '\r' || *data == '\n') && status_of(b) >= 200 && !b->expect.data)
-		b->seen = true;
+	if (n <= 2 && (*data == '\r' || *data == '\n') && status_of(b) >= 200) {
+		b->headed = true;
+		b->seen |= !b->expect.data;
+	}
 	return b->seen ? 0 : n;
 }
 
@@ -91,22 +93,43 @@ static size_t on_body(char *data, size_t one, size_t n, void *userdata)
 	return n;
 }
 
+/* "status 302, a redirect to http://elsewhere/ which is not followed" */
+static const char *status_text(struct td_probe *b, char buffer[128])
+{
+	struct curl_header *where = NULL;
+	long status = status_of(b);
+
+	if (status < 300 || status > 399 ||
+	    curl_easy_header(b->easy, "Location", 0, CURLH_HEADER, -1, &where) != CURLHE_OK)
+		snprintf(buffer, 128, "status %ld", status);
+	else
+		snprintf(buffer, 128, "status %ld, a redirect to %.60s which is not followed",
+			 status, where->value);
+	for (char *c = buffer; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return buffer;
+}
+
 static void judge_answer(struct td_probe *b)
 {
 	long status = status_of(b);
+	char text[128];
 
 	if (!status) /* of HTTP/0.9 */
 		td_probe_end(b, TD_PROBE_BAD, "its answer is not HTTP");
+	else if (!b->headed) /* which libcurl does not mind */
+		td_probe_end(b, TD_PROBE_BAD, "it closed the connection within its headers");
 	else if (!good_status(b) && b->status.first == b->status.last)
-		td_probe_end(b, TD_PROBE_BAD, "status %ld, not %u", status, b->status.first);
+		td_probe_end(b, TD_PROBE_BAD, "%s, not %u", status_text(b, text), b->status.first);
 	else if (!good_status(b))
-		td_probe_end(b, TD_PROBE_BAD, "status %ld, not %u to %u", status, b->status.first,
-			     b->status.last);
+		td_probe_end(b, TD_PROBE_BAD, "%s, not %u to %u", status_text(b, text),
+			     b->status.first, b->status.last);
 	else if (b->expect.data && !td_bytes_in(&b->expect, b->answer, b->length))
 		td_probe_end(b, TD_PROBE_BAD,
 			     "status %ld, but the body is another one than expected", status);
 	else
-		td_probe_end(b, TD_PROBE_GOOD, "status %ld", status);
+		td_probe_end(b, TD_PROBE_GOOD, "%s", status_text(b, text));
 }
 
 static void judge(struct td_probe *b, CURLcode code)
@@ -128,8 +151,9 @@ static void judge(struct td_probe *b, CURLcode code)
 		td_probe_end(b, TD_PROBE_UNABLE, "%.150s", b->curl_error);
 	else if (code == CURLE_WRITE_ERROR)
 		td_probe_end(b, TD_PROBE_BAD, "its headers are longer than %u bytes", HEADER_BYTES);
-	else if (b->seen && code == CURLE_PARTIAL_FILE)
-		td_probe_end(b, TD_PROBE_BAD, "it closed the connection within its answer");
+	else if (code == CURLE_PARTIAL_FILE)
+		td_probe_end(b, TD_PROBE_BAD, "it closed the connection within its %s",
+			     b->headed ? "answer" : "headers");
 	else if (code == CURLE_PEER_FAILED_VERIFICATION)
 		td_probe_end(b, TD_PROBE_BAD, "its certificate is not good: %.110s",
 			     b->curl_error[0] ? b->curl_error : curl_easy_strerror(code));
@@ -231,7 +255,7 @@ static curl_socket_t on_open(void *userdata, curlsocktype purpose, struct curl_s
 
 static int start(struct td_probe *b)
 {
-	b->seen = false;
+	b->seen = b->headed = false;
 	b->open_error = 0;
 	b->curl_error[0] = '\0';
 	if (curl_multi_add_handle(b->prober->multi, b->easy) != CURLM_OK)
@@ -354,6 +378,9 @@ static void set_tls(CURL *e, const struct td_probe_spec *s)
 {
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, s->verify ? 1L : 0L);
 	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, s->verify ? 2L : 0L);
+	/* A session that goes on shows no certificate: one that has expired, or another one,
+	 * would not be seen. */
+	curl_easy_setopt(e, CURLOPT_SSL_SESSIONID_CACHE, s->verify ? 0L : 1L);
 	if (s->ca)
 		curl_easy_setopt(e, CURLOPT_CAINFO, s->ca);
 }

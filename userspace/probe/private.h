@@ -6,6 +6,7 @@
  *   talk.c    tcp, udp and agents: a socket, a question, an answer
  *   http.c    http and https, by libcurl
  *   exec.c    programs
+ *   strays.c  what they leave behind
  *   due.c     a heap of times
  *
  * A probe is idle (due: its next beginning), waits for its turn, or runs (due: its
@@ -82,7 +83,7 @@ struct td_probe {
 	uint64_t started_ns;
 	td_probe_done done;
 	void *context;
-	struct td_ring queue; /* while it waits */
+	struct td_ring queue; /* while it waits; of programs, while they run too */
 	struct td_ring all;
 
 	/* What it shall do. */
@@ -93,6 +94,7 @@ struct td_probe {
 	struct td_bytes send, expect; /* http: what the body has in it */
 	struct td_range_conf status;
 	char **command, **environment;
+	bool dynamic_weight;
 
 	/* What it does: sockets of talk.c, pipe of exec.c. */
 	struct td_watch watch;
@@ -105,11 +107,13 @@ struct td_probe {
 
 	struct td_watch process; /* exec: pidfd */
 	int pid;
+	int exit_status; /* -1: none */
 
 	CURL *easy; /* http; stays from one to the next */
 	struct curl_slist *headers, *connect_to;
-	bool added; /* to the multi handle */
-	bool seen;  /* enough of the answer to know */
+	bool added;  /* to the multi handle */
+	bool seen;   /* enough of the answer to know */
+	bool headed; /* its headers are whole */
 	int open_error;
 	char curl_error[CURL_ERROR_SIZE];
 };
@@ -133,6 +137,11 @@ struct td_prober {
 	CURLM *multi;	       /* NULL until the first http probe */
 	uint64_t curl_due_ns;  /* 0: libcurl waits for nothing */
 	struct td_http_socket *graves;
+	struct td_dying *dying;	  /* programs that were killed and have not ended yet */
+	struct td_ring under_way; /* programs, by `queue` */
+	uint64_t look_ns;	  /* for strays; 0: not */
+	uint64_t look_wait_ns;	  /* until the next one */
+	unsigned int looks;	  /* that are left */
 	char scratch[16384];
 };
 
@@ -167,9 +176,19 @@ void td_http_close(struct td_prober *p);
 int td_http_new(struct td_probe *b, const struct td_probe_spec *spec, struct td_error *error);
 void td_http_free(struct td_probe *b);
 
+/* strays.c: a program has ended; looks for what it left, if it is time to. */
+void td_strays_open(struct td_prober *p);
+void td_strays_expect(struct td_prober *p);
+void td_strays_look(struct td_prober *p);
+void td_strays_end(struct td_prober *p); /* all, or most: it takes a moment */
+void td_strays_close(struct td_prober *p);
+
 /* exec.c */
 int td_exec_new(struct td_probe *b, const struct td_probe_spec *spec);
 void td_exec_free(struct td_probe *b);
+void td_exec_close(struct td_prober *p);
+void td_exec_wait(struct td_prober *p); /* a moment, for those that die */
+bool td_exec_is_dying(const struct td_prober *p, int pid);
 
 /* Whether `n` bytes have these in them; none are in all. */
 static inline bool td_bytes_in(const struct td_bytes *what, const char *where, size_t n)

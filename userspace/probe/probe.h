@@ -49,6 +49,7 @@ struct td_probe_spec {
 	const char *send, *expect; /* the same; tcp, udp; agent: what is sent */
 	char *const *command;	   /* exec: n_command words */
 	size_t n_command;
+	bool dynamic_weight;	       /* exec: its status is a weight, see td_check_weigh */
 	const char *service, *backend; /* for the program's environment */
 };
 
@@ -60,9 +61,13 @@ enum td_probe_verdict {
 	TD_PROBE_UNABLE,  /* nothing was asked: this host could not */
 };
 
+/* "good", "bad", "refused", "timeout", "unable" */
+const char *td_probe_verdict_name(enum td_probe_verdict verdict);
+
 struct td_probe_result {
 	enum td_probe_verdict verdict;
 	uint64_t latency_ns;
+	int status;	    /* exec: its exit status, where it had one; else -1 */
 	char reason[160];   /* half a sentence; what was good too: "status 200" */
 	const char *answer; /* agent: what it said, of `length`; valid during the call */
 	size_t length;
@@ -86,6 +91,9 @@ struct td_prober_options {
 	bool (*closed)(void *context, void *probe_context, uint8_t protocol, uint16_t port);
 	void *context;
 	uint32_t max_sockets, max_programs; /* at the same time; others wait for their turn */
+	/* This process has no children but programs of checks: what these leave behind comes to
+	 * it, and is killed (strays.c). */
+	bool owns_children;
 };
 
 /* Returns 0 and a prober that td_prober_close ends, or a negative errno with the sentence. */
@@ -95,6 +103,9 @@ int td_prober_open(const struct td_prober_options *options, struct td_prober **r
 struct td_prober *td_prober_close(struct td_prober *p);
 int td_prober_fd(const struct td_prober *p); /* readable when there is something to do */
 void td_prober_run(struct td_prober *p);
+/* Kills what programs run, without a result; they are due at once. For who executes itself anew:
+ * they would be its children, and nobody's. */
+void td_prober_stop_programs(struct td_prober *p);
 
 struct td_prober_counts {
 	uint32_t sockets, programs; /* that run */

@@ -43,6 +43,7 @@ static void begin(struct td_probe *b)
 	turns_of(b)->running++;
 	b->started_ns = td_probe_now();
 	b->length = b->taken = 0;
+	b->exit_status = -1;
 	b->astray = false;
 	td_due_set(&b->prober->due, &b->due, b->started_ns + b->timeout_ms * 1000000ull);
 	r = b->kind->start(b);
@@ -102,6 +103,7 @@ void td_probe_end(struct td_probe *b, enum td_probe_verdict verdict, const char 
 		.verdict = verdict,
 		.latency_ns = td_probe_now() - b->started_ns,
 		.length = b->length,
+		.status = b->exit_status,
 	};
 	_cleanup_free_ char *answer = NULL;
 	va_list ap;
@@ -115,8 +117,8 @@ void td_probe_end(struct td_probe *b, enum td_probe_verdict verdict, const char 
 	stop(b);
 	/* Somebody else has answered. Where nobody has, the packets may have stayed here for want
 	 * of a neighbour: the server is not there. */
-	if (b->astray &&
-	    (verdict == TD_PROBE_GOOD || verdict == TD_PROBE_REFUSED || b->connected)) {
+	if (b->astray && (verdict == TD_PROBE_GOOD || verdict == TD_PROBE_REFUSED || b->connected ||
+			  td_http_connected(b))) {
 		r.verdict = TD_PROBE_UNABLE;
 		snprintf(r.reason, sizeof(r.reason),
 			 "its packets did not take the way that traffic takes");
@@ -159,6 +161,12 @@ static void arm(struct td_prober *p, uint64_t ns)
 	timerfd_settime(p->timer.fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
+/* Somebody waits, and may begin: what one call does is bounded. */
+static bool has_turn(const struct td_turns *t)
+{
+	return t->n_waiting && t->running < t->max;
+}
+
 /* To the earliest of all, on the grid of ticks. A time that has passed is one in which there
  * was too much to do: at once. */
 static void rearm(struct td_prober *p, bool more)
@@ -170,7 +178,9 @@ static void rearm(struct td_prober *p, bool more)
 
 	if (p->curl_due_ns && (!at || p->curl_due_ns < at))
 		at = p->curl_due_ns, begins = false;
-	if (more || (!first && (p->sockets.n_waiting || p->programs.n_waiting)))
+	if (p->look_ns && (!at || p->look_ns < at))
+		at = p->look_ns, begins = false;
+	if (more || has_turn(&p->sockets) || has_turn(&p->programs))
 		at = 1;
 	else if (at)
 		at = TD_MAX((at / TD_PROBE_TICK_NS + !begins) * TD_PROBE_TICK_NS, 1);
@@ -261,6 +271,7 @@ void td_prober_run(struct td_prober *p)
 	}
 	p->busy = false;
 	td_http_sweep(p);
+	td_strays_look(p);
 	rearm(p, more);
 }
 
@@ -280,6 +291,7 @@ int td_prober_open(const struct td_prober_options *options, struct td_prober **r
 	td_ring_init(&p->sockets.waiting);
 	td_ring_init(&p->programs.waiting);
 	td_ring_init(&p->probes);
+	td_strays_open(p);
 	p->timer = (struct td_watch){.ready = on_timer, .fd = -1};
 	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (p->epoll_fd >= 0)
@@ -299,6 +311,8 @@ struct td_prober *td_prober_close(struct td_prober *p)
 		return NULL;
 	while (p->probes.next != &p->probes)
 		td_probe_free(TD_OF(p->probes.next, struct td_probe, all));
+	td_strays_close(p);
+	td_exec_close(p);
 	td_http_close(p);
 	td_fd_close(&p->timer.fd);
 	td_fd_close(&p->epoll_fd);
@@ -368,9 +382,11 @@ int td_probe_new(struct td_prober *p, const struct td_probe_spec *spec, td_probe
 	b->port = spec->port;
 	b->timeout_ms = spec->timeout_ms;
 	b->status = spec->status;
+	b->dynamic_weight = spec->dynamic_weight;
 	b->done = done;
 	b->context = context;
 	b->watch.fd = b->process.fd = -1;
+	td_ring_init(&b->queue);
 	td_ring_append(&p->probes, &b->all);
 	p->n_probes++;
 	r = set_up(b, spec, error);
@@ -386,14 +402,17 @@ int td_probe_new(struct td_prober *p, const struct td_probe_spec *spec, td_probe
 
 struct td_probe *td_probe_free(struct td_probe *b)
 {
+	struct td_prober *p;
+
 	if (!b)
 		return NULL;
+	p = b->prober;
 	stop(b);
 	if (b->state == TD_PROBE_WAITING)
 		leave_queue(b);
-	td_due_remove(&b->prober->due, &b->due);
+	td_due_remove(&p->due, &b->due);
 	td_ring_remove(&b->all);
-	b->prober->n_probes--;
+	p->n_probes--;
 	td_talk_forget(b);
 	td_http_free(b);
 	td_exec_free(b);
@@ -401,7 +420,23 @@ struct td_probe *td_probe_free(struct td_probe *b)
 	free(b->expect.data);
 	free(b->answer);
 	free(b);
+	if (!p->busy && (has_turn(&p->sockets) || has_turn(&p->programs)))
+		rearm(p, true); /* its turn is another's now */
 	return NULL;
+}
+
+void td_prober_stop_programs(struct td_prober *p)
+{
+	for (struct td_ring *r = p->probes.next; r != &p->probes; r = r->next) {
+		struct td_probe *b = TD_OF(r, struct td_probe, all);
+
+		if (!b->kind->program || b->state != TD_PROBE_RUNNING)
+			continue;
+		stop(b);
+		td_probe_at(b, td_probe_now());
+	}
+	td_exec_wait(p);
+	td_strays_end(p);
 }
 
 void td_probe_at(struct td_probe *b, uint64_t when_ns)
@@ -416,4 +451,15 @@ void td_probe_at(struct td_probe *b, uint64_t when_ns)
 	td_due_set(&p->due, &b->due, when_ns);
 	if (!p->busy && (!p->armed_ns || when_ns < p->armed_ns))
 		rearm(p, false);
+}
+
+const char *td_probe_verdict_name(enum td_probe_verdict verdict)
+{
+	static const char *const names[] = {
+		[TD_PROBE_GOOD] = "good",	[TD_PROBE_BAD] = "bad",
+		[TD_PROBE_REFUSED] = "refused", [TD_PROBE_TIMEOUT] = "timeout",
+		[TD_PROBE_UNABLE] = "unable",
+	};
+
+	return names[verdict];
 }

@@ -123,8 +123,6 @@ static void take(struct td_probe *b)
 			td_probe_end_errno(b, ENOMEM);
 			return;
 		}
-		if (b->type == TD_PROBE_UDP)
-			b->length = 0;
 		n = recv(b->watch.fd, b->answer + b->length, room - b->length, 0);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What requests are answered with: the daemon's state as JSON and as metrics, and the commands
+ * that change it. Answers read; what changes is handed to daemon/, which does it.
+ *
+ *   handlers.c    which request is whose
+ *   objects.c     services and backends, outlook.c: how a service is; workers.c: groups, workers and their commands
+ *   status.c      one screen, with attention.c: what is wrong, why, and what to do
+ *   changes.c     the configuration, and commands on backends
+ *   flows.c       connections and tuples; nat_flows.c: translated ones
+ *   ports.c, timewait.c, blocked.c  source ports of this host
+ *   trace.c       a packet's way through the program; what_if.c: after a change;
+ *                 egress_trace.c: a connection's source
+ *   metrics.c, *_metrics.c          the same for Prometheus: metrics.h, exposition.h
+ */
+#ifndef TD_API_H
+#define TD_API_H
+
+#include "daemon/daemon.h"
+#include "daemon/nat.h"
+
+/* ---- handlers.c -------------------------------------------------------------- */
+void td_handle(void *context, const struct td_request *request, struct td_reply *reply);
+
+/* ---- names.c ----------------------------------------------------------------- */
+void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply);
+/* `service` NULL: of any. */
+void td_no_backend(const struct td_state *s, const struct td_service_state *service,
+		   const char *name, struct td_reply *reply);
+/* Whether there are such, perhaps gone from the file but for their flows; either may be NULL.
+ * -ENOENT after it has answered that there are none. */
+int td_names_known(const struct td_state *s, const char *service, const char *backend,
+		   struct td_reply *reply);
+
+/* ---- objects.c --------------------------------------------------------------- */
+void td_answer_services(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* A list of at most `limit`, whose numbers are over `after`; NULL: out of memory. Between td_traffic_begin, or td_traffic_recent, and its end. */
+json_t *td_services_json(struct td_daemon *d, const struct td_state *s, uint32_t after,
+			 uint32_t limit);
+void td_answer_backends(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* Both return a negative errno after they have answered why. */
+int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);
+/* The state, and the service of that name in it (NULL, where `name` is NULL). */
+int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
+		    const struct td_service_state **ret, struct td_reply *reply);
+void td_answer_command(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+const char *td_delivery_name(uint8_t delivery);
+const char *td_protocol_name(uint8_t protocol); /* "tcp" or "udp" */
+
+/* ---- outlook.c --------------------------------------------------------------- */
+struct td_outlook {
+	unsigned int usable, down;
+	char first[200]; /* the first that is down, and its reason */
+};
+/* One more of its backends. */
+void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
+		    struct td_outlook *o);
+/* Into the JSON of a service: "state", which is "up", "degraded" where some of its backends are down,
+ * or "down" where none takes new connections; and "reason", where it has none yet. */
+void td_outlook_json(const struct td_outlook *l, json_t *o);
+
+/* ---- status.c ---------------------------------------------------------------- */
+void td_answer_status(struct td_daemon *d, struct td_reply *reply);
+
+/* ---- attention.c ------------------------------------------------------------- */
+json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
+
+/* ---- changes.c --------------------------------------------------------------- */
+void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* What applying `c` would do: from what is installed, which is read, to the plan. Both are the caller's to
+ * empty. Returns 0 or a negative errno. */
+int td_plan_for(struct td_daemon *d, const struct td_config *c, struct td_state *installed,
+		struct td_plan *ret, struct td_error *error);
+
+/* ---- workers.c --------------------------------------------------------------- */
+void td_answer_workers(struct td_daemon *d, const char *service, struct td_reply *reply);
+uint64_t td_worker_total(const struct tundish_worker *w);
+bool td_worker_stalled(const struct tundish_worker *w, const struct tundish_steering *s);
+const char *td_refusal_name(size_t refusal); /* below TUNDISH_REFUSAL_MAX */
+void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
+			      struct td_reply *reply);
+/* The group that a service stands before, or NULL; the same for people. */
+struct tundish_group *td_group_of_service(struct td_daemon *d, uint32_t service);
+json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
+
+/* ---- flows.c ----------------------------------------------------------------- */
+void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* The query's "protocol" as IPPROTO_*; 0 where it is absent, or an error as reply. */
+int td_read_protocol(const struct td_request *q, struct td_reply *reply);
+/* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
+int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
+		   struct td_reply *reply);
+json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top);
+
+/* ---- ports.c ----------------------------------------------------------------- */
+void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+json_t *td_source_ports_json(struct td_daemon *d);
+void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
+
+/* ---- blocked.c --------------------------------------------------------------- */
+void td_answer_blocked(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* ---- timewait.c -------------------------------------------------------------- */
+void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* ---- trace.c ----------------------------------------------------------------- */
+void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* ---- what_if.c --------------------------------------------------------------- */
+struct td_endpoint {
+	struct tundish_addr address;
+	uint16_t port; /* host byte order */
+};
+/* What the trace's connection would meet, and how many others would move, without the backend that the
+ * query names in "without", or with the configuration in the body: as "what_if" into the reply's
+ * answer, or an error in its place. Nothing where neither is asked for. @s: what is installed */
+void td_add_what_if(struct td_daemon *d, const struct td_request *q, const struct td_state *s,
+		    const struct tundish_trace *t, const struct td_endpoint *from,
+		    const struct td_endpoint *to, uint8_t protocol, struct td_reply *reply);
+
+/* ---- egress_trace.c ---------------------------------------------------------- */
+void td_answer_egress_trace(struct td_daemon *d, const struct td_request *q,
+			    struct td_reply *reply);
+
+/* ---- egress_objects.c -------------------------------------------------------- */
+void td_answer_egress(struct td_daemon *d, const char *name, struct td_reply *reply);
+json_t *td_egress_json(struct td_daemon *d); /* of `status`: one object for each pool */
+void td_egress_attention(struct td_daemon *d, td_attention_add add, json_t *list);
+
+/* ---- checks_objects.c -------------------------------------------------------- */
+/* Why a healthy backend has less than its weight; NULL: it has not. */
+const char *td_check_why(const struct tundish_backend *b);
+/* Into the JSON of a backend. */
+void td_check_add_json(const struct td_daemon *d, uint32_t backend, json_t *o);
+void td_checks_attention(const struct td_daemon *d, td_attention_add add, json_t *list);
+
+/* ---- nat_attention.c --------------------------------------------------------- */
+json_t *td_nat_json(struct td_daemon *d,
+		    const struct td_state *s); /* of `status`; NULL without lanes */
+void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
+		      json_t *list);
+
+/* ---- metrics.c --------------------------------------------------------------- */
+void td_answer_metrics(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+#endif

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an operator should look at: each entry says what is wrong, why, what to do about it, and
+ * which command shows it from nearer. Those that clients feel come first, notes on what merely
+ * costs more last. Backends' entries are bounded: where a network is gone a hundred of them say
+ * what a hundred thousand would.
+ */
+#include "api/api.h"
+#include "core/address.h"
+
+#define BACKENDS_MAX 100 /* entries */
+
+static void add(json_t *list, const char *what, const char *why, const char *remedy)
+{
+	json_array_append_new(list,
+			      json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
+}
+
+/* Every IPv6 path takes packets of 1280 bytes, and senders rely on it (RFC 8200, 5); IPv4
+ * ones of 576, which is what a host has to be able to take (RFC 1122, 3.3.2). */
+#define LEAST_V6 1280u
+#define LEAST_V4 576u
+
+/* Bytes of a tunnel's headers; 0: no tunnel. */
+static uint32_t tunnel_bytes(const struct tundish_backend *b)
+{
+	uint32_t ip = tundish_addr_is_v4(&b->address) ? 20 : 40;
+
+	switch (b->delivery) {
+	case TUNDISH_DELIVERY_IPIP: return ip;
+	case TUNDISH_DELIVERY_GUE: return ip + 8 + 4; /* UDP, GUE */
+	default: return 0;
+	}
+}
+
+static void tunnel_mtu(const struct td_daemon *d, const struct td_state *s,
+		       const struct tundish_backend *b, const char *what, json_t *list)
+{
+	const struct tundish_nexthop *hop = &d->hops[b->nexthop].value;
+	uint32_t header = tunnel_bytes(b), least = LEAST_V4;
+	const struct td_service_conf *c;
+	char why[300], remedy[100];
+
+	if (!header || hop->flags & TUNDISH_NEXTHOP_LOCAL || hop->mtu >= LEAST_V6 + header)
+		return;
+	c = td_config_service(d->config, td_service_name(s, b->service));
+	if (!c)
+		return;
+	for (size_t i = 0; i < c->n_vips; i++)
+		if (!tundish_addr_is_v4(&c->vips[i].address))
+			least = LEAST_V6;
+	if (hop->mtu >= least + header)
+		return;
+	snprintf(
+		why, sizeof(why),
+		"the way to it takes packets of %u bytes, and the tunnel's headers are %u of them: "
+		"clients' packets of %u bytes, which %s promises them, are refused",
+		hop->mtu, header, least, least == LEAST_V6 ? "IPv6" : "IPv4");
+	snprintf(remedy, sizeof(remedy), "raise the MTU on the way to it to %u", least + header);
+	add(list, what, why, remedy);
+}
+
+static bool in_trouble(const struct td_daemon *d, const struct td_backend_state *v)
+{
+	return td_backend_state_wanted(&v->value) == TUNDISH_BACKEND_DOWN ||
+	       d->memory[v->id].resolved < 0;
+}
+
+/* Surely nothing to tell; what else there may be is found by looking nearer. */
+static bool is_well(const struct td_daemon *d, const struct td_backend_state *v)
+{
+	const struct tundish_backend *b = &v->value;
+	const struct td_backend_memory *m = &d->memory[v->id];
+	bool known = b->nexthop && b->nexthop < d->hops_max;
+
+	return !in_trouble(d, v) && !m->no_source &&
+	       !(b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) &&
+	       (!known || !tunnel_bytes(b) ||
+		d->hops[b->nexthop].value.mtu >= LEAST_V6 + tunnel_bytes(b) ||
+		d->hops[b->nexthop].value.flags & TUNDISH_NEXTHOP_LOCAL);
+}
+
+/* Those that are not told one by one. */
+static void other_backends(const struct td_daemon *d, const struct td_state *s, size_t from,
+			   json_t *list)
+{
+	size_t n = 0;
+	char why[100];
+
+	for (size_t i = from; i < s->n_backends; i++)
+		n += td_backend_listed(&s->backends[i].value) && in_trouble(d, &s->backends[i]);
+	if (!n)
+		return;
+	snprintf(why, sizeof(why), "%zu more are down or have no next hop", n);
+	add(list, "backends", why, "look at those above first: many at once have one cause");
+}
+
+static void backends(const struct td_daemon *d, const struct td_state *s, json_t *list)
+{
+	size_t before = json_array_size(list);
+
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+		const struct td_backend_memory *m = &d->memory[s->backends[i].id];
+		char what[200], why[300], text[TD_ADDRESS_TEXT];
+
+		/* Of very many nearly all are well, and cost nothing but these questions. */
+		if (!td_backend_listed(b) || is_well(d, &s->backends[i]))
+			continue;
+		if (json_array_size(list) - before >= BACKENDS_MAX) {
+			other_backends(d, s, i, list);
+			return;
+		}
+		snprintf(what, sizeof(what), "backend %.63s/%.63s", td_service_name(s, b->service),
+			 b->name);
+		td_address_print(&b->address, text);
+		if (td_backend_state_wanted(b) == TUNDISH_BACKEND_DOWN) {
+			const char *reason;
+
+			td_backend_health(d, s->backends[i].id, &reason);
+			snprintf(why, sizeof(why), "%s: %s", reason ?: "unknown",
+				 td_backend_is_last(b)
+					 ? td_backend_kept_why(d, s->backends[i].id)
+					 : "new connections go to the other backends");
+			add(list, what, why,
+			    "start its server, or make room for it; it comes back by itself");
+		}
+		if (m->resolved < 0) {
+			snprintf(why, sizeof(why), "no next hop for %s: %s%s", text, m->trouble,
+				 b->nexthop && m->resolved != -ENETUNREACH
+					 ? "; the last known one is used if there was one"
+					 : "");
+			add(list, what, why,
+			    "check that the host is up and that `ip route get` and `ip neighbour` "
+			    "show it");
+		}
+		if (!m->resolved && b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) {
+			snprintf(
+				why, sizeof(why),
+				"delivery is dsr but %s is behind a gateway, which would route the "
+				"packets back to the VIP",
+				text);
+			add(list, what, why, "put it on the same link, or use delivery: ipip");
+		}
+		if (!m->resolved && b->nexthop && b->nexthop < d->hops_max)
+			tunnel_mtu(d, s, b, what, list);
+		if (!m->resolved && m->no_source) {
+			snprintf(why, sizeof(why),
+				 "no address of this host to send tunnels to %s from", text);
+			add(list, what, why, "give the interface an address of that family");
+		}
+	}
+}
+
+static void services(const struct td_state *s, json_t *list)
+{
+	_cleanup_(td_members_done) struct td_members of = {0};
+
+	if (td_state_members(s, &of) < 0)
+		return;
+	for (size_t i = 0; i < s->n_services; i++) {
+		const struct td_service_state *v = &s->services[i];
+		unsigned int usable = 0;
+		char what[100];
+
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE)
+			continue;
+		for (size_t k = of.first[v->id]; k < of.first[v->id + 1]; k++) {
+			const struct tundish_backend *b = &s->backends[of.index[k]].value;
+
+			usable += b->state == TUNDISH_BACKEND_UP && b->weight;
+		}
+		if (usable)
+			continue;
+		snprintf(what, sizeof(what), "service %.63s", v->value.name);
+		add(list, what, "no usable backend: new connections are dropped",
+		    "enable one, or give one a weight");
+	}
+}
+
+static bool has_local(const struct td_daemon *d, const struct td_state *s, uint32_t service)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < s->n_backends && !has; i++)
+		has = s->backends[i].value.service == service &&
+		      s->backends[i].value.state != TUNDISH_BACKEND_GONE &&
+		      td_nexthop_is_local(d, s->backends[i].id);
+	return has;
+}
+
+static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
+{
+	const struct tundish_worker *all = td_kernel_workers(d->kernel);
+	const struct tundish_steering *steering = td_kernel_steering(d->kernel);
+
+	if (d->groups_on)
+		td_kernel_measure_queues(d->kernel);
+	for (size_t i = 0; i < s->n_services; i++) {
+		const struct td_service_state *v = &s->services[i];
+		const struct tundish_group *g = td_group_of_service(d, v->id);
+		uint32_t alive = 0, stalled = 0, full = 0;
+		char what[100], why[300];
+
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE || !g)
+			continue;
+		for (uint32_t k = 0; k < g->used; k++) {
+			const struct tundish_worker *w = &all[g->first + k];
+
+			if (!w->cookie)
+				continue;
+			alive++;
+			full += w->queue > w->limit;
+			stalled += td_worker_stalled(w, &steering[v->id]);
+		}
+		snprintf(what, sizeof(what), "service %.63s", v->value.name);
+		if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
+			add(list, what,
+			    "it has workers, but none of its backends is this host: they get no "
+			    "connections",
+			    "give a backend one of this host's addresses, or take workers out");
+		else if (!alive) {
+			snprintf(why, sizeof(why), "nothing listens on %.63s: new connections %s",
+				 g->name,
+				 v->value.delivery == TUNDISH_DELIVERY_WORKERS
+					 ? "are refused"
+					 : "to this host wait, and after restart_grace go to the "
+					   "other backends");
+			add(list, what, why,
+			    g->flags & TUNDISH_GROUP_UDP
+				    ? "start its server there, or see `ss -lunp` for where it is"
+				    : "start its server there, or see `ss -ltnp` for where it listens");
+		}
+		if (full) {
+			snprintf(why, sizeof(why), "the accept queue of %u of %u workers is full",
+				 full, alive);
+			add(list, what, why,
+			    "more workers, or a longer queue (the server's backlog, "
+			    "net.core.somaxconn)");
+		} else if (stalled) {
+			snprintf(why, sizeof(why),
+				 "%u of %u workers have connections waiting and accept none",
+				 stalled, alive);
+			add(list, what, why, "`tundish worker list` names them");
+		}
+	}
+	if (d->groups_trouble[0])
+		add(list, "worker groups", d->groups_trouble,
+		    "start tundishd with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set "
+		    "net.ipv4.tcp_migrate_req=1: connections waiting on a worker that closes are "
+		    "lost");
+	if (d->accepts_trouble[0])
+		add(list, "worker groups", d->accepts_trouble,
+		    "take the key out of the file: only programs that ask accept(2) for the client's "
+		    "address are timed");
+	if (d->shadowed[0])
+		add(list, "worker groups", d->shadowed,
+		    "let it listen on workers.listen, or take its port out of the service");
+	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * TD_RECENT_NS)
+		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
+}
+
+/* Prefixes that are short enough for a number for each address, and have one. */
+static void shared_numbers(const struct td_state *s, json_t *list)
+{
+	char why[300], text[TD_PREFIX_TEXT], more[40] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_vips; i++) {
+		struct td_prefix p = {s->vips[i].address, s->vips[i].prefix};
+
+		if (s->vips[i].value.mask < td_vip_mask(&p) && !n++)
+			td_prefix_print(&p, text);
+	}
+	if (!n)
+		return;
+	if (n > 1)
+		snprintf(more, sizeof(more), " and %zu more", n - 1);
+	snprintf(why, sizeof(why),
+		 "connections are counted together and not by address in %s%s: %u addresses can be "
+		 "told apart in all",
+		 text, more, TUNDISH_VIPS_MAX - 1);
+	add(list, "virtual IPs", why,
+	    "if counts by address matter take fewer VIPs, and these out of the file and in again");
+}
+
+static void interfaces(const struct td_daemon *d, uint8_t mode, json_t *list)
+{
+	for (size_t i = 0; i < d->n_attachments; i++) {
+		const struct td_attachment *a = &d->attachments[i];
+		char what[IFNAMSIZ + 16];
+
+		if (a->mode != mode)
+			continue;
+		snprintf(what, sizeof(what), "interface %s", a->name);
+		if (mode == TD_MODE_NONE)
+			add(list, what, a->note,
+			    "bring it back, or take it out of the file; it is attached to by itself");
+		else
+			add(list, what,
+			    a->note[0] ? a->note
+				       : "generic mode: several times the cost per packet",
+			    "use a driver with native XDP, or expect less");
+	}
+}
+
+/* The command that shows it from nearer, by what it is about; "%": the name that follows, up to a
+ * slash. */
+static void add_command(json_t *entry)
+{
+	static const struct {
+		const char *what, *command;
+	} commands[] = {
+		{"backend ", "tundish backend list %"},
+		{"checks of backend ", "tundish backend list %"},
+		{"backends", "tundish backend list"},
+		{"service ", "tundish service show %"},
+		{"interface ", "ip -details link show dev %"},
+		{"client ", "tundish tuple list --top 10"},
+		{"worker groups", "tundish worker list"},
+		{"virtual IPs", "tundish service list"},
+		{"flow table", "tundish flow count"},
+		{"tuple table", "tundish tuple list --top 10"},
+		{"egress ", "tundish egress list %"},
+		{"egress", "tundish egress list"},
+		{"source ports", "tundish port list --top 10"},
+		{"table of source ports", "tundish port list --top 10"},
+		{"table of translated", "tundish flow count"},
+		{"limits", "tundish config show"},
+	};
+	const char *what = json_string_value(json_object_get(entry, "what"));
+
+	for (size_t i = 0; what && i < TD_ARRAY_SIZE(commands); i++) {
+		size_t n = strlen(commands[i].what), before = strcspn(commands[i].command, "%");
+
+		if (strncmp(what, commands[i].what, n))
+			continue;
+		json_object_set_new(
+			entry, "command",
+			json_sprintf("%.*s%.*s", (int)before, commands[i].command,
+				     commands[i].command[before] ? (int)strcspn(what + n, "/ ") : 0,
+				     what + n));
+		return;
+	}
+}
+
+json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
+{
+	uint64_t now = td_now_ns();
+	json_t *list = json_array(), *entry;
+	size_t i;
+
+	interfaces(d, TD_MODE_NONE, list);
+	services(s, list);
+	groups(d, s, list);
+	backends(d, s, list);
+	td_clients_attention(d, s, add, list);
+	td_choice_attention(d, s, add, list);
+	td_nat_attention(d, s, add, list);
+	td_source_ports_attention(d, add, list);
+	td_egress_attention(d, add, list);
+	if (d->vips_trouble[0])
+		add(list, "virtual IPs", d->vips_trouble,
+		    "see `ip address`; set own: false where another owns them");
+	if (d->full_flows_ns && now - d->full_flows_ns < TD_RECENT_NS)
+		add(list, "flow table",
+		    "full within the last minute: new flows are served by Maglev alone",
+		    "raise limits.flows and limits.flows6, then `tundish unload` and start again");
+	if (d->full_tuples_ns && now - d->full_tuples_ns < TD_RECENT_NS)
+		add(list, "tuple table",
+		    "full within the last minute: connections are not counted there",
+		    "raise limits.tuples, then `tundish unload` and start again");
+	td_own_connections_attention(d, add, list);
+	td_checks_attention(d, add, list);
+	if (d->limits_note)
+		add(list, "limits", d->limits_note,
+		    "`tundish unload` and start again, when it suits");
+	if (d->metrics_trouble[0])
+		add(list, "metrics", d->metrics_trouble, "free the address, then reload");
+	if (d->control_trouble[0])
+		add(list, "control", d->control_trouble,
+		    "name a group that there is and restart tundishd; where it does not run as "
+		    "root it has to be a member");
+	if (d->privileges[0])
+		add(list, "daemon", d->privileges, "start it as root or from its systemd unit");
+	shared_numbers(s, list);
+	interfaces(d, TD_MODE_GENERIC, list);
+	json_array_foreach (list, i, entry) {
+		add_command(entry);
+	}
+	return list;
+}

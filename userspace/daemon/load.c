@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reloads of the file, as they are asked for by SIGHUP and by command.
+ *
+ * A file with a hundred thousand backends takes a third of a second to read, which a thread
+ * does: it touches nothing but what it makes, and the event loop goes on. What then has to be
+ * done in the loop's own thread (reload.c) breathes between its steps: requests that only
+ * read are answered, of the state as it is there and then; those that change something wait
+ * until it is done.
+ *
+ * One reload at a time. However often one is asked for while one runs, one more follows, and
+ * not at once: a storm of SIGHUPs leaves time for all else, and ends with the file as it is
+ * then.
+ */
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <systemd/sd-daemon.h>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+
+#define BREATH_NS (10 * TD_NS_PER_MS)
+/* From one reload's end to the next: as long as it took, but between these. */
+#define PAUSE_MIN_NS (100 * TD_NS_PER_MS)
+#define PAUSE_MAX_NS (500 * TD_NS_PER_MS)
+#define PATIENCE_NS  (5 * TD_NS_PER_S) /* of who wants to apply something else */
+
+struct td_load {
+	int done_fd;
+	sd_event_source *done, *timer;
+	bool reading;
+	pthread_t thread;
+	/* the thread's, while it reads */
+	const char *path;
+	struct td_config *config;
+	struct td_error error;
+	int result;
+	uint64_t read_ns; /* for so long */
+
+	char by[24];
+	unsigned int asked;    /* since the one that runs has begun */
+	unsigned int together; /* and for that one, before */
+	uint64_t begun_ns, next_ns;
+	/* the last that has ended */
+	uint64_t last_begun_ns;
+	struct td_error last_error;
+	int last_result;
+};
+
+void td_breathe(struct td_daemon *d)
+{
+	uint64_t now;
+
+	if (!d->breathes)
+		return;
+	now = td_now_ns();
+	if (now - d->breath_ns < BREATH_NS)
+		return;
+	td_control_run(d->control);
+	d->breath_ns = td_now_ns();
+}
+
+static void *read_file(void *context)
+{
+	struct td_load *l = context;
+	uint64_t begun = td_now_ns(), one = 1;
+
+	td_thread_gives_way();
+	l->result = td_config_load(l->path, &l->config, &l->error);
+	l->read_ns = td_now_ns() - begun;
+	if (write(l->done_fd, &one, sizeof(one)) < 0)
+		return NULL; /* it is not full */
+	return NULL;
+}
+
+static void put_in_force(struct td_daemon *d, struct td_load *l)
+{
+	uint64_t begun = td_now_ns();
+	char more[48] = "";
+	int r = l->result;
+
+	d->undone = false;
+	d->breathes = true;
+	d->breath_ns = begun;
+	if (r == 0)
+		r = td_reload(d, &l->config, l->path, &l->error);
+	d->breathes = false;
+	d->reloads++;
+	if (l->together > 1)
+		snprintf(more, sizeof(more), ", asked for %u times", l->together);
+	if (r < 0)
+		td_event(d, d->undone ? "reload-undone" : "reload-refused", l->path, "%s%s%s",
+			 l->error.text, d->undone ? "" : "; nothing has changed", more);
+	else
+		td_event(d, "reload", l->path,
+			 "%s: %zu steps in %u ms, after %u ms of reading the file%s", l->by,
+			 d->steps_planned, (unsigned int)((td_now_ns() - begun) / TD_NS_PER_MS),
+			 (unsigned int)(l->read_ns / TD_NS_PER_MS), more);
+	l->last_result = r;
+	l->last_error = l->error;
+	l->last_begun_ns = l->begun_ns;
+}
+
+static void wait_for_next(struct td_load *l, uint64_t now)
+{
+	td_timer_arm(l->timer, l->next_ns > now ? (l->next_ns - now) / 1000 + 1 : 0);
+}
+
+static void end_reload(struct td_daemon *d, struct td_load *l)
+{
+	uint64_t now;
+
+	if (d->kernel)
+		put_in_force(d, l);
+	l->config = td_config_free(l->config);
+	l->reading = false;
+	now = td_now_ns();
+	l->next_ns = now + TD_MIN(TD_MAX(PAUSE_MIN_NS, now - l->begun_ns), PAUSE_MAX_NS);
+	sd_notify(0, "READY=1");
+	/* Who waits for this one, or for its end. */
+	td_control_resume(d->control);
+	if (l->asked)
+		wait_for_next(l, now);
+}
+
+static int on_read(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct td_daemon *d = userdata;
+	struct td_load *l = d->load;
+	uint64_t n;
+
+	if (read(fd, &n, sizeof(n)) < 0 || !l->reading)
+		return 0;
+	pthread_join(l->thread, NULL);
+	end_reload(d, l);
+	return 0;
+}
+
+static void begin_reload(struct td_daemon *d, struct td_load *l)
+{
+	l->begun_ns = td_now_ns();
+	l->together = l->asked;
+	l->asked = 0;
+	l->reading = true;
+	l->path = d->options.config;
+	l->error = (struct td_error){0};
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)l->begun_ns / 1000);
+	if (td_thread_start(&l->thread, read_file, l) == 0)
+		return;
+	/* Without one it is read here. */
+	read_file(l);
+	end_reload(d, l);
+}
+
+static int on_turn(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+
+	if (d->kernel && !d->load->reading && d->load->asked)
+		begin_reload(d, d->load);
+	return 0;
+}
+
+void td_load_ask(struct td_daemon *d, const char *by)
+{
+	struct td_load *l = d->load;
+	uint64_t now = td_now_ns();
+
+	snprintf(l->by, sizeof(l->by), "%s", by);
+	l->asked++;
+	if (l->reading)
+		return;
+	if (now < l->next_ns)
+		wait_for_next(l, now);
+	else
+		begin_reload(d, l);
+}
+
+bool td_load_waits(const struct td_daemon *d, const struct td_request *q)
+{
+	return (d->load->reading || d->load->asked) && td_now_ns() - q->since_ns < PATIENCE_NS;
+}
+
+void td_load_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	struct td_load *l = d->load;
+
+	if (l->last_begun_ns >= q->since_ns) {
+		if (l->last_result < 0)
+			td_reply_error(reply, 422, 1, "%s", l->last_error.text);
+		else
+			reply->json = json_object();
+		return;
+	}
+	/* Not in the midst of this request: it would be asked again from within itself. */
+	if (!(l->reading && l->begun_ns >= q->since_ns) && !l->asked) {
+		snprintf(l->by, sizeof(l->by), "asked by command");
+		l->asked++;
+		if (!l->reading)
+			wait_for_next(l, td_now_ns());
+	}
+	reply->later = true;
+}
+
+int td_load_open(struct td_daemon *d)
+{
+	struct td_load *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	d->load = l;
+	l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->done_fd < 0)
+		return -errno;
+	r = sd_event_add_io(d->event, &l->done, l->done_fd, EPOLLIN, on_read, d);
+	return r < 0 ? r : td_timer_add(d, &l->timer, 1000, on_turn);
+}
+
+void td_load_close(struct td_daemon *d)
+{
+	struct td_load *l = d->load;
+
+	if (!l)
+		return;
+	if (l->reading)
+		pthread_join(l->thread, NULL);
+	td_config_free(l->config);
+	sd_event_source_unref(l->done);
+	sd_event_source_unref(l->timer);
+	td_fd_close(&l->done_fd);
+	free(l);
+	d->load = NULL;
+}
