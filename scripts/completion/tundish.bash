@@ -1,48 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Completion for tundish: the program itself says what may follow, from the
-# same table that it parses with.
+# Completion for tundish in bash: the program itself says what may follow, from the
+# same table that it parses with, and asks the daemon for names.
 
 _tundish()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} candidates
+	local program=${COMP_WORDS[0]} words=() glue='' piece line strip i
 
-	case ${COMP_WORDS[COMP_CWORD - 1]} in
-	--control | --pin)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
-		return
-		;;
-	esac
-	candidates=$(tundish __complete "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
-	mapfile -t COMPREPLY < <(compgen -W "$(grep -v '^\[*[A-Z]' <<<"$candidates")" -- "$word")
-	if grep -q '^FILE$' <<<"$candidates"; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$word")
-	fi
-	if grep -q '^COMMAND$' <<<"$candidates"; then
-		mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
-		return
-	fi
-	if grep -q '^PID$' <<<"$candidates"; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
-			compgen -W "$(cd /proc && echo [0-9]*)" -- "$word"
-		)
-	fi
-	# names, from the daemon if there is one
-	if grep -q '^\[*SERVICE' <<<"$candidates"; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
-			compgen -W "$(tundish --json service list 2>/dev/null |
-				sed -n 's/^    "service": "\([A-Za-z0-9_.-]*\)",*$/\1/p')" -- "$word"
-		)
-	elif grep -q '^BACKEND$' <<<"$candidates"; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
-			compgen -W "$(tundish --json backend list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
-				sed -n 's/^    "name": "\([A-Za-z0-9_.-]*\)",*$/\1/p')" -- "$word"
-		)
-	elif grep -q '^WORKER$' <<<"$candidates"; then
-		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
-			compgen -W "all $(tundish --json worker list "${COMP_WORDS[COMP_CWORD - 1]}" 2>/dev/null |
-				sed -n 's/^    "worker": "\(w[0-9]*\)",*$/\1/p')" -- "$word"
-		)
-	fi
+	command -v "$program" >/dev/null || return
+	# bash takes words apart at = and :, as in --service=web and [2001:db8::10]:80.
+	for ((i = 1; i <= COMP_CWORD; i++)); do
+		piece=${COMP_WORDS[i]}
+		if [[ $piece =~ ^[=:]+$ && ${#words[@]} -gt 0 ]]; then
+			words[${#words[@]} - 1]+=$piece
+			glue=yes
+		elif [ -n "$glue" ]; then
+			words[${#words[@]} - 1]+=$piece
+			glue=''
+		else
+			words+=("$piece")
+		fi
+	done
+	[ -z "$glue" ] || piece=''
+	strip=${words[${#words[@]} - 1]%"$piece"}
+
+	COMPREPLY=()
+	while IFS= read -r line; do
+		case $line in
+		:files)
+			compopt -o filenames
+			mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$piece")
+			;;
+		:commands)
+			mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -c -f -- "$piece")
+			;;
+		*)
+			line=${line%%$'\t'*}
+			COMPREPLY+=("${line#"$strip"}")
+			;;
+		esac
+	done < <("$program" __complete "${words[@]}" 2>/dev/null)
 }
 
 complete -F _tundish tundish
