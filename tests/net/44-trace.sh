@@ -4,6 +4,7 @@
 # trace names the backend that the very same SYN then gets, and leaves no mark.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
+in_ns client sysctl -qw net.ipv4.ip_local_port_range="32768 60999" # the ports below are asked for
 three_backends dsr
 agree() { # NAME CLIENT VIP COUNT
 	local i told got wrong=0 source=$2 vip=$3

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """HTTP clients whose every connection is accounted for.
 
-get ADDRESS PORT COUNT [--source A] [--source-port P]
-    so many connections, one after another; prints each answer's text,
-    or "failed REASON"
+get ADDRESS PORT COUNT [--source A] [--source-port P] [--close]
+    so many connections, one after another, from P on; prints each answer's text,
+    or "failed REASON"; with --close the server closes first, so that the port is free again
+stream ADDRESS PORT SECONDS [--pause S]
+    a new connection each S seconds (0.005), whatever becomes of the others, until SIGTERM;
+    in the end prints "BEGIN MS NAME" for each, BEGIN in seconds of the clock, NAME of who
+    answered or what else became of it: refused, reset, timeout, or an error's name
 hold ADDRESS PORT COUNT
     opens so many connections and keeps them; for each line "ask" on stdin it
     sends a request on every one and prints the answers, then "."; "close" ends them
@@ -19,6 +23,7 @@ import collections
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -77,7 +82,9 @@ def get(o):
     for i in range(o.number):
         try:
             with connect(o.address, o.port, o.source, o.source_port and o.source_port + i) as s:
-                print(exchange(s, False), flush=True)
+                print(exchange(s, o.close), flush=True)
+                if o.close:
+                    s.recv(1)
         except OSError as e:
             print("failed", reason(e), flush=True)
 
@@ -102,6 +109,36 @@ def hold(o):
                 s.close()
             sockets = []
             print(".", flush=True)
+
+
+WORDS = {ConnectionRefusedError: "refused", ConnectionResetError: "reset", socket.timeout: "timeout"}
+
+
+def stream(o):
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    lines, threads = [], []
+
+    def one():
+        begin, start = time.time(), time.monotonic()
+        try:
+            with connect(o.address, o.port, o.source) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                name = exchange(s, False).split()[0]
+        except OSError as e:
+            name = WORDS.get(type(e), type(e).__name__)
+        lines.append("%.6f %d %s" % (begin, (time.monotonic() - start) * 1000, name))
+
+    end = time.monotonic() + o.number
+    print("started", flush=True)
+    while not ended.is_set() and time.monotonic() < end:
+        t = threading.Thread(target=one)
+        t.start()
+        threads = [u for u in threads if u.is_alive()] + [t] if len(threads) > 200 else threads + [t]
+        time.sleep(o.pause or 0.005)
+    for t in threads:
+        t.join()
+    print("\n".join(sorted(lines)), flush=True)
 
 
 def load(o):
@@ -135,7 +172,7 @@ def load(o):
                     reasons[error] += 1
                 else:
                     who[text.split()[0]] += 1
-            time.sleep(o.pause)
+            time.sleep(0.002 if o.pause is None else o.pause)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for t in threads:
@@ -165,15 +202,16 @@ def post(o):
 
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("verb", choices=["get", "hold", "load", "post"])
+    p.add_argument("verb", choices=["get", "hold", "stream", "load", "post"])
     p.add_argument("address")
     p.add_argument("port", type=int)
     p.add_argument("number", type=int)
     p.add_argument("--source")
     p.add_argument("--source-port", type=int, default=0)
-    p.add_argument("--pause", type=float, default=0.002, help="seconds between a thread's requests")
+    p.add_argument("--close", action="store_true")
+    p.add_argument("--pause", type=float, help="seconds between a thread's requests, or connections")
     o = p.parse_args()
-    {"get": get, "hold": hold, "load": load, "post": post}[o.verb](o)
+    {"get": get, "hold": hold, "stream": stream, "load": load, "post": post}[o.verb](o)
 
 
 main()

@@ -251,6 +251,15 @@ vips_on_lo() {
 # ---- servers ----------------------------------------------------------------------
 declare -A PID
 
+_nginx_files() { # DIRECTORY: where an instance writes, and how much it takes
+	echo 'client_max_body_size 64m;'
+	printf '%s_temp_path %s;\n' client_body "$1/body" proxy "$1/proxy" fastcgi "$1/fastcgi" uwsgi "$1/uwsgi" scgi "$1/scgi"
+}
+_nginx() { # NAMESPACE NAME DIRECTORY: its process is the last one in the background
+	(exec nsenter --net=/run/netns/"$1" nginx -p "$3" -e stderr -c "$3/nginx.conf" \
+		>"$T/nginx-$2.log" 2>&1) &
+}
+
 # web NAMESPACE [NAME]: nginx on 80 and 8080. `/` answers "NAME client server port",
 # /post reads the whole body and answers "NAME length", /big is 4 MiB.
 web() {
@@ -269,12 +278,7 @@ web() {
 			keepalive_timeout 600;
 			keepalive_requests 1000000;
 			keepalive_time 1d;
-			client_max_body_size 64m;
-			client_body_temp_path $dir/body;
-			proxy_temp_path $dir/proxy;
-			fastcgi_temp_path $dir/fastcgi;
-			uwsgi_temp_path $dir/uwsgi;
-			scgi_temp_path $dir/scgi;
+			$(_nginx_files "$dir")
 			server {
 				listen 80 backlog=8192;
 				listen [::]:80 backlog=8192;
@@ -291,8 +295,7 @@ web() {
 			}
 		}
 	CONF
-	(exec nsenter --net=/run/netns/"$ns" nginx -p "$dir" -e stderr -c "$dir/nginx.conf" \
-		>"$T/nginx-$name.log" 2>&1) &
+	_nginx "$ns" "$name" "$dir"
 	PID[web-$name]=$!
 	eventually 10 in_ns "$ns" bash -c 'exec 3<>/dev/tcp/127.0.0.1/8081' ||
 		fatal "nginx in $ns does not start"
@@ -327,7 +330,7 @@ unit_prepares() {
 
 # daemon NAMESPACE [NAME=VALUE...]: starts tundishd there, does not wait. Metrics are on METRICS.
 daemon() {
-	local ns=$1 program=$BUILD/tundishd
+	local ns=$1 program=${TUNDISHD:-$BUILD/tundishd}
 	shift
 	[ -z "$AS_UNIT" ] || { unit_prepares "$ns" && program=$T/tundishd; }
 	echo "--- start $*" >>"$T/tundishd-$ns.log"
@@ -1007,12 +1010,7 @@ vip_web() {
 		events { worker_connections 512; }
 		http {
 			access_log off;
-			client_max_body_size 64m;
-			client_body_temp_path $dir/body;
-			proxy_temp_path $dir/proxy;
-			fastcgi_temp_path $dir/fastcgi;
-			uwsgi_temp_path $dir/uwsgi;
-			scgi_temp_path $dir/scgi;
+			$(_nginx_files "$dir")
 			server {
 				$listen
 				location / { return 200 "$name \$remote_addr \$server_addr \$server_port\n"; }
@@ -1024,8 +1022,7 @@ vip_web() {
 			}
 		}
 	CONF
-	(exec nsenter --net=/run/netns/"$ns" nginx -p "$dir" -e stderr -c "$dir/nginx.conf" \
-		>"$T/nginx-$name.log" 2>&1) &
+	_nginx "$ns" "$name" "$dir"
 	PID[vipweb-$name]=$!
 	eventually 10 test -S "$dir/sock" || fatal "nginx $name in $ns does not start"
 }

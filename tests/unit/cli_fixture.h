@@ -29,23 +29,25 @@
 #define WAIT_MS	  30000
 #define WORDS_MAX 24
 
-#define STATUS                                                                                     \
-	"{\"version\":\"0.1.0\",\"pin\":\"/sys/fs/bpf/tundish\",\"uptime_seconds\":90061,"         \
-	"\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"native\",\"dispatcher\":false,"             \
-	"\"note\":\"alone\"}],"                                                                    \
-	"\"services\":[{\"name\":\"web\",\"delivery\":\"ipip\",\"vips\":2,\"backends_up\":1,"      \
-	"\"backends\":2,\"connections_active\":1234567,\"connections_per_second\":12.5,"           \
-	"\"packets_per_second\":20000,\"bytes_per_second\":1572864}],"                             \
-	"\"flows\":{\"active\":524288,\"capacity\":1048576,\"active6\":0,\"capacity6\":524288},"   \
-	"\"tuples\":{\"active\":10,\"capacity\":262144},\"drops\":{\"drop_ttl\":3},"               \
-	"\"counters\":{\"pass_other\":7},"                                                         \
-	"\"attention\":[{\"what\":\"backend web2 of web has no neighbour\","                       \
-	"\"why\":\"no answer on eth0\",\"do\":\"look at the cable\"}]}"
+#define STATUS                                                                                                       \
+	"{\"version\":\"0.1.0\",\"pin\":\"/sys/fs/bpf/tundish\",\"uptime_seconds\":90061,"                           \
+	"\"interfaces\":[{\"name\":\"eth0\",\"mode\":\"native\",\"dispatcher\":false,"                               \
+	"\"note\":\"alone\"}],"                                                                                      \
+	"\"services\":[{\"name\":\"web\",\"state\":\"degraded\",\"delivery\":\"ipip\",\"vips\":2,\"backends_up\":1," \
+	"\"backends\":2,\"connections_active\":1234567,\"connections_per_second\":12.5,"                             \
+	"\"packets_per_second\":20000,\"bytes_per_second\":1572864}],"                                               \
+	"\"flows\":{\"active\":524288,\"capacity\":1048576,\"active6\":0,\"capacity6\":524288},"                     \
+	"\"tuples\":{\"active\":10,\"capacity\":262144},\"drops\":{\"drop_ttl\":3},"                                 \
+	"\"counters\":{\"pass_other\":7},"                                                                           \
+	"\"attention\":[{\"what\":\"backend web2 of web has no neighbour\","                                         \
+	"\"why\":\"no answer on eth0\",\"do\":\"look at the cable\","                                                \
+	"\"command\":\"tundish backend list web\"}]}"
 
 #define BACKEND(name, state)                                                                       \
 	"{\"service\":\"web\",\"name\":\"" name "\",\"address\":\"10.0.1.11\",\"weight\":100,"     \
 	"\"state\":\"" state "\",\"health\":null,\"connections_active\":5,"                        \
-	"\"connections_total\":9007199254740993,\"packets\":123456,\"bytes\":1536}"
+	"\"connections_total\":9007199254740993,\"packets\":123456,\"bytes\":1536,"                \
+	"\"connections_per_second\":2}"
 
 #define SERVICE                                                                                    \
 	"{\"service\":\"web\",\"vips\":[\"192.0.2.10\",\"2001:db8::10\"],\"ports\":[\"80\","       \
@@ -217,15 +219,21 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 		f->asked_after_unload++;
 }
 
+static inline void listen_again(struct fixture *f)
+{
+	struct td_error error = {0};
+
+	assert_int_equal(td_control_open(f->path, NULL, handler, f, &f->control, &error), 0);
+}
+
 static inline int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct td_error error = {0};
 
 	strcpy(f->directory, "/tmp/tundish-test-cli-XXXXXX");
 	assert_non_null(mkdtemp(f->directory));
 	snprintf(f->path, sizeof(f->path), "%s/c.sock", f->directory);
-	assert_int_equal(td_control_open(f->path, NULL, handler, f, &f->control, &error), 0);
+	listen_again(f);
 	*state = f;
 	return 0;
 }

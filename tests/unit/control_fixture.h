@@ -41,7 +41,41 @@ struct fixture {
 	bool has_come;	    /* what /v1/later waits for */
 	uint64_t since_ns;
 	uid_t peer; /* (uid_t)-1: nobody is known */
+	char accept[64];
+	/* of /v1/stream, and of all that there were */
+	size_t stream_bytes;
+	unsigned int streams, ended;
+	bool waits, breaks; /* before each piece, until has_come; after some */
 };
+
+struct stream {
+	struct fixture *f;
+	size_t at;
+};
+
+static inline ssize_t stream_more(void *context, char *buffer, size_t size)
+{
+	struct stream *s = context;
+	size_t n = TD_MIN(size, s->f->stream_bytes - s->at);
+
+	if (s->f->waits && !s->f->has_come)
+		return -EAGAIN;
+	s->f->has_come = false;
+	if (s->f->breaks && s->at > s->f->stream_bytes / 2)
+		return -EIO;
+	for (size_t i = 0; i < n; i++)
+		buffer[i] = (char)('a' + (s->at + i) % 26);
+	s->at += n;
+	return (ssize_t)n;
+}
+
+static inline void stream_done(void *context)
+{
+	struct stream *s = context;
+
+	s->f->ended++;
+	free(s);
+}
 
 static inline uint64_t now_ms(void)
 {
@@ -69,7 +103,15 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 	f->body_length = r->body_length;
 	f->peer = r->peer ? r->peer->uid : (uid_t)-1;
 
-	if (strcmp(r->word[0], "metrics") == 0) {
+	snprintf(f->accept, sizeof(f->accept), "%s", r->accept ? r->accept : "(none)");
+
+	if (strcmp(r->word[0], "stream") == 0) {
+		struct stream *s = calloc(1, sizeof(*s));
+
+		s->f = f;
+		f->streams++;
+		reply->stream = (struct td_stream){stream_more, stream_done, s};
+	} else if (strcmp(r->word[0], "metrics") == 0) {
 		reply->text = strdup("tundish_x 1\n# EOF\n");
 		reply->content_type = "application/openmetrics-text";
 	} else if (strcmp(r->word[0], "big") == 0) {

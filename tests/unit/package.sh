@@ -21,7 +21,7 @@ fi
 deb=$(echo "$deb" | tail -n 1) failed=0
 dpkg-deb -c "$deb" | awk '$1 !~ /^d/ {print $6}' >"$BUILD/deb/contents"
 for file in /usr/sbin/tundish /usr/sbin/tundishd /lib/systemd/system/tundishd.service /usr/lib/sysusers.d/tundish.conf \
-	/usr/share/bash-completion/completions/tundish /usr/share/doc/tundish/tundish.yaml.example.gz \
+	/usr/share/bash-completion/completions/tundish /usr/share/zsh/vendor-completions/_tundish /usr/share/doc/tundish/tundish.yaml.example.gz \
 	/usr/share/doc/tundish/copyright /usr/share/tundish/prometheus/tundish.rules.yaml \
 	$(for m in scripts/man/*.[1-8]; do echo "/usr/share/man/man${m##*.}/${m##*/}.gz"; done); do
 	if grep -qx ".$file" "$BUILD/deb/contents"; then

@@ -26,6 +26,7 @@
 #include "probe/probe.h"
 
 static struct td_prober *prober;
+static bool owns_children; /* no nginx beside it, for one */
 static struct td_probe_result last;
 static char answer[TD_PROBE_LINE_BYTES + 1];
 static unsigned int results;
@@ -45,17 +46,32 @@ static inline void on_done(void *context, const struct td_probe_result *r)
 	results++;
 }
 
-/* A free port of loopback, as likely as not still free in a moment. */
-static inline uint16_t free_port(int type)
+/* 0: one that the kernel chooses. Returns the port, or 0 where it is taken. */
+static inline uint16_t try_port(int type, uint16_t port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_port = htons(port),
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t n = sizeof(a);
 	int fd = socket(AF_INET, type, 0);
+	bool bound = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	if (bound)
+		assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
 	close(fd);
-	return ntohs(a.sin_port);
+	return bound ? ntohs(a.sin_port) : 0;
+}
+
+/* A free port of loopback, as likely as not still free in a moment; of both protocols, as some
+ * servers want both. */
+static inline uint16_t free_port(void)
+{
+	uint16_t port = 0;
+
+	for (unsigned int i = 0; i < 64 && !port; i++)
+		port = try_port(SOCK_DGRAM, try_port(SOCK_STREAM, 0));
+	assert_true(port);
+	return port;
 }
 
 static inline struct td_probe_spec spec(enum td_probe_kind kind, uint16_t port)
@@ -115,7 +131,9 @@ struct peer {
 	unsigned int hold_ms; /* before it ends them */
 	const char *greeting; /* sent at once, or behind what it was sent */
 	bool listens;	      /* it reads first */
-	bool endless;	      /* the greeting again and again */
+	bool endless;	      /* the greeting again and again, or: */
+	const char *again;
+	unsigned int drip_ms; /* a byte of the greeting each time */
 	unsigned int accepted;
 	char heard[256]; /* the last thing that it read */
 	volatile bool over;
@@ -131,9 +149,17 @@ static inline void serve_one(struct peer *p, int fd)
 		got = recv(fd, p->heard, sizeof(p->heard) - 1, 0);
 		p->heard[got > 0 ? got : 0] = '\0';
 	}
+	for (; p->drip_ms && n && !p->over; n--) {
+		if (send(fd, p->greeting + strlen(p->greeting) - n, 1, MSG_NOSIGNAL) != 1)
+			break;
+		usleep(p->drip_ms * 1000);
+	}
+	if (p->drip_ms)
+		n = 0;
 	if (n)
 		(void)!send(fd, p->greeting, n, MSG_NOSIGNAL);
-	while (p->endless && !p->over && send(fd, p->greeting, n, MSG_NOSIGNAL) > 0)
+	while (p->endless && !p->over &&
+	       send(fd, p->again ?: p->greeting, strlen(p->again ?: p->greeting), MSG_NOSIGNAL) > 0)
 		;
 	if (p->hold_ms) {
 		struct pollfd q = {.fd = fd, .events = POLLIN};
@@ -241,7 +267,8 @@ static inline bool accepts(uint16_t port)
 
 static inline int setup_prober(void **state)
 {
-	const struct td_prober_options options = {.max_sockets = 500, .max_programs = 4};
+	const struct td_prober_options options = {
+		.max_sockets = 500, .max_programs = 4, .owns_children = owns_children};
 	struct td_error e = {0};
 
 	strcpy(scratch, "/tmp/tundish-probe-XXXXXX");

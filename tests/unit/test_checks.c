@@ -12,19 +12,9 @@
 // clang-format on
 
 #include "core/checks.h"
+#include "random.h"
 
 #define S 1000000000ull
-
-static uint32_t seed = 1;
-
-/* xorshift32 (Marsaglia, 2003): the same on every host. */
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
 
 #define GOOD	TD_CHECK_GOOD
 #define BAD	TD_CHECK_BAD
@@ -84,6 +74,7 @@ static void test_hold_down(void **state)
 static void test_slow_start(void **state)
 {
 	struct td_check_state s = {0};
+	struct td_check_rules odd = rules;
 	uint64_t now = 30 * S, next;
 	unsigned int former = 0, steps = 0;
 
@@ -105,6 +96,12 @@ static void test_slow_start(void **state)
 	assert_int_equal(steps, 10);
 	assert_int_equal(now, 60 * S);
 	assert_int_equal(td_check_share(&s, &rules, now), 100);
+	/* A tenth that is no whole number is over by then. */
+	odd.slow_start_ns += 7;
+	s = (struct td_check_state){0};
+	td_check_resume(&s, false, 30 * S, true);
+	next = td_check_share_changes(&s, &odd, 30 * S);
+	assert_int_equal(td_check_share(&s, &odd, next), 15);
 	/* Down in the middle: nothing of it is left. */
 	s = (struct td_check_state){0};
 	td_check_resume(&s, false, 30 * S, true);
@@ -209,6 +206,56 @@ static void test_waits(void **state)
 
 /* ---- agents ---------------------------------------------------------------------- */
 
+/* HAProxy's fastinter and downinter, keepalived's delay_before_retry. */
+static void test_paces(void **state)
+{
+	static const struct td_check_pace pace = {
+		.interval_ns = 10 * S, .fast_ns = S, .down_ns = 20 * S};
+	static const struct {
+		enum td_check_outcome outcome;
+		uint64_t then;
+	} rows[] = {
+		{GOOD, 10 * S},				       /* the first one is trusted */
+		{BAD, S},	{BAD, S},		       /* going down */
+		{GOOD, 10 * S},				       /* or not */
+		{BAD, S},	{BAD, S},	{BAD, 20 * S}, /* down */
+		{BAD, 20 * S},	{GOOD, S},		       /* going up */
+		{GOOD, 20 * S}, {GOOD, 20 * S}, /* hold_down goes on, whatever it answers */
+		{BAD, 20 * S},	{GOOD, S},
+	};
+	struct td_check_state s = {0};
+	uint64_t now = S;
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++, now += S / 10) {
+		td_check_take(&s, &rules, rows[i].outcome, now);
+		if (td_check_interval(&s, &rules, &pace) != rows[i].then)
+			fail_msg("row %zu: %llu", i,
+				 (unsigned long long)td_check_interval(&s, &rules, &pace));
+	}
+	assert_true(td_check_take(&s, &rules, GOOD, now + 60 * S));
+	assert_int_equal(td_check_interval(&s, &rules, &pace), 10 * S);
+}
+
+/* keepalived's misc_dynamic. */
+static void test_weights(void **state)
+{
+	static const struct {
+		int status;
+		bool good;
+		uint16_t percent; /* 7: as it was */
+	} rows[] = {{0, true, 7},	{1, false, 7},	  {2, true, 0},	   {3, true, 1},
+		    {102, true, 100},	{125, true, 123}, {126, false, 7}, {127, false, 7},
+		    {128, true, 126},	{255, true, 253}, {-1, false, 7},  {256, false, 7},
+		    {1 << 30, false, 7}};
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
+		uint16_t percent = 7;
+
+		assert_int_equal(td_check_weigh(rows[i].status, &percent), rows[i].good);
+		assert_int_equal(percent, rows[i].percent);
+	}
+}
+
 static int say(struct td_agent_state *s, const char *line)
 {
 	return td_agent_take(s, line, strlen(line));
@@ -237,6 +284,10 @@ static void test_agent_words(void **state)
 		{"stopped#gone\n", true, true, false, 100, "gone"},
 		{"ready up 10%,drain\n", true, false, true, 10, ""},
 		{"nonsense up\n", true, false, false, 100, ""},
+		{"maxconn:30\n", true, false, false, 100, ""},
+		{"maxconn:\n", false, false, false, 100, ""},
+		{"maxconn:-1\n", false, false, false, 100, ""},
+		{"maxconn:9999999999\n", false, false, false, 100, ""},
 		{"", false, false, false, 100, ""},
 		{"\n", false, false, false, 100, ""},
 		{"# up\n", false, false, false, 100, ""},
@@ -273,6 +324,10 @@ static void test_agent_memory(void **state)
 	assert_string_equal(s.reason, "");
 	assert_int_equal(say(&s, "ready"), 0);
 	assert_true(!s.drain && s.percent == 40);
+	assert_int_equal(s.max_connections, 0);
+	assert_int_equal(say(&s, "MaxConn:123456789"), 0);
+	assert_int_equal(say(&s, "up"), 0);
+	assert_int_equal(s.max_connections, 123456789);
 }
 
 /* Whatever comes is bounded, and a known word is told from an unknown one. */
@@ -303,11 +358,18 @@ static void test_agent_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_is_trusted), cmocka_unit_test(test_fall),
-		cmocka_unit_test(test_refused_at_once),	 cmocka_unit_test(test_hold_down),
-		cmocka_unit_test(test_slow_start),	 cmocka_unit_test(test_resume),
-		cmocka_unit_test(test_against_model),	 cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_agent_words),	 cmocka_unit_test(test_agent_memory),
+		cmocka_unit_test(test_first_is_trusted),
+		cmocka_unit_test(test_fall),
+		cmocka_unit_test(test_refused_at_once),
+		cmocka_unit_test(test_hold_down),
+		cmocka_unit_test(test_slow_start),
+		cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_against_model),
+		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_paces),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_agent_words),
+		cmocka_unit_test(test_agent_memory),
 		cmocka_unit_test(test_agent_hostile),
 	};
 

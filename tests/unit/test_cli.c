@@ -10,12 +10,13 @@ static const char status_text[] =
 	"! backend web2 of web has no neighbour\n"
 	"  why: no answer on eth0\n"
 	"  do:  look at the cable\n"
+	"  see: tundish backend list web\n"
 	"\n"
 	"INTERFACE  MODE    DISPATCHER  NOTE\n"
 	"eth0       native  no          alone\n"
 	"\n"
-	"SERVICE  DELIVERY  VIPS   UP  ACTIVE  CONN/S  PACKETS/S  BYTES/S\n"
-	"web      ipip         2  1/2    1.2M    12.5      20.0k   1.5MiB\n"
+	"SERVICE  STATE      UP  ACTIVE  CONN/S  PACKETS/S  BYTES/S  DELIVERY  VIPS\n"
+	"web      degraded  1/2    1.2M    12.5      20.0k   1.5MiB  ipip         2\n"
 	"\n"
 	"flows IPv4   524k of 1.0M (50%)\n"
 	"flows IPv6   0 of 524k (0%)\n"
@@ -43,10 +44,10 @@ static void test_backend_list(void **state)
 
 	assert_output(
 		f, "backend list",
-		"SERVICE  NAME  ADDRESS    WEIGHT  STATE  HEALTH  ACTIVE  MAX  TOTAL  PACKETS   BYTES  DISABLED IN  REASON\n"
-		"web      web1  10.0.1.11     100  up     -            5    -   9.0P     123k  1.5KiB            -  -\n"
-		"web      web2  10.0.1.11     100  drain  -            5    -   9.0P     123k  1.5KiB            -  -\n");
-	assert_string_equal(f->requests, "GET backends\n");
+		"SERVICE  NAME  ADDRESS    WEIGHT  STATE  HEALTH  ACTIVE  MAX  CONN/S  TOTAL  PACKETS   BYTES  DISABLED IN  REASON\n"
+		"web      web1  10.0.1.11     100  up     -            5    -       2   9.0P     123k  1.5KiB            -  -\n"
+		"web      web2  10.0.1.11     100  drain  -            5    -       2   9.0P     123k  1.5KiB            -  -\n");
+	assert_string_equal(f->requests, "GET backends limit=64\n");
 	/* numbers are exact, above what a double holds */
 	assert_json(f, "--json backend list web", "[" BACKEND("web1", "up") "]");
 	assert_string_equal(f->requests, "GET backends/web\n");

@@ -107,17 +107,60 @@ static void test_events(void **state)
 	assert_has(f->requests, "GET events since=2\n");
 	run_done(&r);
 
+	f->n_events = 2;
 	r = start(f, lines, -1);
+	while (!strstr(r.text[1], "drained")) {
+		assert_true(now_ms() < end);
+		turn(f, &r);
+	}
+	f->control = td_control_close(f->control); /* the daemon goes, which is told once ... */
+	while (!strstr(r.text[2], "no daemon answers")) {
+		assert_true(now_ms() < end);
+		turn(f, &r);
+	}
+	f->n_events = 3;
+	listen_again(f); /* ... and comes back */
 	while (!strstr(r.text[1], "enabled")) {
 		assert_true(now_ms() < end);
 		turn(f, &r);
 	}
-	f->control = td_control_close(f->control); /* the daemon goes */
+	kill(r.pid, SIGINT);
 	finish(f, &r);
-	assert_int_equal(r.exit_code, 3);
 	assert_string_equal(r.text[1], EVENT(1, "attached") "\n" EVENT(2, "drained") "\n" EVENT(
 					       3, "enabled") "\n");
+	assert_null(strstr(strstr(r.text[2], "no daemon") + 1, "no daemon"));
 	run_done(&r);
+}
+
+static void test_events_filters(void **state)
+{
+	static const struct {
+		const char *line, *events;
+	} cases[] = {
+		{"--event drained", EVENT(2, "drained")},
+		{"--event drained,enabled", EVENT(2, "drained") "," EVENT(3, "enabled")},
+		{"--event drain", ""}, /* a word of its own, not the beginning of one */
+		{"--object web1 --event attached", EVENT(1, "attached")},
+		{"--object web2", ""},
+		{"--service web --event attached", EVENT(1, "attached")},
+		{"--service we", ""},
+		{"--service web1", ""}, /* a backend is no service */
+		{"--since 2024-05-06T07:08:09Z --event attached", EVENT(1, "attached")},
+		{"--since 2024-05-06T07:08:10Z", ""},
+		{"--since 10m", ""},
+		{"--since 2020-01-01 --event attached", EVENT(1, "attached")},
+	};
+	struct fixture *f = *state;
+	char line[200], json[1000];
+
+	f->n_events = 3;
+	for (size_t i = 0; i < TD_ARRAY_SIZE(cases); i++) {
+		snprintf(line, sizeof(line), "events --once --json %s", cases[i].line);
+		snprintf(json, sizeof(json), "[%s]", cases[i].events);
+		assert_json(f, line, json);
+	}
+	assert_fails(f, "events --since yesterday", 2, "no time; valid: 10m");
+	assert_fails(f, "events --since 2024-13-01", 2, "no time");
 }
 
 static void test_unload(void **state)
@@ -281,15 +324,11 @@ static void test_exec(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_backend_acts),
-		T(test_worker_list),
-		T(test_worker_acts),
-		T(test_worker_drain_waits),
-		T(test_exec),
-		T(test_config),
-		T(test_events),
-		T(test_unload),
-		T(test_unload_after_a_daemon_that_failed),
+		T(test_backend_acts), T(test_worker_list),
+		T(test_worker_acts),  T(test_worker_drain_waits),
+		T(test_exec),	      T(test_config),
+		T(test_events),	      T(test_events_filters),
+		T(test_unload),	      T(test_unload_after_a_daemon_that_failed),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

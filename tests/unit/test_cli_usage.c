@@ -73,7 +73,6 @@ static void test_later_versions(void **state)
 {
 	static const char *const later[] = {
 		"capture tcp port 80",
-		"top",
 	};
 	struct fixture *f = *state;
 
@@ -119,6 +118,8 @@ static void test_no_daemon(void **state)
 		"config apply /dev/null",
 		"config check /dev/null",
 		"events",
+		"events --once",
+		"top",
 		"worker drain app w0 --wait",
 		"worker adopt app 77",
 		"exec app -- true",
@@ -242,15 +243,30 @@ static void test_completion(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_completes(f, "", "backend\n", "drain\n");
-	assert_completes(f, "--json back", "drain\n", "status\n");
-	assert_completes(f, "config check", "FILE\n", "drain\n");
-	assert_completes(f, "flow list", "--client-port\n", "drain\n");
-	assert_completes(f, "no such", NULL, "\n");
-	assert_completes(f, "worker drain app", "WORKER\n", "SERVICE\n");
-	assert_completes(f, "exec app", "--stop-timeout\n", "COMMAND\n");
-	assert_completes(f, "exec app --", "COMMAND\n", "--");
-	assert_completes(f, "exec app -- nginx", "COMMAND\n", "--");
+	assert_completes(f, "''", "backend\t", "drain");
+	assert_completes(f, "ba", "backend\t", "status");
+	assert_completes(f, "--json back ''", "drain\t", "status");
+	assert_completes(f, "back d", "disable\t", "weight");
+	assert_completes(f, "config check ''", ":files\n", "drain");
+	assert_completes(f, "flow list --cl", "--client-port\t", "drain");
+	assert_completes(f, "flow list ''", "--client-port\t", "drain");
+	assert_completes(f, "flow list --protocol ''", "udp\n", "--");
+	assert_completes(f, "flow list --protocol u", "udp\n", "tcp");
+	assert_completes(f, "flow list --protocol=u", "--protocol=udp\n", "tcp");
+	assert_completes(f, "flow list protocol=", "protocol=tcp\n", "--");
+	assert_completes(f, "flow list --top=", NULL, "\n");
+	assert_completes(f, "flow list =", NULL, "\n");
+	assert_completes(f, "flow list --client ''", NULL, "\n");
+	assert_completes(f, "no such ''", NULL, "\n");
+	assert_completes(f, "--control ''", ":files\n", "status");
+	assert_completes(f, "--control /nowhere worker drain app ''", "all\n", "SERVICE");
+	assert_completes(f, "--control /nowhere service show ''", NULL, "\n");
+	assert_completes(f, "exec app --", "--stop-timeout\t", ":commands");
+	assert_completes(f, "exec app -- ''", ":commands\n", "--");
+	assert_completes(f, "exec app -- nginx ''", ":commands\n", "--");
+	assert_completes(f, "worker adopt app 1", "1\t", "app");
+	assert_completes(f, "help w", "worker\t", "backend");
+	assert_completes(f, "", NULL, "\n");
 }
 
 int main(void)

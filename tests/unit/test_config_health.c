@@ -41,6 +41,8 @@ static void test_service(void **state)
 		{"tcp", "port", "1", "2"},
 		{"http", "path", "/", "/a"},
 		{"tcp", "interval", "2s", "2001ms"},
+		{"tcp", "fast_interval", "2s", "2001ms"},
+		{"tcp", "down_interval", "2s", "2001ms"},
 		{"tcp", "timeout", "1s", "999ms"},
 		{"tcp", "rise", "2", "3"},
 		{"tcp", "fall", "3", "2"},
@@ -60,10 +62,17 @@ static void test_service(void **state)
 		{"https, host: x", "ca", "/a", "/b"},
 		{"exec", "command", "/a", "[/a, /b]"},
 		{"exec", "command", "[/a, b]", "[/a, c]"},
+		{"exec, command: /a", "dynamic_weight", "true", "false"},
 		{"none", "agent", "{port: 1}", "{port: 2}"},
 		{"none", "agent", "{port: 1}", "{port: 1, interval: 1s}"},
 		{"none", "agent", "{port: 1}", "{port: 1, send: x}"},
 		{"none", "agent", "{port: 1, send: y}", "{port: 1, send: x}"},
+		{"none", "passive", "{failures: 1}", "{failures: 2}"},
+		{"tcp", "passive", "", "{failures: 2}"},
+		{"tcp", "passive", "{failures: 1}", "{failures: 1, interval: 2s}"},
+		{"tcp", "passive", "{failures: 1}", "{failures: 1, hold_down: 1s}"},
+		{"tcp", "passive", "{failures: 1}", "{failures: 1, hold_down_max: 1m}"},
+		{"tcp", "passive", "{failures: 1}", "{failures: 1, trial: false}"},
 	};
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(rows); i++) {
@@ -79,6 +88,8 @@ static void test_service(void **state)
 	differ("", "{type: tcp}", "", "{type: http}");
 	differ("", "{type: http}", "", "{type: http, host: x}");
 	differ("", "{type: tcp}", "", "{type: tcp, port: 80}");
+	differ("", "{type: tcp}", "", "{type: tcp, fast_interval: 1s}");
+	differ("", "{type: tcp}", "", "{type: tcp, down_interval: 1s}");
 }
 
 static void test_backend(void **state)

@@ -8,17 +8,7 @@
 #include "config/text.h"
 #include "config/value.h"
 #include "core/plan.h"
-
-static uint32_t seed = 1;
-
-/* xorshift32 (Marsaglia, 2003): the same on every host. */
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
+#include "random.h"
 
 /* ---- claims ------------------------------------------------------------------- */
 

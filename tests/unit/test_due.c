@@ -9,19 +9,9 @@
 // clang-format on
 
 #include "probe/due.h"
+#include "random.h"
 
 #define N 200
-
-static uint32_t seed = 1;
-
-/* xorshift32 (Marsaglia, 2003): the same on every host. */
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
 
 static void test_against_model(void **state)
 {

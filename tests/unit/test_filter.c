@@ -147,13 +147,30 @@ static void test_kills(void **state)
 	assert_int_equal(in_child(one_refused_call, "anything"), 0);
 }
 
+/* What only says that there is one makes none. */
+static void test_said_to_be_there(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		unsetenv("TUNDISH_TEST_SECCOMP");
+		setenv("TUNDISH_FILTERED", "1", 1);
+		MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+		MUST(td_filter_put() == 0);
+		REFUSED(unshare(0));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_allowed),
-		cmocka_unit_test(test_programs),
-		cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_refused),		 cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_programs),	 cmocka_unit_test(test_kills),
+		cmocka_unit_test(test_said_to_be_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

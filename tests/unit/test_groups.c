@@ -12,6 +12,7 @@
 
 #include "config/text.h"
 #include "core/groups.h"
+#include "random.h"
 
 #define GROUPS	6 /* ids 1 to 5 */
 #define WORKERS 100
@@ -360,16 +361,6 @@ static void test_damaged_maps(void **state)
 		model.listens[i].group = i ? 0 : UINT32_MAX;
 	assert_int_equal(place((const struct wish[]){{{80}, 10}, {{81}, 10}}, 2), 0);
 	assert_false(wanted[0].installed || wanted[1].installed);
-}
-
-static uint32_t random_below(uint32_t n)
-{
-	static uint32_t seed = 7;
-
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
 }
 
 /* One that stays under its size stays where it is, and no two ever overlap. */

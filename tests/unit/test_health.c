@@ -59,6 +59,8 @@ static void test_sum(void **state)
 	h.of[TD_HEALTH_AGENT] = (struct td_verdict){DOWN, "d"};
 	assert_int_equal(td_health_sum(&h)->says, DOWN);
 	assert_string_equal(td_health_sum(&h)->reason, "d");
+	h.of[TD_HEALTH_GROUP] = (struct td_verdict){DOWN, "b"};
+	assert_string_equal(td_health_sum(&h)->reason, "b");
 	assert_string_equal(td_opinion_name(TD_OPINION_NONE), "none");
 	assert_string_equal(td_opinion_name(UP), "up");
 	assert_string_equal(td_opinion_name(DOWN), "down");

@@ -366,7 +366,8 @@ static void pretend_former_layout(void)
 
 static void former_layout_is_migrated_at_each_step(void **state)
 {
-	const struct td_migration row = {TUNDISH_LAYOUT_VERSION - 1, later, TD_ARRAY_SIZE(later)};
+	const struct td_migration row = {
+		.from = TUNDISH_LAYOUT_VERSION - 1, .adds = later, .n = TD_ARRAY_SIZE(later)};
 	const struct tundish_addr address = {{9}};
 	const struct tundish_vip vip = {.id = 9};
 	struct td_state st = {0};
@@ -383,6 +384,7 @@ static void former_layout_is_migrated_at_each_step(void **state)
 	map_id = k->map_id[TD_MAP_vips];
 	td_kernel_close(k);
 	pretend_former_layout();
+	td_migrations_set(&row, 0);
 	refuse_open(DIR, -EPROTO, "tundish --pin " DIR " unload"); /* nobody knows how */
 
 	td_migrations_set(&row, 1);
@@ -419,6 +421,85 @@ static void former_layout_is_migrated_at_each_step(void **state)
 	assert_int_equal(unlink(DIR "/flows"), 0);
 	refuse_open(DIR, -EPROTO, "flows is missing");
 	td_migrations_set(NULL, 0);
+	unload();
+}
+
+#define COUNTERS_OF_2 63
+
+/* As layout 2 was: `deliveries` had entries of half the size, and there were three counters less. */
+static void pretend_layout_2(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	const struct {
+		uint32_t flags;
+		uint16_t mss, searches;
+		uint64_t full_ns;
+	} entry = {.flags = TUNDISH_DELIVER_TOA, .mss = 1400};
+	_cleanup_close_ int fd = -1, counters_fd = -1;
+	const int cpus = libbpf_num_possible_cpus();
+	uint64_t(*counts)[COUNTERS_OF_2] = calloc((size_t)cpus, sizeof(*counts));
+	struct tundish_settings s;
+	uint32_t id = 3, zero = 0;
+
+	read_settings(&s);
+	s.layout_version = 2;
+	write_settings(&s);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "deliveries", 4, sizeof(entry), s.services_max,
+			    &opts);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_update_elem(fd, &id, &entry, BPF_ANY), 0);
+	assert_int_equal(unlink(DIR "/deliveries"), 0);
+	assert_int_equal(bpf_obj_pin(fd, DIR "/deliveries"), 0);
+	counters_fd = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "counters", 4, sizeof(counts[0]), 1,
+				     NULL);
+	assert_true(counters_fd >= 0);
+	counts[0][0] = 7;
+	counts[cpus - 1][COUNTERS_OF_2 - 1] = 9;
+	assert_int_equal(bpf_map_update_elem(counters_fd, &zero, counts, BPF_ANY), 0);
+	assert_int_equal(unlink(DIR "/counters"), 0);
+	assert_int_equal(bpf_obj_pin(counters_fd, DIR "/counters"), 0);
+	free(counts);
+}
+
+static void layout_2_is_carried_over_at_each_step(void **state)
+{
+	struct tundish_counters sums;
+	struct tundish_settings s;
+	struct td_kernel *k;
+	bool killed = true;
+	uint32_t map_id, n;
+
+	NEED_ROOT();
+	k = open_kernel(false);
+	attach(k, "tdk0", TD_ATTACH_NATIVE);
+	map_id = k->map_id[TD_MAP_flows];
+	td_kernel_close(k);
+	for (n = 1; n <= STEPS_MAX && killed; n++) {
+		pretend_layout_2();
+		killed = killed_at((int)n, child_open_attach);
+		assert_true(attached_id("tdk0", NULL) != 0);
+
+		k = open_kernel(true);
+		attach(k, "tdk0", TD_ATTACH_NATIVE);
+		assert_int_equal(k->map_id[TD_MAP_flows], map_id);
+		assert_int_equal(td_kernel_deliveries(k)[3].flags, TUNDISH_DELIVER_TOA);
+		assert_int_equal(td_kernel_deliveries(k)[3].mss, 1400);
+		assert_int_equal(td_kernel_deliveries(k)[3].refused, 0);
+		assert_int_equal(td_kernel_counters(k, &sums), 0);
+		assert_int_equal(((uint64_t *)&sums)[0], 7);
+		assert_int_equal(((uint64_t *)&sums)[COUNTERS_OF_2 - 1], 9);
+		assert_int_equal(((uint64_t *)&sums)[COUNTERS_OF_2], 0);
+		td_kernel_close(k);
+		read_settings(&s);
+		assert_int_equal(s.layout_version, TUNDISH_LAYOUT_VERSION);
+	}
+	assert_in_range(n, 5, STEPS_MAX);
+
+	/* Of another shape than that it is damage. */
+	pretend_layout_2();
+	assert_int_equal(unlink(DIR "/flows"), 0);
+	assert_int_equal(rename(DIR "/deliveries", DIR "/flows"), 0);
+	refuse_open(DIR, -EPROTO, "flows has another shape");
 	unload();
 }
 
@@ -677,6 +758,7 @@ int main(void)
 		TEST(foreign_pins_are_refused_and_left),
 		TEST(other_layout_is_refused_and_can_be_unloaded),
 		TEST(former_layout_is_migrated_at_each_step),
+		TEST(layout_2_is_carried_over_at_each_step),
 		TEST(missing_pins_are_refused),
 		TEST(missing_trace_program_is_loaded_again),
 		TEST(state_is_read_back_in_order),

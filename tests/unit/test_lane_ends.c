@@ -12,6 +12,7 @@
 
 #include <netinet/in.h>
 
+#include "api/metrics.h"
 #include "daemon/lanes.h"
 #include "daemon/nat.h"
 #include "kernel/private.h"
@@ -163,16 +164,17 @@ static unsigned long early_reuses(void)
 	static const char name[] = "\ntundish_nat_early_reuse_total ";
 	const struct td_state none = {0};
 	unsigned long value;
-	char *text = NULL;
-	size_t length = 0;
-	FILE *out = open_memstream(&text, &length);
+	struct td_exposition *e = td_exposition_new();
+	struct td_exposition_cursor at = {0};
+	char text[TD_EXPOSITION_LINE_MAX];
+	size_t length;
 
-	assert_non_null(out);
-	td_print_nat_metrics(out, &a_daemon, &none);
-	fclose(out);
+	td_expose_nat(e, &a_daemon, &none);
+	length = td_exposition_write(e, TD_METRICS_TEXT, &at, text, sizeof(text) - 1);
+	text[length] = '\0';
+	td_exposition_free(e);
 	assert_non_null(strstr(text, name));
 	value = strtoul(strstr(text, name) + strlen(name), NULL, 10);
-	free(text);
 	return value;
 }
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include <stdlib.h>
 #include <time.h>
 
 #include "core/maglev.h"
@@ -233,6 +234,97 @@ static void test_golden_checksum(void **state)
 	assert_true(sum == 0x25939463aa119e47ull);
 }
 
+/* ---- against the plain algorithm ---------------------------------------------------- */
+
+struct turn {
+	const struct td_maglev_member *member;
+	uint32_t position, skip;
+	uint64_t next, interval;
+};
+
+static uint32_t hash_of(const struct tundish_addr *a, uint64_t seed, uint32_t modulus)
+{
+	uint64_t h = tundish_mix64(seed ^ ((uint64_t)a->word[0] << 32 | a->word[1]));
+
+	return tundish_mix64(h ^ ((uint64_t)a->word[2] << 32 | a->word[3])) % modulus;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	return memcmp(&((const struct turn *)a)->member->address,
+		      &((const struct turn *)b)->member->address, sizeof(struct tundish_addr));
+}
+
+/* As the paper says it, and weights as core/maglev.c does: no rings, no heap, no look ahead. */
+static void fill_plainly(size_t n, uint32_t *slots)
+{
+	struct turn turns[MEMBERS_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (members[i].weight)
+			turns[used++] = (struct turn){
+				.member = &members[i],
+				.position =
+					hash_of(&members[i].address, 0x243f6a8885a308d3ull, SLOTS),
+				.skip = hash_of(&members[i].address, 0x13198a2e03707344ull,
+						SLOTS - 1) +
+					1,
+				.interval = (1ull << 29) / members[i].weight,
+			};
+	qsort(turns, used, sizeof(*turns), by_address);
+	memset(slots, 0, SLOTS * sizeof(*slots));
+	for (size_t given = 0; used && given < SLOTS; given++) {
+		struct turn *t = &turns[0];
+
+		for (size_t i = 1; i < used; i++)
+			if (turns[i].next < t->next)
+				t = &turns[i];
+		while (slots[t->position])
+			t->position = (t->position + t->skip) % SLOTS;
+		slots[t->position] = t->member->backend;
+		t->next += t->interval;
+	}
+}
+
+static uint32_t some(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* Every size of a pool up to where looks ahead change their length, and weights as they come:
+ * all alike, one different, a few kinds, all different, some of them none. */
+static void test_rows_are_those_of_the_plain_algorithm(void **state)
+{
+	static const size_t sizes[] = {1,  2,	3,   4,	  7,   16,  33,
+				       64, 100, 101, 257, 300, 700, MEMBERS_MAX};
+	uint32_t seed = 20;
+
+	for (size_t k = 0; k < TD_ARRAY_SIZE(sizes); k++)
+		for (int kind = 0; kind < 5; kind++) {
+			size_t n = sizes[k];
+
+			make_members(n, 100);
+			for (size_t i = 0; i < n; i++) {
+				members[i].address.word[1] = some(&seed);
+				members[i].backend = 1 + i * 3;
+				if (kind == 1 && i == n / 2)
+					members[i].weight = 50;
+				else if (kind == 2)
+					members[i].weight = 1 + some(&seed) % 3 * 100;
+				else if (kind == 3)
+					members[i].weight = 1 + some(&seed) % 1000;
+				else if (kind == 4)
+					members[i].weight =
+						some(&seed) % 3 ? some(&seed) % 1001 : 0;
+			}
+			fill_plainly(n, before);
+			assert_int_equal(td_maglev_fill(members, n, after), 0);
+			assert_memory_equal(before, after, sizeof(before));
+		}
+}
+
 static void test_a_row_of_a_thousand_takes_milliseconds(void **state)
 {
 	struct timespec a, b;
@@ -269,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_nobody_gives_an_empty_row),
 		cmocka_unit_test(test_two_of_one_address_are_refused),
 		cmocka_unit_test(test_golden_checksum),
+		cmocka_unit_test(test_rows_are_those_of_the_plain_algorithm),
 		cmocka_unit_test(test_a_row_of_a_thousand_takes_milliseconds),
 	};
 

@@ -449,6 +449,30 @@ static void test_a_drain_has_a_deadline(void **state)
 	assert_int_equal(entry("web1")->drain_deadline, 0);
 }
 
+/* Nothing that was said of it is known any more when it is in the file again: its first check is trusted. */
+static void test_comes_back_as_new(void **state)
+{
+	struct test_config *t = web(2), *one = web(1);
+	struct tundish_backend *b;
+
+	go(&t->c);
+	b = entry("web2");
+	td_override_state(b, TUNDISH_BACKEND_DRAIN);
+	b->flags |= TUNDISH_BACKEND_UNHEALTHY | TUNDISH_BACKEND_CHECK_DOWN;
+	b->adjust = -40;
+	b->health_since_ns = 77;
+	b->drain_deadline = 1234;
+	go(&one->c);
+	assert_int_equal(b->state, TUNDISH_BACKEND_GONE);
+	assert_int_equal(b->flags, 0);
+	go(&t->c);
+	assert_int_equal(b->state, TUNDISH_BACKEND_UP);
+	assert_int_equal(b->flags, 0);
+	assert_int_equal(b->adjust, 0);
+	assert_int_equal(b->health_since_ns, 0);
+	assert_int_equal(b->drain_deadline, 0);
+}
+
 static void test_server_ids(void **state)
 {
 	struct test_config *t = web(2);
@@ -668,6 +692,7 @@ int main(void)
 		cmocka_unit_test_setup(test_who_chooses, setup),
 		cmocka_unit_test_setup(test_a_cut_row_that_chooses, setup),
 		cmocka_unit_test_setup(test_a_drain_has_a_deadline, setup),
+		cmocka_unit_test_setup(test_comes_back_as_new, setup),
 		cmocka_unit_test_setup(test_server_ids, setup),
 		cmocka_unit_test_setup(test_workers_have_one_local_backend_and_endpoints, setup),
 		cmocka_unit_test_setup(test_vips_keep_their_numbers, setup),

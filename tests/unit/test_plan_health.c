@@ -93,6 +93,17 @@ static void test_backups(void **state)
 	are(t, "udud", 100, 0, 100, 0);
 }
 
+/* Without checks a worker group's word counts all the same. */
+static void test_no_checks(void **state)
+{
+	struct test_config *t = checked(2);
+
+	t->services[0].health = NULL;
+	are(t, "uu", 100, 100, 0, 0);
+	falls("web1", 10);
+	are(t, "du", 0, 100, 0, 0);
+}
+
 static void test_max_ejected(void **state)
 {
 	struct test_config *t = checked(4);
@@ -207,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_backups, setup),
+		cmocka_unit_test_setup(test_no_checks, setup),
 		cmocka_unit_test_setup(test_max_ejected, setup),
 		cmocka_unit_test_setup(test_shares, setup),
 		cmocka_unit_test_setup(test_agents_drain, setup),

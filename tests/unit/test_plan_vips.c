@@ -3,6 +3,7 @@
  * The plan for VIPs: numbers, prefixes, and who gets which port.
  */
 #include "plan_fixture.h"
+#include "random.h"
 
 /* ---- prefixes ----------------------------------------------------------------- */
 
@@ -223,16 +224,6 @@ static void test_rows_do_not_overlap(void **state)
 	for (uint32_t i = 1; i < 4; i++)
 		set_vip(t, 0, i, 0x0a000000 + 1024 * i, 22);
 	go(&t->c);
-}
-
-static uint32_t seed = 1;
-
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
 }
 
 /* One set of prefixes after the other, with more addresses than numbers as often as not,

@@ -11,17 +11,7 @@
 // clang-format on
 
 #include "core/pool.h"
-
-static uint32_t seed = 1;
-
-/* xorshift32 (Marsaglia, 2003): the same on every host. */
-static uint32_t random_below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % n;
-}
+#include "random.h"
 
 /*
  * A pool as letters, each followed by when it fell ill where that matters: `h` healthy, `s` sick,

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/nat.h"
+#include "api/metrics.h"
 #include "kernel/private.h"
 
 #define USABLE 1000u
@@ -77,6 +77,8 @@ static int downwards(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+#define TEXT (8u << 20)
+
 /* What is printed is the `shown` fullest, and the sum of the rest. */
 static void printed(size_t shown)
 {
@@ -84,14 +86,16 @@ static void printed(size_t shown)
 			  ratio[] = "tundish_source_port_utilization_ratio{";
 	static uint32_t all[MOST], found[MOST];
 	uint64_t rest = 0, other = 0;
-	size_t n = 0, ratios = 0, length = 0, size = 0;
-	char *text = NULL, *line = NULL;
-	FILE *out = open_memstream(&text, &length), *in;
+	struct td_exposition *e = td_exposition_new();
+	struct td_exposition_cursor at = {0};
+	size_t n = 0, ratios = 0, size = 0;
+	char *text = malloc(TEXT), *line = NULL;
+	FILE *in;
 
-	assert_non_null(out);
-	td_print_port_metrics(out, &a_daemon);
-	fclose(out);
-	in = fmemopen(text, length, "r");
+	td_expose_ports(e, &a_daemon);
+	in = fmemopen(text, td_exposition_write(e, TD_METRICS_TEXT, &at, text, TEXT), "r");
+	assert_true(at.end);
+	td_exposition_free(e);
 	assert_non_null(in);
 	while (getline(&line, &size, in) > 0) {
 		const char *value = strrchr(line, ' ');

@@ -146,7 +146,7 @@ static void test_unreachable(void **state)
 
 static void test_udp_dnsmasq(void **state)
 {
-	uint16_t port = free_port(SOCK_DGRAM);
+	uint16_t port = free_port();
 	char p[24], address[] = "--address=/here.example/192.0.2.7";
 	char *argv[] = {"dnsmasq",
 			"--keep-in-foreground",
@@ -293,6 +293,7 @@ static void on_turn(void *context, const struct td_probe_result *r)
 {
 	results++;
 	assert_int_equal(r->verdict, TD_PROBE_TIMEOUT);
+	assert_true(r->latency_ns >= 50000000); /* never before its time */
 	most_in_flight = TD_MAX(most_in_flight, td_prober_counts(prober).sockets + 1);
 }
 
@@ -326,6 +327,37 @@ static void test_turns(void **state)
 	assert_int_equal(td_prober_counts(prober).waiting, 0);
 	assert_true(td_prober_counts(prober).waited >= 32);
 	td_prober_close(prober); /* with its probes */
+	prober = whole;
+	peer_end(&p);
+}
+
+/* The turn of one that is freed is another's at once, whatever time the others have. */
+static void test_turn_of_freed(void **state)
+{
+	const struct td_prober_options few = {.max_sockets = 4, .max_programs = 1};
+	struct td_prober *whole = prober;
+	struct peer p = {.hold_ms = 100};
+	struct td_probe *b[8];
+	struct td_probe_spec s;
+	struct td_error e = {0};
+
+	assert_int_equal(td_prober_open(&few, &prober, &e), 0);
+	peer_start(&p);
+	s = spec(TD_PROBE_AGENT, p.port);
+	s.timeout_ms = 60000;
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(td_probe_new(prober, &s, on_done, NULL, &b[i], &e), 0);
+		td_probe_at(b[i], now_ns());
+	}
+	td_prober_run(prober);
+	for (size_t i = 0; i < 4; i++)
+		td_probe_free(b[i]);
+	assert_int_equal(td_prober_counts(prober).sockets, 0);
+	assert_int_equal(
+		poll(&(struct pollfd){.fd = td_prober_fd(prober), .events = POLLIN}, 1, 5000), 1);
+	td_prober_run(prober);
+	assert_int_equal(td_prober_counts(prober).sockets, 4);
+	td_prober_close(prober);
 	prober = whole;
 	peer_end(&p);
 }
@@ -390,6 +422,21 @@ static void test_hooks(void **state)
 			td_probe_free(b);
 		}
 	}
+	/* An answer by somebody else is no answer, whatever it says. */
+	p.greeting = "HTTP/1.0 503 down\r\n\r\n";
+	hook_result = 0;
+	for (unsigned int right = 0; right < 2; right++) {
+		struct td_probe_spec s = spec(TD_PROBE_HTTP, 9);
+		struct td_probe *b = NULL;
+
+		way_was_right = right;
+		results = 0;
+		assert_int_equal(td_probe_new(prober, &s, on_done, &p.port, &b, &e), 0);
+		td_probe_at(b, now_ns());
+		run_until(1, 10000);
+		assert_int_equal(last.verdict, right ? TD_PROBE_BAD : TD_PROBE_UNABLE);
+		td_probe_free(b);
+	}
 	td_prober_close(prober);
 	prober = whole;
 	peer_end(&p);
@@ -402,7 +449,8 @@ int main(void)
 		cmocka_unit_test(test_tcp_silent),  cmocka_unit_test(test_tcp_answers),
 		cmocka_unit_test(test_unreachable), cmocka_unit_test(test_udp_dnsmasq),
 		cmocka_unit_test(test_agents),	    cmocka_unit_test(test_many_at_their_times),
-		cmocka_unit_test(test_turns),	    cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_turns),	    cmocka_unit_test(test_turn_of_freed),
+		cmocka_unit_test(test_hooks),
 	};
 
 	return cmocka_run_group_tests_name("probe", tests, setup_prober, end_prober);

@@ -40,9 +40,9 @@ static int setup(void **state)
 
 	if (setup_prober(state) < 0)
 		return -1;
-	plain = free_port(SOCK_STREAM);
-	tls = free_port(SOCK_STREAM);
-	expired = free_port(SOCK_STREAM);
+	plain = free_port();
+	tls = free_port();
+	expired = free_port();
 	certificate("web.example", "good", "-days 2");
 	run_shell("cd %s && openssl req -new -key good.key -subj /CN=web.example -out x.csr && "
 		  "openssl x509 -req -in x.csr -signkey good.key -days -1 -out expired.crt "
@@ -56,12 +56,14 @@ static int setup(void **state)
 		"events { worker_connections 64; }\n"
 		"http { access_log off; client_body_temp_path t; proxy_temp_path t;\n"
 		" fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;\n"
+		" ssl_session_cache shared:tls:1m;\n"
 		" ssl_certificate %s/good.crt; ssl_certificate_key %s/good.key;\n"
 		" server { listen 127.0.0.1:%u; listen 127.0.0.1:%u ssl; server_name web.example;\n"
 		"  location /healthz { return 200 \"ok $request_method $host $http_host "
 		"$uri?$args\\n\"; }\n"
 		"  location /broken { return 503 \"ok\"; }\n"
 		"  location /moved { return 302 http://127.0.0.1:1/; }\n"
+		"  location /session { return 200 \"session $ssl_session_reused\"; }\n"
 		"  location /large { alias %s/large; }\n"
 		"  location /empty { return 204; } }\n"
 		" server { listen 127.0.0.1:%u ssl; ssl_certificate %s/expired.crt;\n"
@@ -105,7 +107,9 @@ static void test_statuses(void **state)
 	/* A redirect is an answer, and is not followed. */
 	s = http("/moved");
 	assert_int_equal(ask(&s), TD_PROBE_GOOD);
-	says("status 302");
+	says("status 302, a redirect to http://127.0.0.1:1/ which is not followed");
+	s.body = "302 Found";
+	assert_int_equal(ask(&s), TD_PROBE_GOOD);
 	s.status = (struct td_range_conf){200, 299};
 	assert_int_equal(ask(&s), TD_PROBE_BAD);
 	s = http("/empty");
@@ -162,7 +166,7 @@ static void test_refused(void **state)
 {
 	struct td_probe_spec s = http("/");
 
-	s.port = free_port(SOCK_STREAM);
+	s.port = free_port();
 	assert_int_equal(ask(&s), TD_PROBE_REFUSED);
 	says("connection refused");
 	s.kind = TD_PROBE_HTTPS;
@@ -221,6 +225,30 @@ static void test_tls(void **state)
 	says("status 400");
 }
 
+/* Each time the certificate is shown, and so verified, again. */
+static void test_tls_again(void **state)
+{
+	struct td_probe_spec s = http("/session");
+	struct td_probe *b = NULL;
+	struct td_error e = {0};
+	char ca[100];
+
+	snprintf(ca, sizeof(ca), "%s/good.crt", scratch);
+	s.kind = TD_PROBE_HTTPS;
+	s.port = tls;
+	s.server_name = "web.example";
+	s.ca = ca;
+	s.body = "session .";
+	assert_int_equal(td_probe_new(prober, &s, on_done, NULL, &b, &e), 0);
+	results = 0;
+	for (unsigned int i = 1; i <= 3; i++) {
+		td_probe_at(b, now_ns());
+		run_until(i, 10000);
+		assert_int_equal(last.verdict, TD_PROBE_GOOD);
+	}
+	td_probe_free(b);
+}
+
 /* ---- servers that are none ----------------------------------------------------------------- */
 
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n"
@@ -242,7 +270,11 @@ static void test_odd_servers(void **state)
 		 TD_PROBE_TIMEOUT,
 		 "no answer within 300 ms"},
 		{{.greeting = HEAD "\r\n", .hold_ms = 2000}, NULL, TD_PROBE_GOOD, "status 200"},
-		{{.greeting = HEAD}, NULL, TD_PROBE_BAD, ""},
+		{{.greeting = HEAD}, NULL, TD_PROBE_BAD, "within its headers"},
+		{{.greeting = HEAD "Content-Le"}, NULL, TD_PROBE_BAD, "within its headers"},
+		{{.greeting = HEAD "Content-Le"}, "x", TD_PROBE_BAD, "within its headers"},
+		{{.greeting = "HTTP/1.1 200"}, NULL, TD_PROBE_BAD, ""},
+		{{.greeting = "HTTP/1.1 204 No\r\n\r\n"}, NULL, TD_PROBE_GOOD, "status 204"},
 		{{.greeting = HEAD, .hold_ms = 2000}, NULL, TD_PROBE_TIMEOUT, "no answer"},
 		{{.greeting = "HTTP/1.1 100 Continue\r\n\r\n" HEAD "\r\n"},
 		 NULL,
@@ -256,10 +288,27 @@ static void test_odd_servers(void **state)
 		 "no answer within 300 ms"},
 		{{.greeting = "SSH-2.0-x\r\n"}, NULL, TD_PROBE_BAD, ""},
 		{{.greeting = "HTTP/1.1 nonsense\r\n\r\n"}, NULL, TD_PROBE_BAD, ""},
-		{{.greeting = "HTTP/1.1 200 OK\r\nX: y\r\n", .endless = true},
+		{{.greeting = "HTTP/1.1 200 OK\r\n", .endless = true, .again = "X: y\r\n"},
 		 NULL,
 		 TD_PROBE_BAD,
-		 ""},
+		 "headers are longer than 65536 bytes"},
+		/* A byte now and then: the timeout is of all of it. */
+		{{.greeting = HEAD "\r\nall of it.", .drip_ms = 50},
+		 NULL,
+		 TD_PROBE_TIMEOUT,
+		 "no answer within 300 ms"},
+		{{.greeting = HEAD "\r\nall of it.", .drip_ms = 5},
+		 "all of it.",
+		 TD_PROBE_GOOD,
+		 "status 200"},
+		{{.greeting = "HTTP/1.1 100 Continue\r\n\r\n", .endless = true},
+		 NULL,
+		 TD_PROBE_BAD,
+		 "headers are longer than 65536 bytes"},
+		{{.greeting = "HTTP/1.1 301 Moved\r\nLocation: /\x01\xc3\r\n\r\n"},
+		 NULL,
+		 TD_PROBE_GOOD,
+		 "status 301, a redirect to /?? which"},
 		{{.greeting = "HTTP/1.1 200 OK\r\n\r\nmegabytes", .endless = true},
 		 "never",
 		 TD_PROBE_BAD,
@@ -320,10 +369,10 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_statuses), cmocka_unit_test(test_body),
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_tls),	 cmocka_unit_test(test_odd_servers),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_statuses),    cmocka_unit_test(test_body),
+		cmocka_unit_test(test_requests),    cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_tls),	    cmocka_unit_test(test_tls_again),
+		cmocka_unit_test(test_odd_servers), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests_name("probe_http", tests, setup, teardown);

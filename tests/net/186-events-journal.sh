@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Events: filtered, followed over a crash of the daemon, and in the journal (a real systemd-journald) once
+# each, with their parts as fields, while standard error is the journal; under the daemon's system call filter.
+# parallel: yes
+. "$(dirname "$0")/lib.sh"
+journald=$(ls /lib/systemd/systemd-journald /usr/lib/systemd/systemd-journald 2>/dev/null | head -n 1)
+[ -n "$journald" ] || fatal 'no systemd-journald here'
+mkdir -p /run/systemd/journal /run/log/journal
+[ -s /etc/machine-id ] || {
+	tr -d - </proc/sys/kernel/random/uuid >"$T/id" && touch /etc/machine-id && mount --bind "$T/id" /etc/machine-id
+}
+("$journald" >"$T/journald.log" 2>&1) &
+eventually 10 test -S /run/systemd/journal/stdout || fatal 'systemd-journald does not start'
+in_journal() { journalctl --directory "/run/log/journal" -o json "$@" 2>/dev/null; }
+
+three_backends dsr
+stop edge
+# as systemd would start it: standard error is a stream of the journal, and JOURNAL_STREAM says so
+TUNDISHD="$T/logged"
+cat >"$TUNDISHD" <<-SH
+	#!$PYTHON
+	import os, socket, sys
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+	s.connect("/run/systemd/journal/stdout")
+	s.send(b"tundishd\n\n6\n1\n0\n0\n0\n")
+	os.dup2(s.fileno(), 2)
+	st = os.fstat(2)
+	os.environ["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
+	os.execv("$BUILD/tundishd", ["tundishd"] + sys.argv[1:])
+SH
+chmod +x "$TUNDISHD"
+start edge
+(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock events --event command,start \
+	>"$T/followed" 2>"$T/follower.log") &
+follower=$!
+check 'a drain' t backend drain web b2
+fields() { in_journal EVENT=command | jq -sc '[.[] | [.OBJECT, .REASON, .MESSAGE, .PRIORITY, .SYSLOG_IDENTIFIER]]'; }
+eventually 10 eval '[ "$(fields)" != "[]" ]'
+is 'in the journal it is one entry, with its parts' "$(fields)" \
+	'[["backend web/b2","drain by command","command backend web/b2: drain by command","6","tundishd"]]'
+id=$(in_journal EVENT=command | jq -r .MESSAGE_ID)
+is 'found by the id of all events, too' "$(in_journal MESSAGE_ID="$id" EVENT=command | wc -l)" 1
+all() { t --json events --once | jq -c '[.[] | [.event, .object]]'; }
+journaled() { in_journal MESSAGE_ID="$id" | jq -sc '[.[] | [.EVENT, .OBJECT]]'; }
+same() { [ "$(all)" = "$(journaled)" ]; }
+check 'all events are there, in order, each once' eventually 10 same
+is 'and none as a line beside' "$(in_journal _TRANSPORT=stdout | jq -r .MESSAGE | grep -c 'drain by command')" 0
+
+count() { t --json events --once "$@" | jq length; }
+is 'by event' "$(count --event command)" 1
+is 'by the beginning of a name' "$(count --event sta)" 0
+is 'by object' "$(count --event command --object b2)$(count --event command --object b1)" 10
+is 'by service' "$(count --event command --service web)$(count --service we)" 10
+is 'by time' "$(count --event command --since 10m)" 1
+refused 'no time' 2 'no time; valid: 10m' t events --once --since now
+
+stop edge KILL
+check 'who follows is told that the daemon is away' eventually 5 grep -q 'no daemon answers' "$T/follower.log"
+start edge
+check 'an act of the next daemon' t backend enable web b2
+check 'and goes on' eventually 10 grep -q 'enable by command' "$T/followed"
+is 'each once, in order' "$(sed 's/^[^ ]* //; s/ .*//' "$T/followed" | xargs)" 'start command start command'
+kill "$follower"
+
+# a variable that is inherited is no journal
+TUNDISHD='' JOURNAL_STREAM=1:2
+export JOURNAL_STREAM
+stop edge
+TUNDISHD="$BUILD/tundishd" start edge
+check 'a standard error that is none has lines' grep -q 'tundishd: start' "$T/tundishd-edge.log"
