@@ -17,7 +17,21 @@
 #include "toa.bpf.h"
 #include "waits.h"
 
-static __always_inline void accepted(const struct tundish_origin *o, __u64 since)
+#define SRTT_MS 8000u /* tcp_sock.srtt_us counts eighths of a microsecond */
+
+/*
+ * Until a connection is accepted its end here has sent nothing but the SYN-ACK, so the round
+ * trip that the kernel knows of it is that one's: from the SYN to the end of the handshake.
+ * Where the kernel could not time it (a SYN cookie, a SYN-ACK that was sent again) it knows
+ * none, or takes the client's echo of a timestamp, in whole milliseconds and of a cookie up to
+ * 64 ms wrong. Those are 0 here, as is one in a thousand that was as long by chance.
+ */
+static __always_inline __u64 handshake_ns(__u32 srtt_us)
+{
+	return srtt_us % SRTT_MS ? (__u64)srtt_us * 1000 / 8 : 0;
+}
+
+static __always_inline void accepted(const struct tundish_origin *o, __u64 since, __u64 handshake)
 {
 	__u64 waited = bpf_ktime_get_ns() - since;
 	__u32 index = o->worker, service = o->service;
@@ -29,6 +43,9 @@ static __always_inline void accepted(const struct tundish_origin *o, __u64 since
 		t = bpf_map_lookup_elem(&service_waits, &service);
 		if (t)
 			wait_add(t, waited);
+		t = handshake ? bpf_map_lookup_elem(&syn_waits, &service) : NULL;
+		if (t)
+			wait_add(t, handshake + waited);
 	}
 	w = bpf_map_lookup_elem(&workers, &index);
 	if (!w || w->cookie != o->cookie)
@@ -55,6 +72,13 @@ static __always_inline int waiting_take(__u64 cookie, struct tundish_origin *ret
 	return !bpf_map_delete_elem(&waiting, &cookie);
 }
 
+static __always_inline __u64 handshake_of(struct bpf_sock_addr *ctx)
+{
+	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+
+	return tp ? handshake_ns(tp->srtt_us) : 0;
+}
+
 static __always_inline int name_asked(struct bpf_sock_addr *ctx)
 {
 	struct tundish_origin *o, taken;
@@ -67,10 +91,10 @@ static __always_inline int name_asked(struct bpf_sock_addr *ctx)
 		return 1;
 	since = __sync_lock_test_and_set(&o->since, 0);
 	if (since)
-		accepted(o, since);
+		accepted(o, since, handshake_of(ctx));
 	else if (every_accept && every_accept_of(o->service) &&
 		 waiting_take(bpf_get_socket_cookie(ctx), &taken))
-		accepted(&taken, taken.since);
+		accepted(&taken, taken.since, handshake_of(ctx));
 	/* else the program asks for the name once more */
 	return 1;
 }
@@ -91,26 +115,22 @@ int tundish_accept6(struct bpf_sock_addr *ctx)
 
 /* ---- without an address ------------------------------------------------------- */
 
-/* 0: nobody ever asked for its cookie. Of garbage, no cookie in `waiting`. */
-static __always_inline __u64 cookie_behind(__u32 fd)
-{
-	struct sock *sk = socket_behind(fd);
-
-	return sk ? (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
-}
-
 SEC("tp_btf/sys_exit")
 int tundish_sys_exit(__u64 *ctx)
 {
 	struct tundish_origin taken;
 	__s64 fd = (__s64)ctx[1];
+	struct sock *sk;
 	__u64 cookie;
 
 	if (fd < 0 || fd > __INT32_MAX__ || !is_call((const struct pt_regs *)ctx[0], CALL_ACCEPT))
 		return 0;
-	cookie = cookie_behind((__u32)fd);
+	sk = socket_behind((__u32)fd);
+	/* 0: nobody ever asked for its cookie. Of garbage, no cookie in `waiting`. */
+	cookie = sk ? (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : 0;
 	if (cookie && waiting_take(cookie, &taken))
-		accepted(&taken, taken.since);
+		accepted(&taken, taken.since,
+			 handshake_ns(BPF_CORE_READ((struct tcp_sock *)sk, srtt_us)));
 	return 0;
 }
 

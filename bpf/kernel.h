@@ -137,6 +137,7 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 srtt_us; /* eighths of a microsecond; 0: no round trip was timed */
 } AS_THE_KERNEL_HAS_IT;
 
 struct udp_sock {

@@ -11,7 +11,7 @@
 
 /* Version of every layout in this directory. A pinned map with another
  * version is never re-used. */
-#define TUNDISH_LAYOUT_VERSION 3
+#define TUNDISH_LAYOUT_VERSION 4
 #define TUNDISH_MAGIC	       0x74756e64u /* "tund" */
 
 #define TUNDISH_NAME_LEN     64		/* with the closing zero */

@@ -342,6 +342,7 @@ struct tundish_settings {
 	X(queues)                                                                                  \
 	X(worker_waits)                                                                            \
 	X(service_waits)                                                                           \
+	X(syn_waits)                                                                               \
 	X(origin)                                                                                  \
 	X(members)                                                                                 \
 	X(worker_events)                                                                           \

@@ -153,10 +153,10 @@ struct tundish_queue {
 	__u32 service[TUNDISH_QUEUE_RING]; /* [enqueued % ring]; 0: none, or settled */
 };
 
-/* ---- worker_waits, service_waits: mmapable arrays ------------------------------- */
+/* ---- worker_waits, service_waits, syn_waits: mmapable arrays --------------------- */
 
-/* Time from the end of the handshake to accept(2). Bucket i counts those below
- * 2^i us, the last one all others. */
+/* Time to accept(2), from the end of the handshake or, in syn_waits, from the SYN. Bucket i
+ * counts those below 2^i us, the last one all others. */
 #define TUNDISH_WAIT_BUCKETS 24u
 
 struct tundish_waits {

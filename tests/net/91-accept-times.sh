@@ -40,6 +40,7 @@ answers 'IPv4, seen' $VIP
 is 'each has waited for some time' "$(waits app)" 100
 answers 'IPv6, seen' $VIP6
 is 'with IPv6 too' "$(waits app)" 200
+is 'from the SYN on too' "$(metric 'tundish_syn_accept_seconds_count{service="app"}')" 200
 is 'by worker' "$(in_ns edge curl -s http://127.0.0.1:9799/metrics |
 	awk '/^tundish_worker_accept_wait_seconds_count{service="app"/ {s += $2} END {print s}')" 200
 is 'it is known how long' "$(t --json service show app | jq '.workers.accept_wait_seconds | .p50 > 0 and .p50 <= .p99')" true

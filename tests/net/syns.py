@@ -28,18 +28,19 @@ def syn(source, destination, port, at, bad):
     return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), at & 0xFFFF, 0, 64, 6, 0, source, destination) + tcp
 
 
-p = argparse.ArgumentParser()
-p.add_argument("address")
-p.add_argument("port", type=int)
-p.add_argument("count", type=int)
-p.add_argument("--first", type=int, default=0)
-p.add_argument("--bad", action="store_true")
-p.add_argument("--rate", type=int, default=2000)
-o = p.parse_args()
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-to = socket.inet_aton(o.address)
-for i in range(o.first, o.first + o.count):
-    spoofed = socket.inet_aton("198.18.%d.%d" % (i >> 8 & 255, i & 255))
-    s.sendto(syn(spoofed, to, o.port, i, o.bad), (o.address, 0))
-    if i % 20 == 19:
-        time.sleep(20 / o.rate)
+if __name__ == "__main__":
+    p = argparse.ArgumentParser()
+    p.add_argument("address")
+    p.add_argument("port", type=int)
+    p.add_argument("count", type=int)
+    p.add_argument("--first", type=int, default=0)
+    p.add_argument("--bad", action="store_true")
+    p.add_argument("--rate", type=int, default=2000)
+    o = p.parse_args()
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    to = socket.inet_aton(o.address)
+    for i in range(o.first, o.first + o.count):
+        spoofed = socket.inet_aton("198.18.%d.%d" % (i >> 8 & 255, i & 255))
+        s.sendto(syn(spoofed, to, o.port, i, o.bad), (o.address, 0))
+        if i % 20 == 19:
+            time.sleep(20 / o.rate)

@@ -74,6 +74,9 @@
 	  "SYNs or datagrams that got no worker, by reason.")                                       \
 	X(accept_wait_seconds, HISTOGRAM, "seconds", "service", SERVICES,                           \
 	  "From the end of the handshake to accept(2), by service.")                                \
+	X(syn_accept_seconds, HISTOGRAM, "seconds", "service", SERVICES,                            \
+	  "From the SYN to accept(2), by service, of connections whose handshake the kernel "       \
+	  "timed: not those by SYN cookie, or whose SYN-ACK was sent again.")                       \
 	X(worker_accept_wait_seconds, HISTOGRAM, "seconds", "service,worker", GROUPS,               \
 	  "From the end of the handshake to accept(2), by worker.")                                 \
 	X(nat_connections, GAUGE, "", "service,state", SERVICES,                                    \

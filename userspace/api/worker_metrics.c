@@ -54,16 +54,24 @@ static void expose_refusals(struct td_exposition *e, struct td_daemon *d, const 
 	}
 }
 
-static void expose_waits(struct td_exposition *e, struct td_daemon *d, const struct td_state *s)
+/* @waits: by service id */
+static void each_service(struct td_exposition *e, struct td_daemon *d, const struct td_state *s,
+			 enum td_metric metric, const struct tundish_waits *waits)
 {
-	const struct tundish_worker *all = td_kernel_workers(d->kernel);
-
-	td_expose_family(e, TD_METRIC_accept_wait_seconds);
+	td_expose_family(e, metric);
 	for (size_t i = 0; i < s->n_services; i++)
 		if (td_kernel_steering(d->kernel)[s->services[i].id].group)
 			td_expose_waits(
 				e, td_expose_labels(e, "service", s->services[i].value.name, NULL),
-				&td_kernel_service_waits(d->kernel)[s->services[i].id], 2);
+				&waits[s->services[i].id], 2);
+}
+
+static void expose_waits(struct td_exposition *e, struct td_daemon *d, const struct td_state *s)
+{
+	const struct tundish_worker *all = td_kernel_workers(d->kernel);
+
+	each_service(e, d, s, TD_METRIC_accept_wait_seconds, td_kernel_service_waits(d->kernel));
+	each_service(e, d, s, TD_METRIC_syn_accept_seconds, td_kernel_syn_waits(d->kernel));
 	td_expose_family(e, TD_METRIC_worker_accept_wait_seconds);
 	for (size_t i = 0; i < s->n_services; i++) {
 		const struct tundish_group *g = td_group_of_service(d, s->services[i].id);

@@ -58,6 +58,8 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_service_waits, sizeof(struct tundish_waits), s->services_max,
 			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_syn_waits, sizeof(struct tundish_waits), s->services_max,
+			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_port_bits, sizeof(struct tundish_port_bits), TUNDISH_SPACES_MAX,
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_port_search, sizeof(struct tundish_waits), 1, error)) < 0 ||
@@ -136,6 +138,11 @@ const struct tundish_waits *td_kernel_worker_waits(struct td_kernel *k)
 const struct tundish_waits *td_kernel_service_waits(struct td_kernel *k)
 {
 	return k->mapped[TD_MAP_service_waits];
+}
+
+const struct tundish_waits *td_kernel_syn_waits(struct td_kernel *k)
+{
+	return k->mapped[TD_MAP_syn_waits];
 }
 
 /* ---- settings ---------------------------------------------------------------------- */

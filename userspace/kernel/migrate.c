@@ -26,9 +26,17 @@
  * hints of when ports ran out.) */
 static const struct td_remake of_layout_2[] = {{TD_MAP_deliveries, 16}, {TD_MAP_counters, 504}};
 
+/* New in 4: the time from the SYN to accept(2). */
+static const enum td_map since_layout_4[] = {TD_MAP_syn_waits};
+
 /* A row for each layout that can be gone on from. */
 static const struct td_migration known[] = {
-	{.from = 2, .remakes = of_layout_2, .n_remakes = TD_ARRAY_SIZE(of_layout_2)},
+	{.from = 2,
+	 .adds = since_layout_4,
+	 .n = TD_ARRAY_SIZE(since_layout_4),
+	 .remakes = of_layout_2,
+	 .n_remakes = TD_ARRAY_SIZE(of_layout_2)},
+	{.from = 3, .adds = since_layout_4, .n = TD_ARRAY_SIZE(since_layout_4)},
 };
 
 static const struct td_migration *migrations = known;

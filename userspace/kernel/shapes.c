@@ -86,6 +86,7 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_waits), s->workers_max};
 	case TD_MAP_service_waits:
+	case TD_MAP_syn_waits:
 		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
 					  sizeof(struct tundish_waits), s->services_max};
 	case TD_MAP_origin:
