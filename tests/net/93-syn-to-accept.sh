@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 group_host
 app_config
+echo 'timeouts: {closing: 2s}' >>"$T/edge.yaml"
 serve s --workers 1
 start edge
 check 'its worker' eventually 10 eval '[ "$(t --json worker list app | jq length)" = 1 ]'
@@ -38,3 +39,15 @@ flood $VIP6 1000 50 --http
 all_answered 'and without'
 is 'each was accepted' "$(metric accept_wait_seconds_count)" 102
 between "all are timed, IPv6 too, but what was a whole number of milliseconds by chance" "$(metric syn_accept_seconds_count)" 45 51
+
+# Another service in its place, with its number.
+id() { bpftool -j map dump pinned /sys/fs/bpf/edge/services | jq ".[] | select(.formatted.value.state != 0) | .formatted.key"; }
+was=$(id)
+sed -i 's/name: app/name: next/' "$T/edge.yaml"
+check 'the file is applied' t config apply "$T/edge.yaml"
+gone() { t --json events --once --event freed | jq -e 'any(.object == "service app")' >/dev/null; }
+check 'the former one is freed' eventually 60 gone
+sed -i 's/name: next/name: app/' "$T/edge.yaml"
+check 'and comes again' t config apply "$T/edge.yaml"
+is 'by its former number' "$(id | head -1)" "$was"
+is 'and begins with nothing' "$(metric accept_wait_seconds_count) $(metric syn_accept_seconds_count) $(metric syn_accept_seconds_sum)" '0 0 0.000000000'

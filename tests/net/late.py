@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A handshake that ends late: late.py SOURCE SPORT ADDRESS PORT SECONDS
 
-The SYN, and SECONDS after its SYN-ACK the ACK and a request; prints that the SYN-ACK came. The
+The SYN, and SECONDS after its SYN-ACK the ACK, a request, and the FIN; prints that the SYN-ACK came. The
 host's own stack knows nothing of the connection: its resets have to be kept back by the caller.
 """
 import socket
@@ -35,5 +35,7 @@ theirs = struct.unpack("!I", packet[at + 4 : at + 8])[0]
 assert packet[at + 13] == 0x12, "no SYN-ACK"
 time.sleep(seconds)
 says.sendto(segment(0x10, 1001, theirs + 1), (sys.argv[3], 0))
-says.sendto(segment(0x18, 1001, theirs + 1, b"GET / HTTP/1.0\r\n\r\n"), (sys.argv[3], 0))
+request = b"GET / HTTP/1.0\r\n\r\n"
+says.sendto(segment(0x18, 1001, theirs + 1, request), (sys.argv[3], 0))
+says.sendto(segment(0x11, 1001 + len(request), theirs + 1), (sys.argv[3], 0))
 print("SYN-ACK")

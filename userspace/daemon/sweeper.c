@@ -82,6 +82,26 @@ static void free_backends(struct td_daemon *d, const struct td_sweep_tables *t)
 			 n - TOLD_MAX);
 }
 
+static void forget_waits(struct tundish_waits *w)
+{
+	for (size_t i = 0; i < TUNDISH_WAIT_BUCKETS; i++)
+		__atomic_store_n(&w->bucket[i], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->sum, 0, __ATOMIC_RELAXED);
+}
+
+/* Or the next service with this number began with them. */
+static void forget_counts(struct td_daemon *d, uint32_t service)
+{
+	struct tundish_steering *s = &td_kernel_steering(d->kernel)[service];
+
+	__atomic_store_n(&td_kernel_deliveries(d->kernel)[service].refused, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->connections, 0, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < TUNDISH_REFUSAL_MAX; i++)
+		__atomic_store_n(&s->refused[i], 0, __ATOMIC_RELAXED);
+	forget_waits(&td_kernel_service_waits(d->kernel)[service]);
+	forget_waits(&td_kernel_syn_waits(d->kernel)[service]);
+}
+
 static void free_services(struct td_daemon *d)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
@@ -93,7 +113,6 @@ static void free_services(struct td_daemon *d)
 		const struct td_service_state *v = &s.services[i];
 		struct tundish_maglev *row = td_kernel_maglev(d->kernel, v->id);
 		struct tundish_service empty = {0};
-		struct tundish_deliver *deliver = &td_kernel_deliveries(d->kernel)[v->id];
 		char object[100];
 
 		if (v->value.state != TUNDISH_SERVICE_GONE ||
@@ -103,7 +122,7 @@ static void free_services(struct td_daemon *d)
 			__atomic_store_n(&row->slot[k], 0, __ATOMIC_RELAXED);
 		if (td_kernel_put_service(d->kernel, v->id, &empty) < 0)
 			continue;
-		__atomic_store_n(&deliver->refused, 0, __ATOMIC_RELAXED);
+		forget_counts(d, v->id);
 		snprintf(object, sizeof(object), "service %.63s", v->value.name);
 		td_event(d, "freed", object, "its last flow has ended");
 	}

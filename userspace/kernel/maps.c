@@ -135,12 +135,12 @@ const struct tundish_waits *td_kernel_worker_waits(struct td_kernel *k)
 	return k->mapped[TD_MAP_worker_waits];
 }
 
-const struct tundish_waits *td_kernel_service_waits(struct td_kernel *k)
+struct tundish_waits *td_kernel_service_waits(struct td_kernel *k)
 {
 	return k->mapped[TD_MAP_service_waits];
 }
 
-const struct tundish_waits *td_kernel_syn_waits(struct td_kernel *k)
+struct tundish_waits *td_kernel_syn_waits(struct td_kernel *k)
 {
 	return k->mapped[TD_MAP_syn_waits];
 }
