@@ -1,26 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# One reading of /metrics with 1,000 services of 100 backends each, in both forms: the daemon's CPU time for
+# With 1,000 services of 100 backends each, and a connection of each of 1,000 clients: how long `status` and
+# the first row of each list take, from before the command is started. One reading of /metrics, in both forms: the daemon's CPU time for
 # it, bytes and lines of the answer; what memory readings one after the other add, and what readers that come
 # all at once and take all that is allowed do; and the longest that another request waits meanwhile.
 . "$(dirname "$0")/lib.sh"
 
 ROUNDS=${BENCH_ROUNDS:-5}
-SERVICES=${METRICS_SERVICES:-1000} EACH=${METRICS_BACKENDS:-100}
+SERVICES=${METRICS_SERVICES:-1000} EACH=${METRICS_BACKENDS:-100} TUPLES=${METRICS_TUPLES:-1000}
 one_nic
-$PYTHON - "$SERVICES" "$EACH" >"$T/edge.yaml" <<'PY'
-import sys
-services, each = map(int, sys.argv[1:])
-print("interfaces: [{name: eth0, attach: native}]")
-print(f"limits: {{services: {services + 10}, backends: {min(131071, services * each + 1000)}, vips: 4096}}")
-print("services:")
-for s in range(services):
-    print(f"  - name: s{s}\n    vips: [198.18.{s // 250}.{1 + s % 250}]\n    ports: [80]\n    delivery: ipip\n    own: false\n    backends:")
-    for b in range(each):
-        n = s * each + b
-        print(f"      - {{name: b{b}, address: 10.{100 + n // 62500}.{n // 250 % 250}.{1 + n % 250}}}")
-PY
+$PYTHON "$TOP/tests/net/large.py" "$SERVICES" "$EACH" >"$T/edge.yaml"
 ip -n edge route add 10.100.0.0/14 via 10.0.0.11
 
 # What the scheduler counts, in nanoseconds: ticks of 10 ms are too coarse.
@@ -33,6 +23,14 @@ daemon edge
 eventually 120 tun edge status || fail 'tundishd does not start'
 _idle() { was=$(cpu_us) && sleep 0.5 && [ $(($(cpu_us) - was)) -le 100000 ]; }
 eventually 60 _idle
+ip -n client route add 198.19.0.0/16 via 10.0.0.1
+in_ns client $PYTHON "$TOP/tests/net/syns.py" 198.19.0.1 80 "$TUPLES" --answered
+[ "$(t --json tuple list | jq length)" -ge $((TUPLES / 2)) ] || fail 'no tuples'
+for list in 'service list' 'backend list' 'flow list' 'tuple list' 'events --once'; do
+	# shellcheck disable=SC2086 # words
+	sample "metrics_first_${list%% *}" way "$(in_ns edge $PYTHON "$TOP/tests/bench/first_row.py" 9 2 "$BUILD/tundish" --control /run/tundish/edge.sock $list)"
+done
+sample metrics_first_status way "$(in_ns edge $PYTHON "$TOP/tests/bench/first_row.py" 9 1 "$BUILD/tundish" --control /run/tundish/edge.sock status)"
 echo 5 >/proc/"${PID[edge]}"/clear_refs # the peak of starting is no matter here
 before=$(memory VmHWM)
 read_once text/plain
@@ -79,10 +77,12 @@ stop edge KILL
 
 jq -sc "$SAMPLES"'
 	def one($kind): of($kind; "way") | median;
+	(("service", "backend", "flow", "tuple", "events", "status") as $list |
+		row("first_row_of_\($list)"; one("metrics_first_\($list)"); "ms"; 0; "below 50"; one("metrics_first_\($list)") < 50)),
 	(row("metrics_text_cpu_ms"; one("metrics_text_cpu_ms"); "ms"; 0; "below 300"; one("metrics_text_cpu_ms") < 300),
 	row("metrics_open_cpu_ms"; one("metrics_application_cpu_ms"); "ms"; 0; "below 300"; one("metrics_application_cpu_ms") < 300),
-	row("metrics_text_ms"; one("metrics_text_ms"); "ms"; 0; null; null),
-	row("metrics_open_ms"; one("metrics_application_ms"); "ms"; 0; null; null),
+	row("metrics_text_ms"; one("metrics_text_ms"); "ms"; 0; "below 300"; one("metrics_text_ms") < 300),
+	row("metrics_open_ms"; one("metrics_application_ms"); "ms"; 0; "below 300"; one("metrics_application_ms") < 300),
 	row("metrics_bytes"; one("metrics_bytes"); "bytes"; 0; null; null),
 	row("metrics_lines"; one("metrics_lines"); "lines"; 0; null; null),
 	row("metrics_more_memory_mib"; one("metrics_more_memory_mb"); "MiB"; 0; null; null),

@@ -20,20 +20,7 @@ web b1
 chrt -f -p 1 "${PID[web-b1]}" || fail 'no priority for the server'
 
 file() { # WEIGHT of the first backend, of one service in how many; BACKENDS that have it, or nearly, too
-	$PYTHON - "$SERVICES" "$EACH" "$1" "$2" "${3:-1}" <<'PY'
-import sys
-services, each, weight, every, changed = map(int, sys.argv[1:])
-print("interfaces: [{name: eth0, attach: native}]")
-print(f"limits: {{services: {services + 10}, backends: {min(131071, services * each + 1000)}, vips: 4096}}")
-print("services:")
-print("  - {name: web, vips: [192.0.2.1], ports: [80], delivery: dsr, backends: [{name: b1, address: 10.0.0.11}]}")
-for s in range(services):
-    print(f"  - name: s{s}\n    vips: [198.18.{s // 250}.{1 + s % 250}]\n    ports: [80]\n    delivery: ipip\n    own: false\n    backends:")
-    for b in range(each):
-        n = s * each + b
-        w = weight + b % 2 if b < changed and s % every == 0 else 100
-        print(f"      - {{name: b{b}, address: 10.{100 + n // 62500}.{n // 250 % 250}.{1 + n % 250}, weight: {w}}}")
-PY
+	$PYTHON "$TOP/tests/net/large.py" "$SERVICES" "$EACH" --web 192.0.2.1 --weight "$1" --every "$2" --changed "${3:-1}"
 }
 file 100 1 >"$T/base.yaml"
 file 50 100 >"$T/one.yaml"

@@ -12,22 +12,7 @@ for b in $BACKENDS; do
 done
 
 file() { # NAME WEIGHT EVERY: of the first backend, of one service in so many
-	$PYTHON - "$2" "$3" >"$T/$1.yaml" <<'PY'
-import sys
-weight, every = map(int, sys.argv[1:])
-print("interfaces: [{name: eth0, attach: native}]")
-print("limits: {services: 1010, backends: 101010, vips: 2048}")
-print("services:")
-print("  - {name: web, vips: [192.0.2.10], ports: [80], delivery: dsr, backends: [" +
-      ", ".join(f"{{name: b{i}, address: 10.0.0.1{i}}}" for i in (1, 2, 3)) + "]}")
-for s in range(1000):
-    print(f"  - {{name: s{s}, vips: [198.18.{s // 250}.{1 + s % 250}], ports: [80], delivery: ipip, own: false, backends: [")
-    for b in range(100):
-        n = s * 100 + b
-        w = weight if b == 0 and s % every == 0 else 100
-        print(f"      {{name: b{b}, address: 10.{100 + n // 62500}.{n // 250 % 250}.{1 + n % 250}, weight: {w}}},")
-    print("    ]}")
-PY
+	$PYTHON "$TOP/tests/net/large.py" 1000 100 --web $VIP --to b1=10.0.0.11,b2=10.0.0.12,b3=10.0.0.13 --weight "$2" --every "$3" >"$T/$1.yaml"
 }
 file base 100 1
 file one 50 100

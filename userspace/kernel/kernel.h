@@ -237,7 +237,7 @@ struct tundish_steering *td_kernel_steering(struct td_kernel *k); /* [services_m
 struct tundish_worker *td_kernel_workers(struct td_kernel *k);	  /* [workers_max] */
 const struct tundish_waits *td_kernel_worker_waits(struct td_kernel *k);
 struct tundish_waits *td_kernel_service_waits(struct td_kernel *k); /* [services_max] */
-struct tundish_waits *td_kernel_syn_waits(struct td_kernel *k);	  /* [services_max] */
+struct tundish_waits *td_kernel_syn_waits(struct td_kernel *k);	    /* [services_max] */
 
 int td_kernel_put_listen(struct td_kernel *k, const struct tundish_listen *l, uint32_t group);
 int td_kernel_delete_listen(struct td_kernel *k, const struct tundish_listen *l);
