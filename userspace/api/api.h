@@ -7,6 +7,7 @@
  *   objects.c     services and backends, outlook.c: how a service is; workers.c: groups, workers and their commands
  *   status.c      one screen, with attention.c: what is wrong, why, and what to do
  *   changes.c     the configuration, and commands on backends
+ *   history.c     the last hour
  *   flows.c       connections and tuples; nat_flows.c: translated ones
  *   ports.c, timewait.c, blocked.c  source ports of this host
  *   trace.c       a packet's way through the program; what_if.c: after a change;
@@ -83,6 +84,9 @@ void td_answer_worker_command(struct td_daemon *d, const struct td_request *q,
 /* The group that a service stands before, or NULL; the same for people. */
 struct tundish_group *td_group_of_service(struct td_daemon *d, uint32_t service);
 json_t *td_workers_of_service_json(struct td_daemon *d, uint32_t service);
+
+/* ---- history.c --------------------------------------------------------------- */
+void td_answer_history(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 
 /* ---- flows.c ----------------------------------------------------------------- */
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);

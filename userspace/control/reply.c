@@ -4,6 +4,9 @@
  */
 #include "control/private.h"
 
+/* Numbers as short as they are exact: 0.1, not 0.10000000000000001. */
+#define JSON_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+
 /* A string of any bytes as JSON: what is not UTF-8 loses its high bytes. */
 static json_t *json_of_text(char *text)
 {
@@ -117,7 +120,7 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void
 		bytes = TD_TAKE_PTR(reply->text);
 		type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
 	} else if (reply->json) {
-		bytes = json_dumps(reply->json, JSON_COMPACT | JSON_ENCODE_ANY);
+		bytes = json_dumps(reply->json, JSON_FLAGS);
 	} else {
 		bytes = strdup("{}");
 	}

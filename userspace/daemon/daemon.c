@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "config/config.h"
+#include "daemon/history.h"
 #include "daemon/lanes.h"
 #include "daemon/nat.h"
 
@@ -284,7 +285,8 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	if (r < 0)
 		return r;
 	if (td_lanes_open(d) < 0 || td_nexthops_open(d) < 0 || td_health_open(d) < 0 ||
-	    td_sweeper_open(d) < 0 || td_nat_new(d) < 0 || td_source_ports_new(d) < 0)
+	    td_sweeper_open(d) < 0 || td_nat_new(d) < 0 || td_source_ports_new(d) < 0 ||
+	    td_histories_open(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	return td_checks_open(d, error);
 }
@@ -317,6 +319,7 @@ static void close_parts(struct td_daemon *d)
 	free(d->memory);
 	free(d->group_memory);
 	free(d->hops);
+	td_histories_close(d);
 	free(d->samples);
 	free(d->traffic);
 	free(d->crowds);

@@ -22,7 +22,7 @@
  *   nat.h, and what it names: translated connections
  *   clients.c     which clients are short of ports towards a VIP
  *   events.c      what the daemon did and why
- *   rates.c       per second
+ *   rates.c       per second; history.h: the last hour of it
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
  *   rights.c      who may ask what on the control socket; share.c: how much of it
@@ -176,6 +176,7 @@ struct td_daemon {
 	struct tundish_traffic *traffic; /* [backends_max], as last sampled */
 	bool traffic_read;		 /* just now, for the answer that is made */
 	uint64_t sampled_ns;
+	struct td_histories *histories; /* history.h */
 	struct tundish_counters counters, former_counters;
 	/* when such a counter last rose; 0: never */
 	struct td_crowd *crowds; /* by service */

@@ -4,7 +4,7 @@
  * full. What entries of the same number did for former backends is taken off
  * (packets_before, bytes_before).
  */
-#include "daemon/daemon.h"
+#include "daemon/history.h"
 
 #define SAMPLE_USEC 1000000ull
 
@@ -72,6 +72,7 @@ static void sample_one(struct td_daemon *d, uint32_t id, const struct tundish_tr
 		new.bytes_rate = rate(new.bytes, s->bytes, seconds);
 	}
 	*s = new;
+	td_histories_add(d, b, s);
 }
 
 static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
@@ -79,16 +80,19 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	struct td_daemon *d = userdata;
 	uint64_t now = td_now_ns();
 	double seconds = d->sampled_ns ? (double)(now - d->sampled_ns) / TD_NS_PER_S : 0;
+	bool whole, counted;
 
 	sd_event_source_set_time(source, usec + SAMPLE_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	if (!d->kernel)
 		return 0;
-	if (td_kernel_traffic_all(d->kernel, d->traffic) == 0)
-		for (uint32_t id = 1; id < d->settings.backends_max; id++)
-			sample_one(d, id, &d->traffic[id], seconds);
+	td_histories_begin(d);
+	whole = td_kernel_traffic_all(d->kernel, d->traffic) == 0;
+	for (uint32_t id = 1; whole && id < d->settings.backends_max; id++)
+		sample_one(d, id, &d->traffic[id], seconds);
 	d->former_counters = d->counters;
-	if (td_kernel_counters(d->kernel, &d->counters) == 0 && d->sampled_ns) {
+	counted = td_kernel_counters(d->kernel, &d->counters) == 0;
+	if (counted && d->sampled_ns) {
 		if (d->counters.flow_full > d->former_counters.flow_full)
 			d->full_flows_ns = now;
 		if (d->counters.tuple_full > d->former_counters.tuple_full)
@@ -96,6 +100,8 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 		if (d->counters.own_no_family > d->former_counters.own_no_family)
 			d->own_refused_ns = now;
 	}
+	if (whole && counted) /* a second that was not read is none of the history */
+		td_histories_end(d, seconds);
 	d->sampled_ns = now;
 	return 0;
 }

@@ -9,6 +9,7 @@
  * those that go are given up when it does not serve them any more.
  */
 #include "config/config.h"
+#include "daemon/history.h"
 #include "daemon/lanes.h"
 #include "daemon/nat.h"
 
@@ -213,6 +214,7 @@ static void settle(struct td_daemon *d, struct change *c)
 	td_lanes_settle(d, &c->plan.target);
 	if (!c->whole)
 		return;
+	td_histories_follow(d, &c->plan.target);
 	td_egress_put(d, c->config);
 	td_own_connections_put(d, c->config);
 	td_nexthops_refresh_all(d, true);
