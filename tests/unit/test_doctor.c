@@ -208,9 +208,9 @@ static const struct {
 static void test_thresholds(void **state)
 {
 	for (size_t i = 0; i < TD_ARRAY_SIZE(cases); i++) {
-		enum td_verdict verdict = cases[i].verdict == PAST
-						  ? TD_VERDICT_WARN
-						  : (enum td_verdict)cases[i].verdict;
+		enum td_doctor_verdict verdict = cases[i].verdict == PAST
+							 ? TD_VERDICT_WARN
+							 : (enum td_doctor_verdict)cases[i].verdict;
 		const struct td_row *r;
 
 		healthy(NULL);
@@ -442,7 +442,7 @@ static void test_tuple(void **state)
 {
 	static const struct {
 		double utilization, seconds;
-		enum td_verdict verdict;
+		enum td_doctor_verdict verdict;
 	} tuples[] = {
 		{0.1, -1, TD_VERDICT_OK},    {0.499, -1, TD_VERDICT_OK}, {0.5, -1, TD_VERDICT_WARN},
 		{0.99, -1, TD_VERDICT_WARN}, {1, -1, TD_VERDICT_BAD},	 {0.1, 600, TD_VERDICT_OK},
@@ -469,7 +469,7 @@ static void test_tuple_of_nat(void **state)
 {
 	static const struct {
 		double utilization, seconds;
-		enum td_verdict verdict;
+		enum td_doctor_verdict verdict;
 	} tuples[] = {
 		{0.1, -1, TD_VERDICT_OK}, {0.5, -1, TD_VERDICT_NOTE}, {0.99, -1, TD_VERDICT_NOTE},
 		{1, -1, TD_VERDICT_BAD},  {0.1, 600, TD_VERDICT_OK},  {0.6, 599, TD_VERDICT_WARN},

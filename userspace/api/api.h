@@ -7,7 +7,7 @@
  *   objects.c     services and backends, outlook.c: how a service is; workers.c: groups, workers and their commands
  *   status.c      one screen, with attention.c: what is wrong, why, and what to do
  *   changes.c     the configuration, and commands on backends
- *   history.c     the last hour
+ *   history.c     the last hour; doctor.c: queues and limits of this host
  *   flows.c       connections and tuples; nat_flows.c: translated ones
  *   ports.c, timewait.c, blocked.c  source ports of this host
  *   trace.c       a packet's way through the program; what_if.c: after a change;
@@ -101,10 +101,15 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 /* ---- ports.c ----------------------------------------------------------------- */
 void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 json_t *td_source_ports_json(struct td_daemon *d);
+/* The fullest tuple, as the list has it; NULL: there is none. */
+json_t *td_fullest_port_json(struct td_daemon *d, const struct td_state *s);
 void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t *list);
 
 /* ---- blocked.c --------------------------------------------------------------- */
 void td_answer_blocked(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* ---- doctor.c ---------------------------------------------------------------- */
+void td_answer_doctor(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 
 /* ---- timewait.c -------------------------------------------------------------- */
 void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);

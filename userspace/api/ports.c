@@ -156,6 +156,17 @@ static void answer_list(struct td_daemon *d, const struct td_request *q, struct 
 		json_array_append_new(reply->json, other_json(&s));
 }
 
+json_t *td_fullest_port_json(struct td_daemon *d, const struct td_state *s)
+{
+	_cleanup_(td_selection_done) struct td_selection found = {0};
+	bool host = d->source_ports->on && d->source_ports->rounds;
+
+	if ((!host && !td_nat_is_on(d)) ||
+	    td_port_table_select(d, TD_TUPLES_BY_USE, 1, false, false, &found) < 0 || !found.n)
+		return NULL;
+	return tuple_json(d, s, found.rows[0]);
+}
+
 void td_answer_ports(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	if (q->n_words == 1) {

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
-#include "doctor/doctor.h"
+#include "doctor/json.h"
 
 #define INTERVAL_MAX 3600
 #define DAEMON_S     2L
@@ -25,55 +25,6 @@ static const struct cli_column columns[] = {
 };
 
 /* ---- facts ------------------------------------------------------------------------- */
-
-static void take_tuple(const json_t *row, struct td_tuple_use *ret)
-{
-	const char *local = json_string_value(json_object_get(row, "local_ip"));
-	const char *remote = json_string_value(json_object_get(row, "remote_ip"));
-	const json_t *utilization = json_object_get(row, "utilization");
-	const json_t *seconds = json_object_get(row, "seconds_to_exhaustion");
-	const char *source = json_string_value(json_object_get(row, "source"));
-
-	if (!local || !remote || !json_is_number(utilization))
-		return;
-	*ret = (struct td_tuple_use){
-		.known = true,
-		.nat = source && strcmp(source, "nat") == 0,
-		.port = json_integer_value(json_object_get(row, "remote_port")),
-		.used = json_integer_value(json_object_get(row, "used")),
-		.time_wait = json_integer_value(json_object_get(row, "time_wait")),
-		.usable = json_integer_value(json_object_get(row, "usable")),
-		.utilization = json_number_value(utilization),
-		.seconds = json_is_number(seconds) ? json_number_value(seconds) : -1,
-	};
-	snprintf(ret->local, sizeof(ret->local), "%s", local);
-	snprintf(ret->remote, sizeof(ret->remote), "%s", remote);
-}
-
-static int64_t take_list(const json_t *list, char *first, size_t size)
-{
-	const char *text = json_string_value(json_array_get(list, 0));
-
-	snprintf(first, size, "%s", text ? text : "");
-	return text ? (int64_t)json_array_size(list) : 0;
-}
-
-static void take_nat(const json_t *o, struct td_nat_use *ret)
-{
-	const json_t *connections = json_object_get(o, "connections");
-
-	if (!json_is_integer(connections))
-		return;
-	ret->known = true;
-	ret->connections = json_integer_value(connections);
-	ret->capacity = json_integer_value(json_object_get(o, "capacity"));
-	ret->silent = take_list(json_object_get(o, "silent"), ret->first_silent,
-				sizeof(ret->first_silent));
-	ret->unheard = take_list(json_object_get(o, "nics_missing"), ret->first_unheard,
-				 sizeof(ret->first_unheard));
-	ret->missing = take_list(json_object_get(o, "sources_missing"), ret->first_missing,
-				 sizeof(ret->first_missing));
-}
 
 static json_t *ask(const struct cli *c, struct cli_target *t)
 {
@@ -96,10 +47,10 @@ static void ask_daemon(const struct cli *c, struct td_facts *f)
 	cli_target_query(&ports, "top", "1");
 	cli_target_word(&status, "status");
 	answer = ask(c, &ports);
-	take_tuple(json_array_get(answer, 0), &f->tuple);
+	td_doctor_take_tuple(json_array_get(answer, 0), &f->tuple);
 	json_decref(answer);
 	answer = ask(c, &status);
-	take_nat(json_object_get(answer, "nat"), &f->nat);
+	td_doctor_take_nat(json_object_get(answer, "nat"), &f->nat);
 	json_decref(answer);
 }
 
@@ -112,33 +63,6 @@ static void pause_for(unsigned long seconds)
 }
 
 /* ---- output -------------------------------------------------------------------------- */
-
-static json_t *number_or_null(int64_t n)
-{
-	return n < 0 ? json_null() : json_integer(n);
-}
-
-static json_t *rows_of(const struct td_report *report)
-{
-	json_t *rows = json_array();
-
-	for (size_t i = 0; i < report->n; i++) {
-		const struct td_row *r = &report->rows[i];
-
-		json_array_append_new(
-			rows,
-			json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:o, s:o, s:s, s:b, s:s, s:o}",
-				  "id", r->id, "stage", r->stage, "what", r->what, "value",
-				  number_or_null(r->value), "limit", number_or_null(r->limit),
-				  "unit", r->unit, "drops_boot", number_or_null(r->drops_boot),
-				  "drops_now",
-				  r->drops_now < 0 ? json_null() : json_real(r->drops_now),
-				  "verdict", td_verdict_name(r->verdict), "wrong", r->wrong,
-				  "sentence", r->sentence, "setting",
-				  r->setting[0] ? json_string(r->setting) : json_null()));
-	}
-	return rows;
-}
 
 static void tell(const struct td_row *r)
 {
@@ -215,7 +139,7 @@ static int look_twice(const struct cli *c, unsigned long interval, int64_t targe
 		return cli_fail(CLI_FAILED, "out of memory");
 	ask_daemon(c, &now);
 	td_doctor_check(interval ? &was : NULL, &now, target, report);
-	rows = rows_of(report);
+	rows = td_doctor_json(report);
 	if (c->json)
 		cli_print_json(stdout, rows);
 	else

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "daemon/history.h"
 #include "daemon/lanes.h"
+#include "daemon/looks.h"
 #include "daemon/nat.h"
 
 #define DEBOUNCE_USEC	50000ull
@@ -258,6 +259,7 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r : sd_event_source_set_floating(control, true);
 	sd_event_source_unref(control);
 	r = r < 0 ? r : td_load_open(d);
+	r = r < 0 ? r : td_looks_open(d);
 	r = r < 0 ? r : td_share_open(d);
 	r = r < 0 ? r : td_rates_open(d);
 	r = r < 0 ? r : td_choice_open(d);
@@ -296,6 +298,7 @@ static void close_parts(struct td_daemon *d)
 	d->leaves = true;
 	d->control = td_control_close(d->control);
 	td_load_close(d);
+	td_looks_close(d);
 	td_groups_close(d);
 	td_source_ports_close(d);
 	td_nat_free(d);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of the daemon share. One thread, one event loop: nothing here
- * needs a lock. Two files have threads of their own, which see nothing of this: load.c and
- * rows.c.
+ * needs a lock. Three files have threads of their own, which see nothing of this: load.c, rows.c
+ * and looks.c.
  *
  *   daemon.c      start, event loop, signals, end
  *   interfaces.c  the program on its interfaces
@@ -10,7 +10,7 @@
  *   load.c        reloads of the file, one at a time; the daemon's breath between steps
  *   reload.c      from a configuration to the data path
  *   apply.c       the steps of a plan, carried out; rows.c: rows of slots, made ahead
- *   threads.c     how the two that have threads start them
+ *   threads.c     how those that have threads start them
  *   groups.c      worker groups: into the maps, and who comes and goes
  *   health.c      verdicts on backends, brought into force
  *   checks.h, and what it names: health checks
@@ -23,6 +23,7 @@
  *   clients.c     which clients are short of ports towards a VIP
  *   events.c      what the daemon did and why
  *   rates.c       per second; history.h: the last hour of it
+ *   looks.c       this host's queues and limits, looked at by a thread
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
  *   rights.c      who may ask what on the control socket; share.c: how much of it
@@ -193,11 +194,12 @@ struct td_daemon {
 	struct td_event *events;	  /* ring */
 	uint64_t n_events, events_before; /* their numbers begin beyond that */
 
-	struct td_load *load; /* load.c */
-	bool breathes;	      /* a reload runs, and requests are answered between its steps */
-	uint64_t breath_ns;   /* the last time */
-	bool undone;	      /* the last reload, after a step that failed */
-	size_t steps_planned; /* of the last one */
+	struct td_looks *looks; /* looks.h */
+	struct td_load *load;	/* load.c */
+	bool breathes;		/* a reload runs, and requests are answered between its steps */
+	uint64_t breath_ns;	/* the last time */
+	bool undone;		/* the last reload, after a step that failed */
+	size_t steps_planned;	/* of the last one */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 

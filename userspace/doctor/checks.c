@@ -50,7 +50,7 @@ static void (*const checks[])(struct td_look *l) = {
 
 static const char *const verdicts[] = {"ok", "note", "warn", "bad"};
 
-const char *td_verdict_name(enum td_verdict v)
+const char *td_verdict_name(enum td_doctor_verdict v)
 {
 	return verdicts[v];
 }
@@ -77,7 +77,7 @@ struct td_row *td_row_add(struct td_look *l, const char *stage, const char *id, 
 	return row;
 }
 
-void td_row_say(struct td_row *row, enum td_verdict verdict, const char *format, ...)
+void td_row_say(struct td_row *row, enum td_doctor_verdict verdict, const char *format, ...)
 {
 	va_list ap;
 

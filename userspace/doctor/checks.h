@@ -29,7 +29,7 @@ struct td_look {
 struct td_row *td_row_add(struct td_look *l, const char *stage, const char *id, const char *what,
 			  ...) TD_PRINTF(4, 5);
 /* Its verdict, and its sentence. */
-void td_row_say(struct td_row *row, enum td_verdict verdict, const char *format, ...)
+void td_row_say(struct td_row *row, enum td_doctor_verdict verdict, const char *format, ...)
 	TD_PRINTF(3, 4);
 void td_row_set(struct td_row *row, const char *format, ...) TD_PRINTF(2, 3);
 

@@ -196,7 +196,7 @@ void td_check_overlap(struct td_look *l)
 	row->value = n;
 	if (!n)
 		return;
-	if (!td_ports_print(overlap, ports, sizeof(ports)))
+	if (!td_doctor_ports_print(overlap, ports, sizeof(ports)))
 		snprintf(ports, sizeof(ports), "many of them");
 	if (!certain) {
 		td_row_say(
@@ -212,7 +212,7 @@ void td_check_overlap(struct td_look *l)
 		"connection may hold such a port when its service starts again, which then fails with "
 		"EADDRINUSE",
 		ports, first->command);
-	if (td_ports_print(set, list, sizeof(list)))
+	if (td_doctor_ports_print(set, list, sizeof(list)))
 		td_row_set(row, "sysctl -w net.ipv4.ip_local_reserved_ports=%s", list);
 	else
 		td_row_set(

@@ -5,6 +5,7 @@
  *
  *   facts.c, files.c, nic.c, listeners.c, processes.c   read the host: struct td_facts
  *   checks*.c    two looks at the facts to rows, pure; each check is one row of a table
+ *   json.c       rows as JSON
  *   sysctl.c     facts and a number of connections to a file for sysctl.d, pure
  *
  * Nothing here changes a setting. No daemon is needed, and no privilege: what may
@@ -193,7 +194,7 @@ static inline bool td_facts_reserved(const struct td_facts *f, unsigned int port
 
 /* ---- verdicts ------------------------------------------------------------------ */
 
-enum td_verdict {
+enum td_doctor_verdict {
 	TD_VERDICT_OK,
 	TD_VERDICT_NOTE, /* advice, nothing is wrong */
 	TD_VERDICT_WARN, /* near a limit, or it has dropped since boot */
@@ -205,7 +206,7 @@ struct td_row {
 	char what[96];
 	int64_t value, limit, drops_boot; /* -1: not known, or there is none */
 	double drops_now;		  /* per second; below 0: not known */
-	enum td_verdict verdict;
+	enum td_doctor_verdict verdict;
 	bool wrong; /* now: of a warning that is about the past alone it is false */
 	char sentence[480];
 	char setting[512]; /* "": nothing should be changed */
@@ -227,7 +228,7 @@ struct td_report {
 void td_doctor_check(const struct td_facts *was, const struct td_facts *now, int64_t target,
 		     struct td_report *ret);
 
-const char *td_verdict_name(enum td_verdict v);
+const char *td_verdict_name(enum td_doctor_verdict v);
 
 /* ---- a file for sysctl.d -------------------------------------------------------- */
 
@@ -245,6 +246,6 @@ int td_doctor_sysctl(const struct td_facts *f, int64_t target, char **ret);
 
 /* Ports of the set, "1024,8000-8080", as ip_local_reserved_ports takes them. False where
  * they do not fit. */
-bool td_ports_print(const uint8_t set[8192], char *buffer, size_t size);
+bool td_doctor_ports_print(const uint8_t set[8192], char *buffer, size_t size);
 
 #endif

@@ -15,6 +15,7 @@
 #include "private.h"
 
 #define FILE_BYTES (64 << 10) /* netstat has 8 KiB */
+#define OF_FIRST   "/proc/net/"
 
 enum form { HEADED, PAIRS, LINES, COLUMNS };
 
@@ -45,6 +46,11 @@ ssize_t td_doctor_file(const char *root, const char *name, char *buffer, size_t 
 	ssize_t n;
 
 	buffer[0] = '\0';
+	/* /proc/net is the first thread's, which may be in another network namespace just now. */
+	if (!root[0] && strncmp(name, OF_FIRST, strlen(OF_FIRST)) == 0) {
+		root = "/proc/thread-self/net/";
+		name += strlen(OF_FIRST);
+	}
 	if ((size_t)snprintf(path, sizeof(path), "%s%s", root, name) >= sizeof(path))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -256,7 +262,7 @@ int td_doctor_files(const char *root, struct td_facts *f)
 	return read_softnet(root, buffer, f);
 }
 
-bool td_ports_print(const uint8_t set[8192], char *buffer, size_t size)
+bool td_doctor_ports_print(const uint8_t set[8192], char *buffer, size_t size)
 {
 	size_t n = 0;
 

@@ -114,7 +114,7 @@ static void ports(struct file *f)
 		if (p >= low && p <= high && !td_listens_anywhere(&f->facts->listeners[i]))
 			set[p / 8] |= (uint8_t)(1 << (p % 8));
 	}
-	if (td_ports_print(set, list, sizeof(list)) && list[0])
+	if (td_doctor_ports_print(set, list, sizeof(list)) && list[0])
 		fprintf(f->out,
 			"# Ports that are reserved now or that services listen on, so that no outgoing connection "
 			"takes them.\nnet.ipv4.ip_local_reserved_ports = %s\n\n",
