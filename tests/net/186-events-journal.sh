@@ -39,7 +39,7 @@ check 'a drain' t backend drain web b2
 fields() { in_journal EVENT=command | jq -sc '[.[] | [.OBJECT, .REASON, .MESSAGE, .PRIORITY, .SYSLOG_IDENTIFIER]]'; }
 eventually 10 eval '[ "$(fields)" != "[]" ]'
 is 'in the journal it is one entry, with its parts' "$(fields)" \
-	'[["backend web/b2","drain by command","command backend web/b2: drain by command","6","tundishd"]]'
+	'[["backend web/b2","drain by command","command backend web/b2: drain by command","5","tundishd"]]'
 id=$(in_journal EVENT=command | jq -r .MESSAGE_ID)
 is 'found by the id of all events, too' "$(in_journal MESSAGE_ID="$id" EVENT=command | wc -l)" 1
 all() { t --json events --once | jq -c '[.[] | [.event, .object]]'; }
@@ -48,9 +48,11 @@ same() { [ "$(all)" = "$(journaled)" ]; }
 check 'all events are there, in order, each once' eventually 10 same
 is 'and none as a line beside' "$(in_journal _TRANSPORT=stdout | jq -r .MESSAGE | grep -c 'drain by command')" 0
 
+
 count() { t --json events --once "$@" | jq length; }
 is 'by event' "$(count --event command)" 1
-is 'by the beginning of a name' "$(count --event sta)" 0
+is 'by the first word of names' "$(count --event reload)" 0
+refused 'half a word' 2 'no event "sta"; .*did you mean "start"' t events --once --event command,sta
 is 'by object' "$(count --event command --object b2)$(count --event command --object b1)" 10
 is 'by service' "$(count --event command --service web)$(count --service we)" 10
 is 'by time' "$(count --event command --since 10m)" 1
@@ -63,6 +65,16 @@ check 'an act of the next daemon' t backend enable web b2
 check 'and goes on' eventually 10 grep -q 'enable by command' "$T/followed"
 is 'each once, in order' "$(sed 's/^[^ ]* //; s/ .*//' "$T/followed" | xargs)" 'start command start command'
 kill "$follower"
+
+# what failed is graver than what was done, and as grave in the answer as in the journal
+echo 'services: [{nome: web}]' >>"$T/edge.yaml"
+check 'a file with a mistake' reload
+grave() { in_journal -p "$1" MESSAGE_ID="$id" | jq -r .EVENT | sort -u | xargs; }
+check 'is an error in the journal' eventually 10 eval '[ "$(grave err)" = reload-refused ]'
+is 'and in the answer' "$(t --json events --once --event reload | jq -r '.[-1] | "\(.event) \(.priority)"')" 'reload-refused err'
+edge_config dsr
+check 'a reload' reload
+is 'which is none' "$(t --json events --once --event reload | jq -r '.[-1] | "\(.event) \(.priority)"')" 'reload notice'
 
 # a variable that is inherited is no journal
 TUNDISHD='' JOURNAL_STREAM=1:2

@@ -176,8 +176,8 @@ static inline void note_request(struct fixture *f, const struct td_request *r, c
 
 static inline json_t *events(const struct fixture *f, long since)
 {
-	static const char *const all[] = {EVENT(1, "attached"), EVENT(2, "drained"),
-					  EVENT(3, "enabled")};
+	static const char *const all[] = {EVENT(1, "attach"), EVENT(2, "worker-join"),
+					  EVENT(3, "worker-leave")};
 	json_t *j = json_array();
 
 	/* with the last one once more: a program that follows tells each once */

@@ -21,7 +21,7 @@ breach() {
 	local tree=$scratch/tree said
 	rm -rf "$tree" && mkdir "$tree"
 	cp -r --parents scripts/man include/tundish bpf userspace/cli userspace/config userspace/doctor \
-		userspace/tundishd/main.c userspace/api "$tree"
+		userspace/tundishd/main.c userspace/api userspace/daemon userspace/core/events.h "$tree"
 	sed -i "$3" "$tree/$2"
 	if cmp -s "$2" "$tree/$2"; then
 		not_ok "$1 (the change does not fit $2 any more)"
@@ -63,6 +63,11 @@ breach 'an option of all commands' $man/tundish.8 's/^\.It Fl -pin/.It Fl -pins/
 breach 'an option of the daemon' userspace/tundishd/main.c 's/{"debug", no_argument/{"loud", no_argument/' 'option loud is missing'
 breach 'a counter that is not told' $man/tundish.8 '/^\.It Cm drop_ttl /d' 'counter drop_ttl is missing'
 breach 'a counter told otherwise' include/tundish/counters.h 's/pings to a VIP/echoes to a VIP/' 'sent_ping is told otherwise'
+breach 'an event that is not told' $man/tundish.8 '/^\.It Cm health Pq/d' 'tundish.8: event health is missing'
+breach 'an event without a row' userspace/daemon/scan.c 's/"scan-late"/"scan-slow"/' 'events.h: event scan-slow is missing'
+breach 'a step without a row' userspace/daemon/apply.c 's/= "vip-remove"/= "vip-gone"/' 'events.h: event vip-gone is missing'
+breach 'an event that nobody tells' userspace/daemon/load.c 's/"reload-undone"/"reload"/' 'there is no event reload-undone'
+breach 'the priority of an event' userspace/core/events.h 's/X("full", WARNING/X("full", INFO/' 'event full is told otherwise'
 breach 'a metric that is not told' userspace/api/metric_table.h 's/X(table_entries,/X(table_used,/' 'metric tundish_table_used.* is missing'
 breach 'a metric that is not there' $man/tundishd.8 's/^\.It Li tundish_trials_total/.It Li tundish_errors_total/' 'no metric tundish_errors_total'
 breach 'labels of a metric' userspace/api/metric_table.h 's/"pool,reason"/"pool,why"/' 'metric tundish_egress_left_alone_total.pool,why. is missing'

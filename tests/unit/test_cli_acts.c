@@ -85,31 +85,31 @@ static void test_events(void **state)
 
 	f->n_events = 2;
 	assert_output(f, "events --once",
-		      "2024-05-06T07:08:09Z attached web/web1: asked by a command\n"
-		      "2024-05-06T07:08:09Z drained web/web1: asked by a command\n");
+		      "2024-05-06T07:08:09Z attach web/web1: asked by a command\n"
+		      "2024-05-06T07:08:09Z worker-join web/web1: asked by a command\n");
 	assert_json(f, "events --once --json",
-		    "[" EVENT(1, "attached") "," EVENT(2, "drained") "]");
+		    "[" EVENT(1, "attach") "," EVENT(2, "worker-join") "]");
 
 	r = start(f, words, -1);
-	while (!strstr(r.text[1], "drained")) {
+	while (!strstr(r.text[1], "worker-join")) {
 		assert_true(now_ms() < end);
 		turn(f, &r);
 	}
 	f->n_events = 3;
-	while (!strstr(r.text[1], "enabled")) {
+	while (!strstr(r.text[1], "worker-leave")) {
 		assert_true(now_ms() < end);
 		turn(f, &r);
 	}
 	kill(r.pid, SIGINT);
 	finish(f, &r);
 	assert_int_equal(r.exit_code, 128 + SIGINT);
-	assert_null(strstr(strstr(r.text[1], "drained") + 1, "drained")); /* each once */
+	assert_null(strstr(strstr(r.text[1], "worker-join") + 1, "worker-join")); /* each once */
 	assert_has(f->requests, "GET events since=2\n");
 	run_done(&r);
 
 	f->n_events = 2;
 	r = start(f, lines, -1);
-	while (!strstr(r.text[1], "drained")) {
+	while (!strstr(r.text[1], "worker-join")) {
 		assert_true(now_ms() < end);
 		turn(f, &r);
 	}
@@ -120,14 +120,14 @@ static void test_events(void **state)
 	}
 	f->n_events = 3;
 	listen_again(f); /* ... and comes back */
-	while (!strstr(r.text[1], "enabled")) {
+	while (!strstr(r.text[1], "worker-leave")) {
 		assert_true(now_ms() < end);
 		turn(f, &r);
 	}
 	kill(r.pid, SIGINT);
 	finish(f, &r);
-	assert_string_equal(r.text[1], EVENT(1, "attached") "\n" EVENT(2, "drained") "\n" EVENT(
-					       3, "enabled") "\n");
+	assert_string_equal(r.text[1], EVENT(1, "attach") "\n" EVENT(2, "worker-join") "\n" EVENT(
+					       3, "worker-leave") "\n");
 	assert_null(strstr(strstr(r.text[2], "no daemon") + 1, "no daemon"));
 	run_done(&r);
 }
@@ -137,18 +137,20 @@ static void test_events_filters(void **state)
 	static const struct {
 		const char *line, *events;
 	} cases[] = {
-		{"--event drained", EVENT(2, "drained")},
-		{"--event drained,enabled", EVENT(2, "drained") "," EVENT(3, "enabled")},
-		{"--event drain", ""}, /* a word of its own, not the beginning of one */
-		{"--object web1 --event attached", EVENT(1, "attached")},
+		{"--event worker-join", EVENT(2, "worker-join")},
+		{"--event worker-join,worker-leave",
+		 EVENT(2, "worker-join") "," EVENT(3, "worker-leave")},
+		{"--event worker", EVENT(2, "worker-join") "," EVENT(3, "worker-leave")},
+		{"--event worker-refused,freed", ""},
+		{"--object web1 --event attach", EVENT(1, "attach")},
 		{"--object web2", ""},
-		{"--service web --event attached", EVENT(1, "attached")},
+		{"--service web --event attach", EVENT(1, "attach")},
 		{"--service we", ""},
 		{"--service web1", ""}, /* a backend is no service */
-		{"--since 2024-05-06T07:08:09Z --event attached", EVENT(1, "attached")},
+		{"--since 2024-05-06T07:08:09Z --event attach", EVENT(1, "attach")},
 		{"--since 2024-05-06T07:08:10Z", ""},
 		{"--since 10m", ""},
-		{"--since 2020-01-01 --event attached", EVENT(1, "attached")},
+		{"--since 2020-01-01 --event attach", EVENT(1, "attach")},
 	};
 	struct fixture *f = *state;
 	char line[200], json[1000];
@@ -161,6 +163,14 @@ static void test_events_filters(void **state)
 	}
 	assert_fails(f, "events --since yesterday", 2, "no time; valid: 10m");
 	assert_fails(f, "events --since 2024-13-01", 2, "no time");
+	/* a word of its own, not the beginning of one; and all of a list are looked at */
+	assert_fails(f, "events --event work", 2, "no event \"work\"; tundish(8) has");
+	assert_fails(
+		f, "events --event attach,helth", 2,
+		"no event \"helth\"; tundish(8) has all under EVENTS; did you mean \"health\"?");
+	assert_fails(f, "events --event=", 2, "no event \"\"");
+	assert_fails(f, "events --event ,attach", 2, "no event \"\"");
+	assert_fails(f, "events --event attach-", 2, "did you mean \"attach\"?");
 }
 
 static void test_unload(void **state)

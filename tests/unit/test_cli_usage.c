@@ -258,6 +258,9 @@ static void test_completion(void **state)
 	assert_completes(f, "flow list =", NULL, "\n");
 	assert_completes(f, "flow list --client ''", NULL, "\n");
 	assert_completes(f, "no such ''", NULL, "\n");
+	assert_completes(f, "events --event heal", "health\tA backend is up", "attach");
+	assert_completes(f, "events --event=ports-h", "--event=ports-half-over\t", "worker");
+	assert_completes(f, "events --object ''", NULL, "\n");
 	assert_completes(f, "--control ''", ":files\n", "status");
 	assert_completes(f, "--control /nowhere worker drain app ''", "all\n", "SERVICE");
 	assert_completes(f, "--control /nowhere service show ''", NULL, "\n");

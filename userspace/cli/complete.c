@@ -13,6 +13,7 @@
 #include <dirent.h>
 
 #include "cli/cli.h"
+#include "core/events.h"
 
 #define CANDIDATES_MAX 4096
 #define SILENCE_S      2
@@ -197,6 +198,9 @@ static void put_value(struct offer *o, const char *placeholder, const char *by)
 		put_words(o, states);
 	else if (!strcmp(what, "vip") || !strcmp(what, "dst:port"))
 		put_vips(o, what[0] == 'd');
+	else if (!strcmp(what, "event"))
+		for (size_t i = 0; i < TD_EVENT_KINDS; i++)
+			put(o, td_event_kinds[i].name, td_event_kinds[i].help);
 	else if (!strcmp(what, "object"))
 		for (size_t i = 0; i < cli_n_objects; i++)
 			put(o, cli_objects[i].name, cli_objects[i].help);

@@ -11,6 +11,8 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "core/events.h"
+#include "lib/suggest.h"
 
 #define POLL_NS 300000000L
 
@@ -37,10 +39,36 @@ static bool is_event(const char *event, const char *list)
 {
 	for (size_t n; *list; list += n + (list[n] == ',')) {
 		n = strcspn(list, ",");
-		if (n && strncmp(event, list, n) == 0 && (!event[n] || event[n] == '-'))
+		if (td_event_is(event, list, n))
 			return true;
 	}
 	return false;
+}
+
+/* A name that no event has would be followed for ever, and nothing seen. */
+static int check_names(const char *list)
+{
+	size_t n;
+
+	do {
+		char name[64], meant[TD_SUGGEST_TELL_BYTES];
+		struct td_suggest suggest = {.given = name};
+		bool known = false;
+
+		n = strcspn(list, ",");
+		snprintf(name, sizeof(name), "%.*s", (int)n, list);
+		for (size_t i = 0; i < TD_EVENT_KINDS; i++) {
+			known |= td_event_is(td_event_kinds[i].name, list, n);
+			td_suggest_add(&suggest, td_event_kinds[i].name);
+		}
+		if (!known)
+			return cli_fail(CLI_USAGE,
+					"--event: there is no event \"%.40s\"; tundish(8) has all "
+					"under EVENTS%s",
+					name, td_suggest_tell(&suggest, meant, sizeof(meant)));
+		list += n + (list[n] == ',');
+	} while (*list);
+	return CLI_DONE;
 }
 
 /* Objects are a word or more, of which one names the service: "backend web/b1", "web/w0". */
@@ -237,6 +265,9 @@ int cli_run_events(const struct cli *c)
 				"--since \"%.40s\" is no time; valid: 10m, 2h, 08:15, "
 				"2026-01-31, \"2026-01-31 08:15\"",
 				since);
+	r = f.event ? check_names(f.event) : CLI_DONE;
+	if (r != CLI_DONE)
+		return r;
 	for (;;) {
 		r = step(&f);
 		if (r != CLI_DONE || f.once)

@@ -67,7 +67,10 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 	}
 	td_net_release_neighbours(d->net, NULL);
 	td_state_done(&s);
-	td_event(d, "unload", d->options.pin, "%s", r < 0 ? error->text : "asked by command");
+	if (r < 0)
+		td_event_bad(d, "unload", d->options.pin, "%s", error->text);
+	else
+		td_event(d, "unload", d->options.pin, "asked by command");
 	return r;
 }
 

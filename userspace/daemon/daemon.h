@@ -38,6 +38,7 @@
 #include <systemd/sd-event.h>
 
 #include "control/control.h"
+#include "core/events.h"
 #include "core/health.h"
 #include "core/plan.h"
 #include "core/sweep.h"
@@ -64,6 +65,7 @@ struct td_options {
 struct td_event {
 	uint64_t seq;
 	int64_t time_ms; /* since the epoch, for people */
+	enum td_log_level level;
 	char event[24], object[160], reason[256];
 };
 
@@ -494,11 +496,13 @@ void td_source_ports_close(struct td_daemon *d);
 void td_source_ports_apply(struct td_daemon *d, const struct td_config *c);
 
 /* ---- events.c ------------------------------------------------------------------- */
-enum td_log_level { TD_LOG_ERROR = 3, TD_LOG_WARNING = 4, TD_LOG_NOTICE = 5, TD_LOG_INFO = 6 };
 void td_log(enum td_log_level level, const char *format, ...) TD_PRINTF(2, 3);
-/* One act, into the ring and the log. */
+/* One act, into the ring and the log. @event: of core/events.h, which says how grave it is ... */
 void td_event(struct td_daemon *d, const char *event, const char *object, const char *format, ...)
 	TD_PRINTF(4, 5);
+/* ... or a warning, where this one is the bad of its two directions. */
+void td_event_bad(struct td_daemon *d, const char *event, const char *object, const char *format,
+		  ...) TD_PRINTF(4, 5);
 json_t *td_events_json(const struct td_daemon *d, uint64_t since);
 
 /* ---- rates.c -------------------------------------------------------------------- */

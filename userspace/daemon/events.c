@@ -75,7 +75,7 @@ static bool journal(const struct td_event *e)
 		one_line(line[n]);
 		fields[n] = (struct iovec){line[n], strlen(line[n])};
 	}
-	snprintf(priority, sizeof(priority), "PRIORITY=%d", TD_LOG_INFO);
+	snprintf(priority, sizeof(priority), "PRIORITY=%d", (int)e->level);
 	fields[n++] = (struct iovec){priority, strlen(priority)};
 	fields[n++] = (struct iovec){id, strlen(id)};
 	return sd_journal_sendv(fields, (int)n) == 0;
@@ -88,11 +88,12 @@ static uint64_t first_number(const struct timespec *now)
 	return (uint64_t)now->tv_sec * 1000000 + (uint64_t)now->tv_nsec / 1000;
 }
 
-void td_event(struct td_daemon *d, const char *event, const char *object, const char *format, ...)
+static void put(struct td_daemon *d, enum td_log_level most, const char *event, const char *object,
+		const char *format, va_list ap)
 {
 	struct td_event *e = &d->events[d->n_events % TD_EVENTS_MAX];
+	const struct td_event_kind *kind = td_event_kind(event);
 	struct timespec t;
-	va_list ap;
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	if (!d->n_events)
@@ -100,14 +101,32 @@ void td_event(struct td_daemon *d, const char *event, const char *object, const 
 	*e = (struct td_event){
 		.seq = d->events_before + ++d->n_events,
 		.time_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
+		.level = TD_MIN(kind ? kind->level : TD_LOG_WARNING, most),
 	};
 	snprintf(e->event, sizeof(e->event), "%s", event);
 	snprintf(e->object, sizeof(e->object), "%s", object);
-	va_start(ap, format);
 	vsnprintf(e->reason, sizeof(e->reason), format, ap);
-	va_end(ap);
 	if (!to_journal() || !journal(e))
-		td_log(TD_LOG_INFO, "%s %s: %s", e->event, e->object, e->reason);
+		td_log(e->level, "%s %s: %s", e->event, e->object, e->reason);
+}
+
+void td_event(struct td_daemon *d, const char *event, const char *object, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	put(d, TD_LOG_INFO, event, object, format, ap);
+	va_end(ap);
+}
+
+void td_event_bad(struct td_daemon *d, const char *event, const char *object, const char *format,
+		  ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	put(d, TD_LOG_WARNING, event, object, format, ap);
+	va_end(ap);
 }
 
 json_t *td_events_json(const struct td_daemon *d, uint64_t since)
@@ -129,9 +148,10 @@ json_t *td_events_json(const struct td_daemon *d, uint64_t since)
 				 (unsigned int)(e->time_ms % 1000));
 		}
 		json_array_append_new(list,
-				      json_pack("{s:I s:s s:s s:s s:s}", "seq", (json_int_t)e->seq,
-						"time", when, "event", e->event, "object",
-						e->object, "reason", e->reason));
+				      json_pack("{s:I s:s s:s s:s s:s s:s}", "seq",
+						(json_int_t)e->seq, "time", when, "event", e->event,
+						"object", e->object, "reason", e->reason,
+						"priority", td_log_level_name(e->level)));
 	}
 	return list;
 }

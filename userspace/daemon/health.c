@@ -48,7 +48,7 @@ static void look_at_group(struct td_daemon *d, uint32_t service, bool alone, boo
 	td_group_health_look(&m->health, &look, m->grace_ns, now, ret);
 }
 
-/* @service: its name, or NULL, which costs a look at the maps */
+/* @service: its name, or NULL, which costs a look at the maps; @before: "up", or what is bad */
 static void tell(struct td_daemon *d, uint32_t id, const char *service, const char *before,
 		 const char *reason)
 {
@@ -60,7 +60,10 @@ static void tell(struct td_daemon *d, uint32_t id, const char *service, const ch
 		td_kernel_read_state(d->kernel, &s); /* where it fails it is "unknown" */
 	snprintf(object, sizeof(object), "backend %.63s/%.63s",
 		 service ? service : td_service_name(&s, b->service), b->name);
-	td_event(d, "health", object, "%s: %s", before, reason);
+	if (!strcmp(before, "up"))
+		td_event(d, "health", object, "%s: %s", before, reason);
+	else
+		td_event_bad(d, "health", object, "%s: %s", before, reason);
 }
 
 /* Takes a verdict. Returns whether the backend's entry changed. */

@@ -72,7 +72,7 @@ void td_attach_check(struct td_daemon *d)
 			/* An interface that is not there comes with an event. */
 			d->attach_missing |= if_nametoindex(conf->name) != 0;
 			if (old->mode != TD_MODE_NONE)
-				td_event(d, "attach", conf->name, "lost: %s", e.text);
+				td_event_bad(d, "attach", conf->name, "lost: %s", e.text);
 			old->mode = TD_MODE_NONE;
 			snprintf(old->note, sizeof(old->note), "%.255s", e.text);
 			continue;

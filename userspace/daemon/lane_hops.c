@@ -43,8 +43,8 @@ static void look_up(struct td_daemon *d, const struct tundish_lane *l)
 	if (!h->memory.resolved)
 		td_event(d, "next-hop", object, "it is reachable again");
 	else
-		td_event(d, "next-hop", object, "%s; %s", h->memory.trouble,
-			 known ? "the last known next hop stays" : "packets to it are dropped");
+		td_event_bad(d, "next-hop", object, "%s; %s", h->memory.trouble,
+			     known ? "the last known next hop stays" : "packets to it are dropped");
 }
 
 static void point(struct td_daemon *d, struct tundish_lane *l)

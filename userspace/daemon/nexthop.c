@@ -124,8 +124,8 @@ static void tell(struct td_daemon *d, uint32_t id, int before, bool known)
 	if (!m->resolved)
 		td_event(d, "next-hop", object, "%s is reachable again", text);
 	else
-		td_event(d, "next-hop", object, "%s: %s; %s", text, m->trouble,
-			 known ? "the last known next hop stays" : "packets to it are dropped");
+		td_event_bad(d, "next-hop", object, "%s: %s; %s", text, m->trouble,
+			     known ? "the last known next hop stays" : "packets to it are dropped");
 }
 
 int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint32_t *where,

@@ -127,7 +127,7 @@ static void detach_former(struct td_daemon *d, const struct td_config *c)
 		if (wanted)
 			continue;
 		if (td_kernel_detach(d->kernel, all[i].name, &e) < 0)
-			td_event(d, "detach", all[i].name, "failed: %s", e.text);
+			td_event_bad(d, "detach", all[i].name, "failed: %s", e.text);
 		else
 			td_event(d, "detach", all[i].name, "not in the file any more");
 		td_step_done(d);

@@ -110,7 +110,7 @@ static void say(struct td_daemon *d, struct td_space *s, const char *why)
 	if (!strcmp(s->trouble, why))
 		return;
 	snprintf(s->trouble, sizeof(s->trouble), "%.255s", why);
-	td_event(d, "namespace", td_space_name(s), "not watched: %s", s->trouble);
+	td_event_bad(d, "namespace", td_space_name(s), "not watched: %s", s->trouble);
 }
 
 static int fail(struct td_daemon *d, struct td_space *s, const char *why)
