@@ -33,16 +33,17 @@ hold $VIP 30
 LOAD_SECONDS=300 load $VIP
 
 # watched FILE: a reload of it, and how many requests were answered from the SIGHUP until it was in force:
-# "ANSWERED LONGEST", in milliseconds. The first that tells of the reload is not counted.
+# "ANSWERED LONGEST PLACES", in milliseconds. The first that tells of the reload is not counted.
 watched() {
 	cp "$T/$1.yaml" "$T/edge.yaml"
 	$PYTHON "$TOP/tests/net/watch_reload.py" /run/tundish/edge.sock "${PID[edge]}" $((60 * TUNDISH_TEST_SLOW))
 }
 in_force() { t --json backend list "$1" | jq -r ".[] | select(.name == \"${2:-b0}\") | .weight"; }
 for change in one all; do
-	read -r answered longest < <(watched $change)
+	read -r answered longest places < <(watched $change)
 	echo "# $change: $answered answers, the longest within $longest ms; $(grep -o 'SIGHUP: .*' "$T/tundishd-edge.log" | tail -n 1)"
 	between "$change: the daemon answers during the reload" "${answered:-0}" 2 100000
+	[ $change = one ] || between "$change: and says how far it is, and goes on" "${places:-0}" 2 100000
 done
 is 'all is in force' "$(in_force s0) $(in_force s999)" '70 70'
 

@@ -47,16 +47,30 @@ static json_t *interfaces_json(const struct td_daemon *d)
 	return list;
 }
 
+/* NULL: none is under way. */
+static json_t *reload_json(const struct td_daemon *d)
+{
+	struct td_load_progress p;
+
+	if (!td_load_progress(d, &p))
+		return NULL;
+	return json_pack("{s:s s:I s:I s:f}", "phase", p.applies ? "applying" : "reading",
+			 "steps_done", (json_int_t)p.done, "steps", (json_int_t)p.steps, "seconds",
+			 (double)(td_now_ns() - p.since_ns) / TD_NS_PER_S);
+}
+
 void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 {
 	const struct tundish_settings *set = td_kernel_settings(d->kernel);
 	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
 	_cleanup_(td_state_done) struct td_state s = {0};
-	json_t *o, *nat, *services, *v;
+	json_t *o, *nat, *reload = reload_json(d), *services, *v;
 	size_t i;
 
-	if (td_read_state(d, &s, reply) < 0)
+	if (td_read_state(d, &s, reply) < 0) {
+		json_decref(reload);
 		return;
+	}
 	td_traffic_recent(d); /* rates are of the last second anyway */
 	services = td_services_json(d, &s, 0, UINT32_MAX);
 	td_traffic_end(d);
@@ -77,6 +91,8 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		      (json_int_t)n->tuples, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
 	add_counters(d, o);
+	if (reload)
+		json_object_set_new(o, "reload", reload);
 	nat = td_nat_json(d, &s);
 	if (nat)
 		json_object_set_new(o, "nat", nat);

@@ -211,6 +211,24 @@ static void print_source_ports(const json_t *o)
 	cli_buffer_done(&cell);
 }
 
+/* "reloading: 420 of 1000 steps, 2s" */
+static void print_reload(const json_t *o)
+{
+	static const struct cli_column since = {"", "seconds", CLI_SECONDS, NULL};
+	double steps = json_number_value(json_object_get(o, "steps"));
+	struct cli_buffer cell = {0};
+
+	if (!o)
+		return;
+	cli_cell(&cell, &since, o);
+	if (steps > 0)
+		printf("reloading: %.0f of %.0f steps, %s\n\n",
+		       json_number_value(json_object_get(o, "steps_done")), steps, cell.data);
+	else
+		printf("reloading: reading the file, %s\n\n", cell.data);
+	cli_buffer_done(&cell);
+}
+
 static void print_status(const struct cli *c, const json_t *s)
 {
 	static const struct cli_column head[] = {
@@ -232,8 +250,11 @@ static void print_status(const struct cli *c, const json_t *s)
 	cli_buffer_done(&cell);
 	fputs("\n\n", stdout);
 
+	print_reload(json_object_get(s, "reload"));
+
 	/* All but attention has its lines first; of services at least some are shown. */
-	others = 2 + json_array_size(interfaces) + 2 + TABLES_LINES + 2 + TD_MIN(n, SERVICES_PART);
+	others = 2 + (json_object_get(s, "reload") ? 2 : 0) + json_array_size(interfaces) + 2 +
+		 TABLES_LINES + 2 + TD_MIN(n, SERVICES_PART);
 	if (screen.rows != SIZE_MAX)
 		screen.rows = screen.rows > others ? screen.rows - others : 0;
 	print_attention(json_object_get(s, "attention"), &screen);

@@ -323,6 +323,7 @@ int td_apply(struct td_daemon *d, const struct td_state *installed, const struct
 		const struct td_step *s = &p->steps[i];
 		char object[160];
 
+		d->steps_at = i;
 		td_breathe(d);
 		r = td_step_fails(d) ?: carry_out(d, installed, p, &of, rows, s, error);
 		if (r == 0 && n[s->kind]++ >= TOLD_MAX)

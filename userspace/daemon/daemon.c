@@ -374,6 +374,12 @@ static int start(struct td_daemon *d, td_handler handler, struct td_error *error
 	return td_privileges_drop(d, error);
 }
 
+void td_tell_services(const struct td_daemon *d)
+{
+	sd_notifyf(0, "READY=1\nSTATUS=%zu services on %zu interfaces.", d->config->n_services,
+		   d->config->n_interfaces);
+}
+
 int td_daemon_run(struct td_daemon *d, td_handler handler)
 {
 	struct td_error e = {0};
@@ -388,8 +394,7 @@ int td_daemon_run(struct td_daemon *d, td_handler handler)
 	d->ready = true;
 	td_event(d, "ready", d->options.config, "%zu services on %zu interfaces",
 		 d->config->n_services, d->config->n_interfaces);
-	sd_notifyf(0, "READY=1\nSTATUS=%zu services on %zu interfaces.", d->config->n_services,
-		   d->config->n_interfaces);
+	td_tell_services(d);
 	r = sd_event_loop(d->event);
 	if (r < 0)
 		td_log(TD_LOG_ERROR, "the event loop failed: %s", strerror(-r));

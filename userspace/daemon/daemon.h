@@ -201,7 +201,8 @@ struct td_daemon {
 	bool breathes;		/* a reload runs, and requests are answered between its steps */
 	uint64_t breath_ns;	/* the last time */
 	bool undone;		/* the last reload, after a step that failed */
-	size_t steps_planned;	/* of the last one */
+	size_t steps_planned;	/* of the last one, */
+	size_t steps_at;	/* and how far that is */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 
@@ -226,6 +227,8 @@ bool td_timer_arm(sd_event_source *source, uint64_t usec); /* false: it was due 
 /* @handler: answers requests of the control socket and of metrics, with the daemon as its
  * context. Returns the exit status. */
 int td_daemon_run(struct td_daemon *d, td_handler handler);
+/* To systemd: ready, with what is served. */
+void td_tell_services(const struct td_daemon *d);
 /* Down with everything; the daemon ends soon after. */
 int td_daemon_unload(struct td_daemon *d, struct td_error *error);
 
@@ -291,6 +294,13 @@ void td_load_ask(struct td_daemon *d, const char *by);
 void td_load_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 /* Whether a request that applies something else has to wait for one that was asked for before. */
 bool td_load_waits(const struct td_daemon *d, const struct td_request *q);
+struct td_load_progress {
+	bool applies;	    /* else the file is being read */
+	size_t done, steps; /* of the plan, once it applies */
+	uint64_t since_ns;  /* when it began */
+};
+/* Whether a reload is under way, and how far it is. */
+bool td_load_progress(const struct td_daemon *d, struct td_load_progress *ret);
 /* Between two steps, where the state is whole: answers requests, if such a reload runs. */
 void td_breathe(struct td_daemon *d);
 

@@ -42,11 +42,38 @@ struct td_load {
 	unsigned int asked;    /* since the one that runs has begun */
 	unsigned int together; /* and for that one, before */
 	uint64_t begun_ns, next_ns;
+	uint64_t told_ns; /* systemd, how far it is */
 	/* the last that has ended */
 	uint64_t last_begun_ns;
 	struct td_error last_error;
 	int last_result;
 };
+
+bool td_load_progress(const struct td_daemon *d, struct td_load_progress *ret)
+{
+	const struct td_load *l = d->load;
+
+	if (!l->reading)
+		return false;
+	*ret = (struct td_load_progress){.applies = d->breathes, .since_ns = l->begun_ns};
+	if (d->breathes) {
+		ret->done = d->steps_at;
+		ret->steps = d->steps_planned;
+	}
+	return true;
+}
+
+/* Each second, so that `systemctl status` shows it too. */
+static void tell_progress(struct td_daemon *d, uint64_t now)
+{
+	struct td_load *l = d->load;
+
+	if (now - TD_MAX(l->told_ns, l->begun_ns) < TD_NS_PER_S)
+		return;
+	l->told_ns = now;
+	sd_notifyf(0, "STATUS=Reloading: %zu of %zu steps, %u s.", d->steps_at, d->steps_planned,
+		   (unsigned int)((now - l->begun_ns) / TD_NS_PER_S));
+}
 
 void td_breathe(struct td_daemon *d)
 {
@@ -57,6 +84,7 @@ void td_breathe(struct td_daemon *d)
 	now = td_now_ns();
 	if (now - d->breath_ns < BREATH_NS)
 		return;
+	tell_progress(d, now);
 	td_control_run(d->control);
 	d->breath_ns = td_now_ns();
 }
@@ -81,6 +109,7 @@ static void put_in_force(struct td_daemon *d, struct td_load *l)
 	int r = l->result;
 
 	d->undone = false;
+	d->steps_at = d->steps_planned = 0;
 	d->breathes = true;
 	d->breath_ns = begun;
 	if (r == 0)
@@ -117,7 +146,7 @@ static void end_reload(struct td_daemon *d, struct td_load *l)
 	l->reading = false;
 	now = td_now_ns();
 	l->next_ns = now + TD_MIN(TD_MAX(PAUSE_MIN_NS, now - l->begun_ns), PAUSE_MAX_NS);
-	sd_notify(0, "READY=1");
+	td_tell_services(d);
 	/* Who waits for this one, or for its end. */
 	td_control_resume(d->control);
 	if (l->asked)
