@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /v1/status: everything at a glance, and what needs attention. */
 #include "api/api.h"
+#include "daemon/progress.h"
 
 static const char *const counter_names[] = {
 #define TUNDISH_X(name, kind, help) #name,
@@ -44,6 +45,21 @@ static json_t *interfaces_json(const struct td_daemon *d)
 						      td_mode_name(a->mode), "dispatcher",
 						      (int)a->dispatcher, "note", a->note));
 	}
+	return list;
+}
+
+/* What the kernel's verifier took, since the start. */
+static json_t *loads_json(const struct td_daemon *d)
+{
+	json_t *list = json_array();
+	size_t n;
+	const struct td_work *w = td_progress_works(d, &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list,
+				      json_pack("{s:s s:f s:I}", "what", w[i].what, "seconds",
+						(double)w[i].took_ns / TD_NS_PER_S, "instructions",
+						(json_int_t)w[i].instructions));
 	return list;
 }
 
@@ -91,6 +107,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		      (json_int_t)n->tuples, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
 	add_counters(d, o);
+	json_object_set_new(o, "loads", loads_json(d));
 	if (reload)
 		json_object_set_new(o, "reload", reload);
 	nat = td_nat_json(d, &s);

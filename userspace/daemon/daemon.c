@@ -15,6 +15,7 @@
 #include "daemon/lanes.h"
 #include "daemon/looks.h"
 #include "daemon/nat.h"
+#include "daemon/progress.h"
 
 #define DEBOUNCE_USEC	50000ull
 #define UNRESOLVED_USEC 2000000ull
@@ -317,6 +318,7 @@ static void close_parts(struct td_daemon *d)
 	d->net = td_net_close(d->net);
 	td_lanes_close(d);
 	d->kernel = td_kernel_close(d->kernel);
+	td_progress_close(d);
 	d->sweep = td_sweep_free(d->sweep);
 	d->config = td_config_free(d->config);
 	free(d->limits_note);
@@ -342,7 +344,7 @@ static int start(struct td_daemon *d, td_handler handler, struct td_error *error
 
 	d->started_ns = td_now_ns();
 	d->events = calloc(TD_EVENTS_MAX, sizeof(*d->events));
-	if (!d->events)
+	if (!d->events || td_progress_open(d) < 0)
 		return td_fail(error, ENOMEM, "out of memory at start");
 	r = td_config_load(d->options.config, &c, error);
 	r = r < 0 ? r : td_config_check_host(d->options.config, c, error);

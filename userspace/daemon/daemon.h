@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of the daemon share. One thread, one event loop: nothing here
- * needs a lock. Three files have threads of their own, which see nothing of this: load.c, rows.c
- * and looks.c.
+ * needs a lock. Four files have threads of their own, which see nothing of this: load.c, rows.c,
+ * looks.c and progress.c.
  *
  *   daemon.c      start, event loop, signals, end
  *   interfaces.c  the program on its interfaces
@@ -23,6 +23,7 @@
  *   clients.c     which clients are short of ports towards a VIP
  *   events.c      what the daemon did and why
  *   rates.c       per second; history.h: the last hour of it
+ *   progress.c    what keeps the daemon for more than a second, told
  *   looks.c       this host's queues and limits, looked at by a thread
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
@@ -196,13 +197,14 @@ struct td_daemon {
 	struct td_event *events;	  /* ring */
 	uint64_t n_events, events_before; /* their numbers begin beyond that */
 
-	struct td_looks *looks; /* looks.h */
-	struct td_load *load;	/* load.c */
-	bool breathes;		/* a reload runs, and requests are answered between its steps */
-	uint64_t breath_ns;	/* the last time */
-	bool undone;		/* the last reload, after a step that failed */
-	size_t steps_planned;	/* of the last one, */
-	size_t steps_at;	/* and how far that is */
+	struct td_looks *looks;	      /* looks.h */
+	struct td_progress *progress; /* progress.h */
+	struct td_load *load;	      /* load.c */
+	bool breathes;	      /* a reload runs, and requests are answered between its steps */
+	uint64_t breath_ns;   /* the last time */
+	bool undone;	      /* the last reload, after a step that failed */
+	size_t steps_planned; /* of the last one, */
+	size_t steps_at;      /* and how far that is */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 

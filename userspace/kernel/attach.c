@@ -109,8 +109,7 @@ static int attach_in_mode(struct td_kernel *k, const char *name, unsigned int if
 		if (r < 0)
 			return r;
 		td_kernel_forget_reason();
-		r = xdp_program__attach(k->program, (int)ifindex,
-					mode == TD_MODE_NATIVE ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+		r = td_program_attach(k, name, ifindex, mode == TD_MODE_NATIVE);
 		td_program_keep_alone(k);
 		if (r == 0) {
 			td_kernel_step("attached");

@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "kernel/private.h"
+#include "kernel/work.h"
 
 /* ---- where to attach --------------------------------------------------------------- */
 
@@ -129,7 +130,7 @@ int td_hooks_load(struct td_kernel *k, struct bpf_object *o, struct td_error *er
 					       td_map_names[i], strerror(-r));
 		}
 	}
-	r = bpf_object__load(o);
+	r = td_work_load(o);
 	return r < 0 ? td_object_load_failed(error, -r) : 0;
 }
 

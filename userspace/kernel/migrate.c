@@ -21,6 +21,7 @@
 #include <bpf/libbpf.h>
 
 #include "kernel/private.h"
+#include "kernel/work.h"
 
 /* Of 2 to 3: three counters more, and counts behind what a service's delivery is told. (What of them the data path writes are
  * hints of when ports ran out.) */
@@ -138,8 +139,11 @@ static int add_maps(const char *dir, struct td_pins *p, const int former_fd[TD_M
 			continue;
 		p->map_fd[m] = fcntl(td_object_map_fd(o, m), F_DUPFD_CLOEXEC, 3);
 		r = p->map_fd[m] < 0 ? -errno : 0;
-		if (r == 0 && former_fd[m] >= 0)
+		if (r == 0 && former_fd[m] >= 0) {
+			td_work_begin("taking over the map %s of a former layout", td_map_names[m]);
 			r = copy_entries(former_fd[m], p->map_fd[m]);
+			td_work_end(0);
+		}
 		r = r ?: td_pins_put(dir, td_map_names[m], p->map_fd[m]);
 		if (r < 0)
 			td_fail(error, -r, "cannot pin %s/%s: %s", dir, td_map_names[m],

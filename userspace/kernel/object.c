@@ -19,6 +19,7 @@
 #include <tundish/fragment.h>
 
 #include "kernel/private.h"
+#include "kernel/work.h"
 #include "tundish.skel.h"
 
 static struct bpf_map *map_of(struct tundish *o, enum td_map m)
@@ -209,7 +210,7 @@ int td_object_load(struct tundish *o, struct td_error *error)
 
 	if (r < 0)
 		return r;
-	r = bpf_object__load(o->obj);
+	r = td_work_load(o->obj);
 
 	return r < 0 ? td_object_load_failed(error, -r) : 0;
 }

@@ -336,6 +336,9 @@ void td_program_keep_alone(struct td_kernel *k);
 /* Loads it so, without libxdp: to take an older one's place, and where libxdp
  * failed. */
 int td_program_load_alone(struct td_kernel *k, struct td_error *error);
+/* Through libxdp, to the interface of that index and name; the first time it is loaded, too. Returns
+ * what libxdp does. */
+int td_program_attach(struct td_kernel *k, const char *name, unsigned int ifindex, bool native);
 
 /* ---- hooks.c ---------------------------------------------------------------- */
 

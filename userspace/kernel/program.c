@@ -12,6 +12,7 @@
 #include <xdp/libxdp.h>
 
 #include "kernel/private.h"
+#include "kernel/work.h"
 
 #define PROGRAM "tundish_xdp"
 
@@ -49,6 +50,20 @@ int td_program_open(struct td_kernel *k, struct td_error *error)
 bool td_program_loaded(const struct td_kernel *k)
 {
 	return k->object && bpf_program__fd(td_object_xdp(k->object)) >= 0;
+}
+
+int td_program_attach(struct td_kernel *k, const char *name, unsigned int ifindex, bool native)
+{
+	bool loads = !td_program_loaded(k);
+	int r;
+
+	if (loads)
+		td_work_begin("verifying " PROGRAM " for %s", name);
+	r = xdp_program__attach(k->program, (int)ifindex, native ? XDP_MODE_NATIVE : XDP_MODE_SKB,
+				0);
+	if (loads)
+		td_work_end(td_work_instructions(td_object_bpf(k->object)));
+	return r;
 }
 
 bool td_program_may_look(void)
