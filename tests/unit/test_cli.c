@@ -36,6 +36,15 @@ static void test_status(void **state)
 	assert_output(f, "",
 		      "tundish -, up -, pinned in -\n\nattached to no interface\n\nno services\n\n"
 		      "drops        none\n");
+	f->json =
+		"{\"reload\":{\"phase\":\"applying\",\"steps_done\":420,\"steps\":1000,\"seconds\":2.1}}";
+	assert_output(f, "",
+		      "tundish -, up -, pinned in -\n\nreloading: 420 of 1000 steps, 2.1s\n\n"
+		      "attached to no interface\n\nno services\n\ndrops        none\n");
+	f->json = "{\"reload\":{\"phase\":\"reading\",\"steps_done\":0,\"steps\":0,\"seconds\":3}}";
+	assert_output(f, "",
+		      "tundish -, up -, pinned in -\n\nreloading: reading the file, 3s\n\n"
+		      "attached to no interface\n\nno services\n\ndrops        none\n");
 }
 
 static void test_backend_list(void **state)
