@@ -66,7 +66,7 @@ SOURCES	:= $(LIBRARY) $(DAEMON) $(CLI) $(wildcard tests/unit/*.c tests/native/*.
 	$(filter-out %.bpf.c,$(wildcard tests/bpf/*.c tests/bench/*.c))
 FORMATTED := $(wildcard include/tundish/*.h bpf/*.[ch] userspace/*/*.[ch] tests/*/*.[ch])
 MANUALS	:= $(wildcard scripts/man/*.[1-8])
-SCRIPTS	:= scripts/setup scripts/check-includes scripts/demo scripts/package \
+SCRIPTS	:= scripts/setup scripts/check-includes scripts/make-page scripts/demo scripts/package \
 	$(wildcard tests/run tests/soak/run tests/fuzz/run tests/bench/run tests/kernels/* tests/package/run tests/*/*.sh scripts/completion/*.bash)
 READY	:= $(BUILD)/.ready
 # Where zsh looks for completions of others: Debian has a place of its own for them below /usr.
@@ -106,6 +106,12 @@ $(BUILD)/tests/%.bpf.o $(BUILD)/tests/%.bpf.su: tests/bpf/%.bpf.c | $(READY)
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+# The stats page, as a header.
+$(BUILD)/page.h: scripts/make-page $(wildcard userspace/page/*)
+	$(call say,PAGE,$@)
+	$(Q)mkdir -p $(@D) && scripts/make-page userspace/page >$@
+$(call obj,userspace/api/page.c): $(BUILD)/page.h
 
 # ---- programs -------------------------------------------------------------------
 # What tells its version is made anew when there is another one.

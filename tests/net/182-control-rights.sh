@@ -98,7 +98,10 @@ metrics() { in_ns "$1" curl -sm 3 -o /dev/null -w '%{http_code}' "${@:3}" "http:
 is 'metrics on loopback' "$(metrics edge 127.0.0.1)" 200
 is 'and nowhere else' "$(metrics client 10.0.0.1)" 000
 is 'only with GET' "$(metrics edge 127.0.0.1 -X POST -d '{}')" 405
-is 'only metrics' "$(in_ns edge curl -sm 3 -o /dev/null -w '%{http_code}' -X POST http://127.0.0.1:9799/v1/unload)" 405
+for path in unload reload backends/web/b1/drain; do
+	is "it changes nothing: $path" "$(in_ns edge curl -sm 3 -o /dev/null -w '%{http_code}' -X POST \
+		-H 'X-Tundish: 1' "http://127.0.0.1:9799/v1/$path" | head -c 2)" 40
+done
 stop edge
 METRICS=10.0.0.1:9799 start edge
 is 'elsewhere where that is written' "$(metrics client 10.0.0.1)" 200

@@ -21,7 +21,7 @@ done
 check 'drops by reason' grep -q '^tundish_drops_total{reason="' "$T/metrics"
 is 'every line is well formed' "$(sed '1,/^\r$/d' "$T/metrics" | grep -vcE '^(# (HELP|TYPE|UNIT|EOF)|[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.eE+-]+( [0-9.]+)?$)')" 0
 is 'no series twice' "$(sed '1,/^\r$/d' "$T/metrics" | grep -v '^#' | sed 's/ [^ ]*$//' | sort | uniq -d | wc -l)" 0
-is 'nothing else there' "$(in_ns edge curl -so /dev/null -w '%{http_code}' http://127.0.0.1:9799/v1/backends)" 404
+is 'nothing else there' "$(in_ns edge curl -sm 5 -o /dev/null -w '%{http_code}' http://127.0.0.1:9799/v1/config)" 404
 
 # None: whatever the file says, which by default is that address, and after it is read again too.
 listeners() { in_ns edge ss -Hltn "sport = :9799" | wc -l; }

@@ -161,8 +161,10 @@ static void test_round_trips(void **state)
 static void test_quoting(void **state)
 {
 	static const char *const lines[] = {
-		"name: \"123\"\n", "name: \"null\"\n", "{name: \"yes\", ",  "name: nested\n",
-		"\\\"\\\\\"\n",	   "[1, \"2-65535\"]", "192.0.2.1, \"2001", "listen: off}",
+		"name: \"123\"\n",   "name: \"null\"\n",
+		"{name: \"yes\", ",  "name: nested\n",
+		"\\\"\\\\\"\n",	     "[1, \"2-65535\"]",
+		"192.0.2.1, \"2001", "listen: off, commands: true}",
 	};
 	char *file = read_text("tests/unit/config/bounds.yaml", NULL);
 	struct td_config *c = must_parse(file);

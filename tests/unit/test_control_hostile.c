@@ -283,7 +283,7 @@ static void test_shares(void **state)
 	}
 }
 
-/* The metrics listener: no method, path or body reaches the handler but GET /metrics, and
+/* The metrics listener: no method, path or body reaches the handler but what td_web_allows, and
  * nobody is known there. Slow ones and crowds are ended as on the socket. */
 static void test_metrics_hostile(void **state)
 {
@@ -299,7 +299,13 @@ static void test_metrics_hostile(void **state)
 		"GET http://x/v1/status HTTP/1.1\r\nHost: x\r\n\r\n",
 		"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
 		"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: POST\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"GET /v1/status HTTP/1.0\r\n\r\n",
+		"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: x\r\n\r\n",
+		"POST /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
+		"POST /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Tundish: 1\r\nOrigin: http://x\r\nContent-Length: 0\r\n\r\n",
+		"POST /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Tundish: 1\r\nContent-Length: 4097\r\n\r\n",
+		"OPTIONS /v1/reload HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://x\r\n\r\n",
 	};
 	static const char good[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;

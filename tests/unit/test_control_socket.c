@@ -175,11 +175,11 @@ static void test_metrics(void **state)
 	answer_done(&a);
 
 	f->calls = 0;
-	assert_int_equal(scrape_status(f, port, "GET /"), 404);
-	assert_int_equal(scrape_status(f, port, "GET /v1/status"), 404);
+	assert_int_equal(scrape_status(f, port, "GET /v1"), 404);
+	assert_int_equal(scrape_status(f, port, "GET /v1/status"), 403); /* Host: x */
 	assert_int_equal(scrape_status(f, port, "GET /metrics/x"), 404);
 	assert_int_equal(scrape_status(f, port, "POST /metrics"), 405);
-	assert_int_equal(scrape_status(f, port, "POST /v1/unload"), 405);
+	assert_int_equal(scrape_status(f, port, "POST /v1/unload"), 403);
 	assert_int_equal(f->calls, 0);
 	assert_serves(f);
 }

@@ -4,6 +4,7 @@
  * that change it. Answers read; what changes is handed to daemon/, which does it.
  *
  *   handlers.c    which request is whose
+ *   page.c        what is different for the stats page, and its text
  *   objects.c     services and backends, outlook.c: how a service is; workers.c: groups, workers and their commands
  *   status.c      one screen, with attention.c: what is wrong, why, and what to do
  *   changes.c     the configuration, and commands on backends
@@ -22,6 +23,16 @@
 
 /* ---- handlers.c -------------------------------------------------------------- */
 void td_handle(void *context, const struct td_request *request, struct td_reply *reply);
+
+/* ---- page.c ------------------------------------------------------------------ */
+/* GET / of the metrics address. */
+void td_answer_page(const struct td_request *q, struct td_reply *reply);
+/* Whether what is asked there may be asked there, by anybody; where not the reply says so. */
+bool td_page_allows(const struct td_request *q, struct td_reply *reply);
+/* The most rows of a list that one request there gets; others get all. */
+uint32_t td_page_rows(const struct td_request *q);
+/* Of status there: without services, which are read in pieces, and whether it takes commands. */
+void td_page_status(const struct td_daemon *d, json_t *status);
 
 /* ---- names.c ----------------------------------------------------------------- */
 void td_no_service(const struct td_state *s, const char *name, struct td_reply *reply);
@@ -61,7 +72,7 @@ void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 void td_outlook_json(const struct td_outlook *l, json_t *o);
 
 /* ---- status.c ---------------------------------------------------------------- */
-void td_answer_status(struct td_daemon *d, struct td_reply *reply);
+void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 
 /* ---- attention.c ------------------------------------------------------------- */
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);

@@ -16,6 +16,17 @@ static void add(json_t *list, const char *what, const char *why, const char *rem
 			      json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
 }
 
+/* How long the last entry has been true, where that is known. */
+static void add_since(json_t *list, uint64_t since_ns)
+{
+	json_t *entry = json_array_get(list, json_array_size(list) - 1);
+	uint64_t now = td_now_ns();
+
+	if (since_ns && since_ns <= now)
+		json_object_set_new(entry, "seconds",
+				    json_integer((json_int_t)((now - since_ns) / TD_NS_PER_S)));
+}
+
 /* Every IPv6 path takes packets of 1280 bytes, and senders rely on it (RFC 8200, 5); IPv4
  * ones of 576, which is what a host has to be able to take (RFC 1122, 3.3.2). */
 #define LEAST_V6 1280u
@@ -124,6 +135,7 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 					 : "new connections go to the other backends");
 			add(list, what, why,
 			    "start its server, or make room for it; it comes back by itself");
+			add_since(list, b->health_since_ns);
 		}
 		if (m->resolved < 0) {
 			snprintf(why, sizeof(why), "no next hop for %s: %s%s", text, m->trouble,

@@ -53,6 +53,9 @@ static void add_settings(const struct td_daemon *d, const struct td_config *c, j
 		add(list, "control", "control", "groups differ");
 	if (!d->options.metrics && strcmp(c->metrics_listen, d->config->metrics_listen))
 		add(list, "metrics", "metrics.listen", "another address in the file");
+	if (c->metrics_commands != d->config->metrics_commands)
+		add(list, "metrics", "metrics.commands",
+		    c->metrics_commands ? "true in the file" : "false in the file");
 }
 
 /* What differs, in half a sentence; NULL: nothing. */

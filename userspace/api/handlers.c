@@ -12,11 +12,6 @@ struct route {
 	void (*answer)(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 };
 
-static void answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
-{
-	td_answer_status(d, reply);
-}
-
 static void answer_workers(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	td_answer_workers(d, q->n_words > 1 ? q->word[1] : NULL, reply);
@@ -93,7 +88,7 @@ static void answer_daemon(struct td_daemon *d, const struct td_request *q, struc
 }
 
 static const struct route routes[] = {
-	{"GET", "status", 1, 1, answer_status},
+	{"GET", "status", 1, 1, td_answer_status},
 	{"GET", "services", 1, 2, td_answer_services},
 	{"GET", "backends", 1, 2, td_answer_backends},
 	{"POST", "backends", 4, 4, td_answer_command},
@@ -125,6 +120,12 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 	struct td_suggest suggest = {.given = q->n_words ? q->word[0] : NULL};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
+	if (!q->n_words) {
+		td_answer_page(q, reply);
+		return;
+	}
+	if (!q->peer && !td_page_allows(q, reply))
+		return;
 	if (!d->kernel || !d->ready) {
 		td_reply_error(reply, 503, 1,
 			       d->kernel ? "the daemon is still starting"

@@ -185,11 +185,11 @@ void td_answer_services(struct td_daemon *d, const struct td_request *q, struct 
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
 	_cleanup_(td_members_done) struct td_members of = {0};
-	uint32_t limit = UINT32_MAX, after = 0;
+	uint32_t limit = td_page_rows(q), after = 0;
 	const struct td_service_state *only;
 	size_t backends;
 
-	if (td_read_number(q, "limit", UINT32_MAX, &limit, reply) < 0 ||
+	if (td_read_number(q, "limit", limit, &limit, reply) < 0 ||
 	    td_read_number(q, "after", UINT32_MAX, &after, reply) < 0 ||
 	    td_read_service(d, q->n_words > 1 ? q->word[1] : NULL, &s, &only, reply) < 0)
 		return;
@@ -290,11 +290,11 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 void td_answer_backends(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
-	uint32_t limit = UINT32_MAX, after = 0;
+	uint32_t limit = td_page_rows(q), after = 0;
 	const struct td_service_state *only;
 	json_t *list;
 
-	if (td_read_number(q, "limit", UINT32_MAX, &limit, reply) < 0 ||
+	if (td_read_number(q, "limit", limit, &limit, reply) < 0 ||
 	    td_read_number(q, "after", UINT32_MAX, &after, reply) < 0 ||
 	    td_read_service(d, q->n_words > 1 ? q->word[1] : NULL, &s, &only, reply) < 0)
 		return;
@@ -337,6 +337,7 @@ static void carry_out(struct td_daemon *d, const struct td_request *q, uint32_t 
 	const char *verb = q->word[3];
 	struct td_error e = {0};
 	char object[160], what[64];
+	bool far = !q->peer;
 	int weight;
 
 	if (!strcmp(verb, "weight")) {
@@ -366,7 +367,8 @@ static void carry_out(struct td_daemon *d, const struct td_request *q, uint32_t 
 	td_kernel_put_backend(d->kernel, id, &b); /* the wish; the plan brings it into force */
 	td_step_done(d);
 	snprintf(object, sizeof(object), "backend %.63s/%.63s", q->word[1], b.name);
-	td_event(d, "command", object, "%s", what);
+	td_event(d, "command", object, "%s%s%s", what, far ? " over the metrics address from " : "",
+		 far && q->from ? q->from : "");
 	if (td_replan(d, &e) < 0) {
 		former.weight = map->weight;
 		former.nexthop = map->nexthop;

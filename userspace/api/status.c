@@ -75,7 +75,7 @@ static json_t *reload_json(const struct td_daemon *d)
 			 (double)(td_now_ns() - p.since_ns) / TD_NS_PER_S);
 }
 
-void td_answer_status(struct td_daemon *d, struct td_reply *reply)
+void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	const struct tundish_settings *set = td_kernel_settings(d->kernel);
 	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
@@ -88,7 +88,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 		return;
 	}
 	td_traffic_recent(d); /* rates are of the last second anyway */
-	services = td_services_json(d, &s, 0, UINT32_MAX);
+	services = td_services_json(d, &s, 0, q->peer ? UINT32_MAX : 0);
 	td_traffic_end(d);
 	json_array_foreach (services, i, v) {
 		size_t vips = json_array_size(json_object_get(v, "vips"));
@@ -116,5 +116,7 @@ void td_answer_status(struct td_daemon *d, struct td_reply *reply)
 	json_object_set_new(o, "source_ports", td_source_ports_json(d));
 	json_object_set_new(o, "egress", td_egress_json(d));
 	json_object_set_new(o, "attention", td_attention_json(d, &s));
+	if (!q->peer)
+		td_page_status(d, o);
 	reply->json = o;
 }

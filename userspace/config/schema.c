@@ -189,7 +189,7 @@ const struct td_row td_schema[] = {
 	{TD_SCOPE_TOP, "gue", TD_TYPE_MAPPING, FIELD(td_config, gue), .opens = TD_SCOPE_GUE,
 	 .help = "where GUE tunnels to this host end"},
 	{TD_SCOPE_TOP, "metrics", TD_TYPE_MAPPING, .opens = TD_SCOPE_METRICS,
-	 .help = "where metrics are served"},
+	 .help = "where metrics and the stats page are served"},
 	{TD_SCOPE_TOP, "control", TD_TYPE_MAPPING, FIELD(td_config, control),
 	 .opens = TD_SCOPE_CONTROL, .help = "who is answered on the control socket"},
 
@@ -497,7 +497,10 @@ const struct td_row td_schema[] = {
 
 	{TD_SCOPE_METRICS, "listen", TD_TYPE_ENDPOINT, FIELD(td_config, metrics_listen),
 	 .choices = off_choice, .standard = "127.0.0.1:9799",
-	 .help = "address and port of the metrics"},
+	 .help = "address and port of the metrics and the stats page"},
+	{TD_SCOPE_METRICS, "commands", TD_TYPE_CHOICE, FIELD(td_config, metrics_commands),
+	 .choices = boolean_choices, .standard = "false",
+	 .help = "whether who can connect there may drain, enable and disable backends"},
 
 	{TD_SCOPE_CONTROL, "group", TD_TYPE_NAME, FIELD(td_control_conf, group),
 	 .standard = "tundish", .help = "the group whose members may read"},

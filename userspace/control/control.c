@@ -35,6 +35,8 @@ static int start(struct td_control *c, struct td_listener *l, int fd, bool metri
 		.handler = c->handler,
 		.context = c->context,
 	};
+	if (metrics)
+		l->limits.body_bytes = TD_MIN(l->limits.body_bytes, TD_WEB_BODY_MAX);
 	r = td_listener_start(l, fd, error);
 	if (r < 0)
 		return r;

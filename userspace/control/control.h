@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * HTTP and JSON on the control socket, and /metrics on its address: transport
- * only (libmicrohttpd). What a request means is asked of a table of handlers
+ * HTTP and JSON on the control socket, and for browsers and Prometheus on an address:
+ * transport only (libmicrohttpd). What a request means is asked of a table of handlers
  * that the daemon gives; so this part can be tested without a kernel.
  */
 #ifndef TD_CONTROL_H
@@ -25,7 +25,7 @@ struct td_peer {
 bool td_peer_in(const struct td_peer *p, gid_t group);
 
 /* A request as a handler sees it. Path words are split at '/', after "/v1/",
- * and percent-decoded. */
+ * and percent-decoded; of "/metrics" it is that word, of "/" there is none. */
 struct td_request {
 	const char *method; /* "GET" or "POST" */
 	const char *word[6];
@@ -36,6 +36,8 @@ struct td_request {
 	const char *accept;	    /* that header; NULL: absent */
 	uint64_t since_ns;	    /* CLOCK_MONOTONIC: when the handler was first asked */
 	const struct td_peer *peer; /* NULL: over TCP, where nobody is known */
+	const char *from;	    /* over TCP: the address, as text; else NULL */
+	const char *if_none_match;  /* that header; NULL: absent */
 	void *transport;
 };
 
@@ -50,15 +52,23 @@ struct td_stream {
 	void *context;
 };
 
-/* What a handler answers: JSON, text where `text` is not NULL, or a stream where it has `more`. The control
- * part takes all of them. An error is {"error": "sentence", "exit": N} with its HTTP
+struct td_header {
+	const char *name, *value;
+};
+
+/* What a handler answers: JSON, text where `text` is not NULL, a stream where it has `more`, or bytes that
+ * stay where they are. The control part takes all but the last. An error is {"error": "sentence", "exit": N} with its HTTP
  * status; td_reply_error makes it. */
 struct td_reply {
 	unsigned int status; /* 200 unless set */
 	json_t *json;
 	char *text;
 	struct td_stream stream;
-	const char *content_type; /* of text and streams; "text/plain; charset=utf-8" where NULL */
+	const void *fixed; /* never freed; with `fixed_length` bytes */
+	size_t fixed_length;
+	const struct td_header
+		*headers; /* over those that are usual; until one without a name; stay too */
+	const char *content_type; /* of all but JSON; "text/plain; charset=utf-8" where NULL */
 	bool later; /* no answer yet: the handler is asked again after td_control_resume */
 };
 
@@ -71,8 +81,8 @@ typedef void (*td_handler)(void *context, const struct td_request *request, stru
  * @socket_path: the control socket; a stale one (nobody answers) is replaced,
  *               a live one is -EADDRINUSE; mode 0660; its directory is made
  *               where it is missing (0755). NULL: none.
- * @metrics:     "ADDR:PORT"; "" or NULL: none. Only GET /metrics there, by the
- *               handler with the one word "metrics".
+ * @metrics:     "ADDR:PORT"; "" or NULL: none. There are /metrics, / and what is below
+ *               /v1/, as far as browsers may be heard: private.h says, at web.c.
  * At most 64 connections each, on the socket 16 of a user and 48 of all but root;
  * 10 s without progress end one; a request over the limit is answered 413, garbage
  * 400, a connection over it 503.

@@ -4,6 +4,7 @@
  *
  *   listen.c     sockets: the control socket's file, the metrics address
  *   peer.c       who is at the other end of the control socket
+ *   web.c        who may be heard on the metrics address, where browsers ask, pure
  *   uri.c     the request target as words and query, pure
  *   reply.c      answers, from JSON or text to bytes
  *   transport.c  one listener: an MHD daemon and its connections
@@ -66,12 +67,34 @@ int td_uri_parse(const char *raw, struct td_uri *ret);
 void td_uri_done(struct td_uri *t);
 const char *td_uri_query(const struct td_uri *t, const char *key);
 
+/* ---- web.c -------------------------------------------------------------- */
+
+#define TD_WEB_BODY_MAX 4096u /* of a request on the metrics address */
+
+/* What decides, as it came over the wire; NULL: absent. */
+struct td_web {
+	const char *method; /* GET for HEAD */
+	const struct td_uri *uri;
+	const char *host, *origin, *mark; /* Host, Origin, X-Tundish */
+	bool repeated;			  /* one of them came twice */
+	const char *own_name;		  /* of this host */
+};
+
+/*
+ * Whether such a request goes to the handler. "/metrics" is for everybody. All below "/v1/" takes a
+ * Host that no DNS server of others can make this address: an IP address, localhost or the host's
+ * name; where there is an Origin, that of this host; and for POST a header that neither a form nor a
+ * page of another origin can send. Otherwise the reply says why not.
+ */
+bool td_web_allows(const struct td_web *w, struct td_reply *reply);
+
 /* ---- reply.c ------------------------------------------------------------- */
 
-/* Takes all that `reply` holds. NULL only where there is no memory. A stream that says -EAGAIN has `wait`
+/* Takes all that `reply` holds. `web`: with what keeps browsers from misunderstanding it. NULL only where there is no memory. A stream that says -EAGAIN has `wait`
  * called, which suspends the connection. */
-struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void *context),
-				       void *context, unsigned int *ret_status);
+struct MHD_Response *td_reply_response(struct td_reply *reply, bool web,
+				       void (*wait)(void *context), void *context,
+				       unsigned int *ret_status);
 void td_reply_done(struct td_reply *reply);
 
 /* ---- transport.c --------------------------------------------------------- */
@@ -100,7 +123,7 @@ struct pending;
 
 struct td_listener {
 	struct MHD_Daemon *daemon; /* owns the listening socket */
-	bool metrics;		   /* only GET /metrics */
+	bool metrics;		   /* the metrics address: td_web_allows */
 	struct td_control_limits limits;
 	td_handler handler;
 	void *context;

@@ -94,31 +94,61 @@ static struct MHD_Response *response_of_stream(struct td_reply *reply, void (*wa
 	return response;
 }
 
-static struct MHD_Response *finished(struct MHD_Response *response, const char *type)
+/* Of the metrics address, where browsers read: JSON is data and nothing else, shown nowhere else. */
+static const struct td_header web_headers[] = {
+	{"X-Content-Type-Options", "nosniff"},
+	{"Referrer-Policy", "no-referrer"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{0},
+};
+static const struct td_header usual_headers[] = {
+	{"Cache-Control", "no-store"},
+	{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+	{0},
+};
+
+static void add_headers(struct MHD_Response *response, const struct td_header *headers)
+{
+	for (; headers->name; headers++)
+		MHD_add_response_header(response, headers->name, headers->value);
+}
+
+static struct MHD_Response *finished(struct MHD_Response *response, const char *type,
+				     const struct td_header *headers, bool web)
 {
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	if (web)
+		add_headers(response, web_headers);
+	if (headers || web)
+		add_headers(response, headers ? headers : usual_headers);
+	else
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	return response;
 }
 
-struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void *context),
-				       void *context, unsigned int *ret_status)
+struct MHD_Response *td_reply_response(struct td_reply *reply, bool web,
+				       void (*wait)(void *context), void *context,
+				       unsigned int *ret_status)
 {
-	const char *type = "application/json";
+	const char *type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
 	unsigned int status = reply->status ? reply->status : MHD_HTTP_OK;
+	const struct td_header *headers = reply->headers;
 	struct MHD_Response *response;
 	char *bytes;
 
 	*ret_status = status;
-	if (reply->stream.more) {
-		response = response_of_stream(reply, wait, context);
-		type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
+	if (reply->stream.more || reply->fixed) {
+		response = reply->fixed ? MHD_create_response_from_buffer(reply->fixed_length,
+									  (void *)reply->fixed,
+									  MHD_RESPMEM_PERSISTENT)
+					: response_of_stream(reply, wait, context);
 		td_reply_done(reply);
-		return response ? finished(response, type) : NULL;
+		return response ? finished(response, type, headers, web) : NULL;
 	}
+	if (!reply->text)
+		type = "application/json";
 	if (reply->text) {
 		bytes = TD_TAKE_PTR(reply->text);
-		type = reply->content_type ? reply->content_type : "text/plain; charset=utf-8";
 	} else if (reply->json) {
 		bytes = json_dumps(reply->json, JSON_FLAGS);
 	} else {
@@ -139,5 +169,5 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, void (*wait)(void
 		return NULL;
 	}
 	*ret_status = status;
-	return finished(response, type);
+	return finished(response, type, headers, web);
 }

@@ -14,6 +14,8 @@
  * where the handler is asked. Where that says "later" the connection is suspended,
  * and on_request is called once more for each time that it is resumed.
  */
+#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -212,12 +214,14 @@ static enum MHD_Result answer(struct pending *p, struct MHD_Connection *connecti
 	enum MHD_Result result;
 	unsigned int status;
 
-	response = td_reply_response(reply, wait_for, p, &status);
+	response = td_reply_response(reply, p->listener->metrics, wait_for, p, &status);
 	if (!response)
 		return MHD_NO;
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
-					p->listener->metrics ? "GET, HEAD" : "GET, HEAD, POST");
+					p->listener->metrics && p->uri.n_words < 2
+						? "GET, HEAD"
+						: "GET, HEAD, POST");
 	/* Or libmicrohttpd ends a body that is not there, after which the next answer is garbage. */
 	if (bodiless)
 		MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
@@ -284,6 +288,26 @@ static unsigned long long declared_length(struct MHD_Connection *connection)
 	return text ? strtoull(text, NULL, 10) : 0; /* checked by MHD */
 }
 
+static const char *header_of(struct pending *p, const char *name)
+{
+	return MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, name);
+}
+
+/* The address of who asks over TCP, as numbers. */
+static void print_client(struct pending *p, char *text, size_t size)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(p->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *a = info ? info->client_addr : NULL;
+	socklen_t length = a && a->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+							 : sizeof(struct sockaddr_in);
+
+	if (!a || getnameinfo(a, length, text, size, NULL, 0, NI_NUMERICHOST) != 0)
+		snprintf(text, size, "an unknown address");
+	else if (!strncmp(text, "::ffff:", 7)) /* IPv4, on a listener of both */
+		memmove(text, text + 7, strlen(text + 7) + 1);
+}
+
 static void ask_handler(struct pending *p, const char *method, struct td_reply *reply)
 {
 	const struct td_uri *t = &p->uri;
@@ -292,19 +316,23 @@ static void ask_handler(struct pending *p, const char *method, struct td_reply *
 		.body = p->body ? p->body : "",
 		.body_length = p->length,
 		.query = request_query,
-		.accept = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND,
-						      MHD_HTTP_HEADER_ACCEPT),
+		.accept = header_of(p, MHD_HTTP_HEADER_ACCEPT),
+		.if_none_match = header_of(p, MHD_HTTP_HEADER_IF_NONE_MATCH),
 		.since_ns = p->asked_ns,
 		.transport = p,
 	};
-	size_t skip = p->listener->metrics ? 0 : 1;
+	size_t skip = t->n_words && !strcmp(t->word[0], "v1") ? 1 : 0;
 	struct td_peer peer = {0};
+	char from[NI_MAXHOST];
 
 	if (p->body)
 		p->body[p->length] = '\0';
 	for (size_t i = skip; i < t->n_words; i++)
 		request.word[request.n_words++] = t->word[i];
-	if (!p->listener->metrics) {
+	if (p->listener->metrics) {
+		print_client(p, from, sizeof(from));
+		request.from = from;
+	} else {
 		if (td_peer_read(fd_of(p->connection), &peer) < 0) {
 			td_reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, 1,
 				       "the kernel does not say who asks");
@@ -316,6 +344,41 @@ static void ask_handler(struct pending *p, const char *method, struct td_reply *
 	td_peer_done(&peer);
 }
 
+/* A header that decides came more than once. */
+struct repeats {
+	unsigned int host, origin, mark;
+};
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name,
+				    const char *value)
+{
+	struct repeats *r = cls;
+
+	r->host += !strcasecmp(name, "Host");
+	r->origin += !strcasecmp(name, "Origin");
+	r->mark += !strcasecmp(name, "X-Tundish");
+	return MHD_YES;
+}
+
+static bool is_allowed(struct pending *p, const char *method, struct td_reply *reply)
+{
+	char own_name[256] = "";
+	struct repeats n = {0};
+	struct td_web web = {
+		.method = method,
+		.uri = &p->uri,
+		.host = header_of(p, "Host"),
+		.origin = header_of(p, "Origin"),
+		.mark = header_of(p, "X-Tundish"),
+		.own_name = own_name,
+	};
+
+	MHD_get_connection_values(p->connection, MHD_HEADER_KIND, count_header, &n);
+	web.repeated = n.host > 1 || n.origin > 1 || n.mark > 1;
+	gethostname(own_name, sizeof(own_name) - 1);
+	return td_web_allows(&web, reply);
+}
+
 static void ask(struct pending *p, const char *method, struct td_reply *reply)
 {
 	bool metrics = p->listener->metrics, post = strcmp(method, "POST") == 0;
@@ -325,20 +388,18 @@ static void ask(struct pending *p, const char *method, struct td_reply *reply)
 	if (p->head)
 		method = "GET"; /* libmicrohttpd leaves the body out */
 
-	if (strcmp(method, "GET") != 0 && (metrics || !post))
-		td_reply_error(reply, MHD_HTTP_METHOD_NOT_ALLOWED, 2,
-			       metrics ? "metrics are read with GET" : "requests are GET or POST");
+	if (strcmp(method, "GET") != 0 && !post)
+		td_reply_error(reply, MHD_HTTP_METHOD_NOT_ALLOWED, 2, "requests are GET or POST");
 	else if (p->uri_error == -EINVAL || p->uri_error == -E2BIG)
 		td_reply_error(reply, MHD_HTTP_BAD_REQUEST, 2,
 			       "the request's path or query is malformed");
 	else if (p->uri_error == -ENOMEM)
 		td_reply_error(reply, MHD_HTTP_INTERNAL_SERVER_ERROR, 1, "out of memory");
-	else if (p->uri_error < 0 || t->n_words == 0 ||
-		 strcmp(t->word[0], metrics ? "metrics" : "v1") != 0 ||
-		 (metrics ? t->n_words != 1 : t->n_words < 2))
-		td_reply_error(reply, MHD_HTTP_NOT_FOUND, 4,
-			       metrics ? "only /metrics is here"
-				       : "no such path; all are below /v1/");
+	else if (p->uri_error < 0 ||
+		 (!metrics && (t->n_words < 2 || strcmp(t->word[0], "v1") != 0)))
+		td_reply_error(reply, MHD_HTTP_NOT_FOUND, 4, "no such path; all are below /v1/");
+	else if (metrics && !is_allowed(p, method, reply))
+		return;
 	else if (p->refuse)
 		refuse_body(p, p->refuse, reply);
 	else

@@ -162,6 +162,7 @@ bool td_config_equal(const struct td_config *a, const struct td_config *b)
 	       td_ports_conf_equal(&a->ports, &b->ports) &&
 	       a->own_connections == b->own_connections && a->gue.port == b->gue.port &&
 	       !strcmp(a->metrics_listen, b->metrics_listen) &&
+	       a->metrics_commands == b->metrics_commands &&
 	       !strcmp(a->control.group, b->control.group) &&
 	       !strcmp(a->control.admin_group, b->control.admin_group);
 }

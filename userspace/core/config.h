@@ -288,6 +288,7 @@ struct td_config {
 	bool own_connections;	 /* this host's own programs reach its VIPs, true */
 	struct td_gue_conf gue;	 /* of this host */
 	char metrics_listen[64]; /* "127.0.0.1:9799"; "" is `listen: off` */
+	bool metrics_commands;	 /* what can connect there may drain, enable and disable backends */
 	struct td_control_conf control;
 };
 

@@ -262,7 +262,7 @@ void td_rights_apply(struct td_daemon *d, const struct td_config *c);
 bool td_rights_ask(struct td_daemon *d, const struct td_request *q, bool change,
 		   struct td_reply *reply);
 
-/* Whether this process may change things, as well as read. NULL: nobody known. */
+/* Whether this process may change things, as well as read. NULL: nobody known, on the metrics address. */
 bool td_rights_may_change(const struct td_daemon *d, const struct td_peer *peer);
 
 /* ---- share.c ---------------------------------------------------------------------- */

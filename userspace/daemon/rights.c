@@ -63,8 +63,8 @@ void td_rights_apply(struct td_daemon *d, const struct td_config *c)
 
 static bool may(const struct td_daemon *d, const struct td_peer *p, bool change)
 {
-	if (!p) /* metrics, which the transport lets nothing else through of */
-		return !change;
+	if (!p) /* the metrics address, of which the transport and api/ let only some through */
+		return !change || d->config->metrics_commands;
 	if (p->uid == 0 || p->uid == geteuid())
 		return true;
 	if (d->admins && td_peer_in(p, d->admin_group))
@@ -77,29 +77,45 @@ bool td_rights_may_change(const struct td_daemon *d, const struct td_peer *peer)
 	return may(d, peer, true);
 }
 
+static void refused(struct td_daemon *d, const struct td_request *q, const char *who)
+{
+	uint64_t now = td_now_ns();
+	char by[40] = "over the metrics address";
+
+	d->refused++;
+	if (d->refused_event_ns && now - d->refused_event_ns < REFUSED_EVENT_NS)
+		return;
+	if (q->peer)
+		snprintf(by, sizeof(by), "by process %d", (int)q->peer->pid);
+	td_event(d, "control-refused", who, "%s /v1/%s %s; %llu refused so far", q->method,
+		 q->word[0], by, (unsigned long long)d->refused);
+	d->refused_event_ns = now;
+}
+
 bool td_rights_ask(struct td_daemon *d, const struct td_request *q, bool change,
 		   struct td_reply *reply)
 {
 	const struct td_control_conf *k = &d->config->control;
 	const char *group = change ? k->admin_group : k->group;
-	uint64_t now = td_now_ns();
 	char user[24];
 
 	if (may(d, q->peer, change))
 		return true;
-	snprintf(user, sizeof(user), "uid %u", q->peer ? q->peer->uid : 0);
+	if (!q->peer) {
+		td_reply_error(
+			reply, 403, 1,
+			"this page only shows: commands from here take metrics: {commands: true} "
+			"in the configuration");
+		refused(d, q, q->from ?: "unknown");
+		return false;
+	}
+	snprintf(user, sizeof(user), "uid %u", q->peer->uid);
 	td_reply_error(reply, 403, 1, "%s may not %s: that takes root%s%s%s", user,
 		       change ? "change anything here" : "read here",
 		       group[0] ? " or a member of the group " : "", group,
 		       group[0] ? ""
 		       : change ? ", or a group named by control.admin_group"
 				: "");
-	d->refused++;
-	if (d->refused_event_ns && now - d->refused_event_ns < REFUSED_EVENT_NS)
-		return false;
-	td_event(d, "control-refused", user, "%s /v1/%s by process %d; %llu refused so far",
-		 q->method, q->word[0], q->peer ? (int)q->peer->pid : 0,
-		 (unsigned long long)d->refused);
-	d->refused_event_ns = now;
+	refused(d, q, user);
 	return false;
 }

@@ -34,7 +34,7 @@ void td_share_close(struct td_daemon *d)
 
 uint64_t *td_share_of(struct td_daemon *d, const struct td_request *q)
 {
-	if (td_rights_may_change(d, q->peer))
+	if (q->peer && td_rights_may_change(d, q->peer))
 		return NULL;
 	return &d->rests_until_ns[q->peer ? 0 : 1];
 }
