@@ -217,6 +217,22 @@ check 'and has a table still' eval 'page tree | jq -e "map(select(.[0] == \"colu
 page size 1280 900 >/dev/null
 page run 'scrollTo(0, 0)' >/dev/null
 
+# who does not look asks for nothing
+asked() { page run "return performance.getEntriesByType('resource').length"; }
+hide() { page run "Object.defineProperty(document, 'hidden', {value: $1, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))" >/dev/null; }
+page run "performance.setResourceTimingBufferSize(100000)" >/dev/null
+hide true
+_rests() { # what was under way ends; then there is nothing for two turns
+	was=$(asked)
+	sleep 4.5
+	[ "$(asked)" = "$was" ]
+}
+check 'a page that nobody looks at asks for nothing' eventually 20 _rests
+was=$(asked)
+hide false
+_asks() { [ "$(asked)" -gt "$was" ]; }
+check 'and goes on when somebody does' eventually 10 _asks
+
 # the daemon is away
 stop edge KILL
 shows 'no answer is told, since when' "return /^no answer since \d\d:\d\d:\d\d$/.test(document.querySelector('#live').textContent)"

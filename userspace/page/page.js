@@ -137,6 +137,7 @@ function plot(values, classes, name, show) {
 	svg.setAttribute("preserveAspectRatio", "none");
 	svg.setAttribute("role", "img");
 	svg.setAttribute("aria-label", name + ", last hour: " + show(least) + " to " + show(most));
+	svg.dataset.range = show(least) + " to " + show(most);
 	path.setAttribute("d", pathOf(values, 360, most || 1));
 	svg.append(path);
 	return svg;
@@ -403,7 +404,7 @@ async function askSection(section, path, show) {
 }
 
 // ---- what needs attention, totals -----------------------------------------------------------------
-let status = {}, edge = null, attentionShown = null;
+let status = {}, edge = null, attentionShown = null, attentionBegan = [];
 
 function attentionEntry(a) {
 	const began = since(a.seconds), entry = make("li");
@@ -415,13 +416,14 @@ function attentionEntry(a) {
 	return entry;
 }
 
-// Put in anew only when something else is said: it is read aloud then.
+// Put in anew only when something else is said, or it began anew: it is read aloud then.
 function showAttention() {
-	const all = list(status.attention);
+	const all = list(status.attention), began = all.map((a) => Date.now() / 1000 - (number(a.seconds) || Date.now() / 1000));
 	const said = JSON.stringify(all.map((a) => [a.what, a.why, a.do, a.command]));
-	if (said === attentionShown)
+	if (said === attentionShown && began.every((t, i) => Math.abs(t - attentionBegan[i]) < 3))
 		return;
 	attentionShown = said;
+	attentionBegan = began;
 	setText(byId("attention-title"), all.length ? "Needs attention (" + all.length + ")" : "Needs attention");
 	byId("attention-list").replaceChildren(all.length ? make("ul", "", ...all.map(attentionEntry))
 		: make("p", "state good", "nothing"));
@@ -466,7 +468,7 @@ function showTotals() {
 function showPlots() {
 	TILES.forEach(([name, , key, show], i) => {
 		const drawn = edge && Array.isArray(edge[key]) ? plot(edge[key], "plot", name, show) : null;
-		tiles[i].graph.replaceChildren(...(drawn ? [drawn] : []));
+		tiles[i].graph.replaceChildren(...(drawn ? [drawn, make("p", "range", drawn.dataset.range)] : []));
 	});
 }
 
@@ -858,6 +860,7 @@ async function refresh() {
 		return;
 	busy = true;
 	clearTimeout(timer);
+	const begun = performance.now();
 	try {
 		await refreshFast();
 		if (round++ % SLOW_EVERY === 0)
@@ -868,7 +871,8 @@ async function refresh() {
 		round = 0;
 	}
 	busy = false;
-	timer = setTimeout(refresh, FAST_MS);
+	// Where it takes long, because there is much or many ask, it is asked for less often.
+	timer = setTimeout(refresh, Math.max(FAST_MS, 3 * (performance.now() - begun)));
 }
 
 function troubleOf(e) {
