@@ -61,13 +61,15 @@ done
 tag=$(sed -n 's/^ETag: \(.*\)\r$/\1/p' "$T/head")
 is 'and is not sent twice' "$(http -H "If-None-Match: $tag" -w '%{http_code} %{size_download}' $URL/)" '304 0'
 is 'another one is' "$(http -H 'If-None-Match: "x"' $URL/)" 200
-for path in status services backends backends/web workers tuples ports timewait events metrics; do
+for path in status services backends backends/web workers/app tuples ports timewait events metrics; do
 	is "it may read $path" "$(http $URL/v1/$path)" 200
 done
-for path in config flows flows/count trace egress 'ports?scan=1' nothing; do
+for path in config flows flows/count trace egress workers 'ports?scan=1' nothing; do
 	is "but not $path" "$(http "$URL/v1/$path")" 404
 done
-is 'in pieces' "$(http "$URL/v1/backends?limit=501")" 400
+for path in 'backends?limit=501' 'services?limit=501' 'tuples?top=501' 'ports?top=501'; do
+	is "in pieces: $path" "$(http "$URL/v1/$path")" 400
+done
 is 'a piece' "$(http "$URL/v1/backends?limit=2" && jq -c '[.[].name]' "$T/answer")" '200["b1","b2"]'
 is 'other names of this host are refused' "$(http -H 'Host: evil.example:9799' $URL/v1/status)" 403
 is 'but not for metrics' "$(http -H 'Host: evil.example:9799' $URL/metrics)" 200
@@ -128,6 +130,23 @@ _tuples() {
 check 'clients too' eventually 15 _tuples
 shows 'TIME_WAIT' "return /of at most \d/.test(document.querySelector('#timewait-facts').textContent)"
 is 'events, the newest first' "$(page rows '#events-table' | jq -r '.[-1].Event')" "$(t --json events --once | jq -rs 'flatten | .[0].event')"
+
+# what the daemon keeps of the last hour, a point each ten seconds, and its doctor
+if [ "$(http $URL/v1/history)" = 200 ]; then
+	shows 'plots of the last hour' "return document.querySelectorAll('#tiles .plot path').length >= 5"
+	shows 'of services on the screen too' "return document.querySelectorAll('#services-table .spark path').length > 0"
+else
+	skip 'plots of the last hour' 'this daemon keeps none'
+fi
+if [ "$(http $URL/v1/doctor)" = 200 ]; then
+	_findings() {
+		[ "$(page rows '#doctor-table' | jq -c 'map(.What) | sort')" = \
+			"$(in_ns edge curl -s $URL/v1/doctor | jq -c 'map(select(.verdict != "ok") | .what) | sort')" ]
+	}
+	check 'findings of doctor' eventually 30 _findings
+else
+	skip 'findings of doctor' 'this daemon has none'
+fi
 
 # order and filter, by hand
 order() { page click_text '#services-table > .scroll > table > thead button' "$1"; }
@@ -194,7 +213,11 @@ for role in banner main region table columnheader rowheader cell; do
 	check "a screen reader has a $role" jq -e --arg r $role 'map(select(.[0] == $r)) | length > 0' "$T/tree"
 done
 check 'tables are named' jq -e 'map(select(.[0] == "table" and .[1] == "Services with their state and rates")) | length == 1' "$T/tree"
-page run "document.querySelector('#filter').focus()" >/dev/null
+page run "location.hash = 'filter=o'" >/dev/null
+page run "document.querySelector('.skip').focus()" >/dev/null
+page keys ENTER >/dev/null
+is 'one can skip to the services' "$(page run "return document.activeElement.id + ' ' + location.hash")" '"services #filter=o"'
+page run "location.hash = ''; document.querySelector('#filter').focus()" >/dev/null
 page keys TAB >/dev/null
 is 'headings are reached by keys' "$(page run 'return document.activeElement.textContent')" '"Service"'
 page keys ENTER >/dev/null

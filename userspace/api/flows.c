@@ -308,9 +308,9 @@ json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top
 void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
-	uint32_t top = 1000;
+	uint32_t rows = td_page_rows(q), top = TD_MIN(1000, rows);
 
-	if (td_read_number(q, "top", 10000, &top, reply) < 0)
+	if (td_read_number(q, "top", TD_MIN(10000, rows), &top, reply) < 0)
 		return;
 	if (td_read_state(d, &s, reply) < 0)
 		return;

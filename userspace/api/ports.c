@@ -130,10 +130,10 @@ static void answer_list(struct td_daemon *d, const struct td_request *q, struct 
 	_cleanup_(td_selection_done) struct td_selection s = {0};
 	_cleanup_(td_state_done) struct td_state state = {0};
 	const char *scan = q->query(q, "scan");
-	uint32_t top = 0;
+	uint32_t rows = td_page_rows(q), top = TD_MIN(TD_TUPLES_SHOWN, rows);
 	int r;
 
-	if (td_read_number(q, "top", TD_TUPLES_MOST, &top, reply) < 0)
+	if (td_read_number(q, "top", TD_MIN(TD_TUPLES_MOST, rows), &top, reply) < 0)
 		return;
 	/* Lanes are known without a scan. */
 	if (!td_nat_is_on(d) && !is_watched(d, reply))
@@ -143,8 +143,7 @@ static void answer_list(struct td_daemon *d, const struct td_request *q, struct 
 		return;
 	if (td_nat_is_on(d) && td_read_state(d, &state, reply) < 0)
 		return;
-	r = td_port_table_select(d, TD_TUPLES_BY_USE, q->query(q, "top") ? top : TD_TUPLES_SHOWN,
-				 !q->query(q, "top"), false, &s);
+	r = td_port_table_select(d, TD_TUPLES_BY_USE, top, !q->query(q, "top"), false, &s);
 	if (r < 0) {
 		td_reply_error(reply, 500, 1, "cannot read the map ports: %s", strerror(-r));
 		return;

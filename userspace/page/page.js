@@ -892,6 +892,12 @@ window.addEventListener("hashchange", () => {
 	refreshDetail().catch(() => {});
 });
 
+// Not a link's own way, which would put another state after the #.
+document.querySelector(".skip").addEventListener("click", (e) => {
+	e.preventDefault();
+	byId("services").focus();
+});
+
 function begin() {
 	byId("filter").value = view.get("filter") || "";
 	openDetail();
