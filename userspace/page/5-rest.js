@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The other tables, and the looks that repeat.
+// ---- clients, source ports, TIME_WAIT, drops, doctor, events ------------------------------------------------
+const tuplesTable = new Table(byId("tuples-table"), "tuples", "Connections by client, VIP and port", [
+	plain("client", "Client", ""),
+	plain("vip", "VIP", "text"),
+	figure("port", "Port", (t) => t.port, text),
+	plain("protocol", "Protocol", ""),
+	figure("active", "Active", (t) => t.active),
+	figure("total", "Total", (t) => t.total),
+	{ key: "full", label: "Client\u2019s ports used", kind: "number", value: (t) => t.utilization, cell: (t) => barCell(t.utilization) },
+], (t) => [t.client, t.vip, t.port, t.protocol].join(" "), { order: "-active" });
+
+function exhaustion(p) {
+	return number(p.seconds_to_exhaustion) === null ? "not filling" : "full in " + duration(p.seconds_to_exhaustion);
+}
+
+const portsTable = new Table(byId("ports-table"), "ports", "Source ports by local address, remote address and remote port", [
+	plain("local_ip", "Local", ""),
+	plain("remote_ip", "Remote", "text"),
+	figure("remote_port", "Port", (p) => p.remote_port, text),
+	plain("source", "Source", "text", (p) => [text(p.source), text(p.service), text(p.namespace)].filter(Boolean).join(" ")),
+	figure("used", "Used", (p) => p.used),
+	figure("time_wait", "TIME_WAIT", (p) => p.time_wait),
+	figure("usable", "Usable", (p) => p.usable),
+	{ key: "full", label: "Full", kind: "number", value: (p) => p.utilization, cell: (p) => barCell(p.utilization) },
+	{ key: "when", label: "When", kind: "number", value: (p) => p.seconds_to_exhaustion, cell: exhaustion },
+], (p) => [p.source, p.service, p.namespace, p.protocol, p.local_ip, p.remote_ip, p.remote_port].join(" "), { order: "-full" });
+
+const dropsTable = new Table(byId("drops-table"), "drops", "Dropped packets by reason", [
+	plain("reason", "Reason", ""),
+	figure("packets", "Packets", (d) => d.packets),
+	figure("rate", "Now", (d) => d.rate, rate),
+], (d) => d.reason, { order: "-packets" });
+
+const doctorTable = new Table(byId("doctor-table"), "doctor", "Findings of doctor", [
+	plain("what", "What", ""),
+	{ key: "verdict", label: "Verdict", value: (d) => ["bad", "warn", "note", "ok"].indexOf(d.verdict), cell: (d) => stateCell(text(d.verdict)) },
+	figure("value", "Value", (d) => d.value, (x) => count(x)),
+	figure("limit", "Limit", (d) => d.limit, (x) => count(x)),
+	plain("sentence", "Why", "wide"),
+	plain("setting", "Change", "text"),
+], (d) => [d.id, d.what].join(" "), { order: "verdict", none: "nothing found" });
+
+const eventsTable = new Table(byId("events-table"), "events", "Events, the newest first", [
+	{ key: "time", label: "Time", value: (e) => number(e.seq), cell: (e) => moment(e.time) },
+	plain("event", "Event", ""),
+	plain("object", "Object", "text"),
+	plain("reason", "Reason", "wide"),
+], (e) => e.seq, { order: "-time" });
+
+let timeWait = null, dropRate = 0, lastDrops = null;
+
+function facts(pairs) {
+	const dl = make("dl", "facts");
+	for (const [name, value] of pairs)
+		dl.append(make("dt", "", name), make("dd", "", value));
+	return dl;
+}
+
+function showTimeWait(t) {
+	timeWait = number(t.sockets);
+	byId("timewait-facts").replaceChildren(facts([
+		["sockets", count(t.sockets) + " of at most " + count(t.limit)],
+		["of outgoing connections", count(t.outbound)],
+		["entered", rate(t.entered_per_second) + ", " + count(t.entered) + " in all"],
+		["reused", count(t.reused)],
+		["overflowed", count(t.overflowed)],
+		["verdict", text(t.verdict) + (t.why ? ": " + text(t.why) : "")],
+	]));
+}
+
+function showDrops() {
+	const now = performance.now(), drops = status.drops && typeof status.drops === "object" ? status.drops : {};
+	const passed = lastDrops ? (now - lastDrops.at) / 1000 : 0;
+	const rows = Object.entries(drops).map(([reason, packets]) => {
+		const more = passed ? number(packets) - (number(lastDrops.of[reason]) || 0) : 0;
+		return { reason, packets, rate: passed ? Math.max(0, more) / passed : 0 };
+	});
+	lastDrops = { at: now, of: drops };
+	dropRate = sum(rows, "rate");
+	dropsTable.set(rows);
+}
+
+// Findings, and not each queue that is well.
+function showDoctor(rows) {
+	const found = list(rows).filter((d) => d.verdict !== "ok");
+	doctorTable.set(found);
+}
+
+let events = [];
+
+async function refreshEvents() {
+	const last = events.length ? events[0].seq : 0;
+	const fresh = list(await ask("events?since=" + last)).filter((e) => e.seq > last);
+	if (!fresh.length && eventsTable.rows === events)
+		return;
+	events = [...fresh.reverse(), ...events].slice(0, EVENTS_MOST);
+	eventsTable.set(events);
+}
+
+// ---- again and again -----------------------------------------------------------------------------------------
+let round = 0, timer = null, busy = false, answered = null;
+
+function showAbout() {
+	const host = location.hostname;
+	setText(byId("host"), host);
+	document.title = (list(status.attention).length ? "(" + list(status.attention).length + ") " : "") + "tundish " + host;
+	setText(byId("about"), [status.version ? "version " + text(status.version) : "", "up " + duration(status.uptime_seconds)]
+		.filter(Boolean).join(", "));
+}
+
+function showLive(trouble) {
+	const live = byId("live");
+	document.body.classList.toggle("stale", Boolean(trouble));
+	live.classList.toggle("away", Boolean(trouble));
+	setText(live, trouble || "live");
+}
+
+async function refreshFast() {
+	status = await ask("status");
+	services = await askAll("services", 1e5);
+	answered = new Date();
+	showAttention();
+	showDrops();
+	showTotals();
+	showServices();
+	showAbout();
+	await refreshDetail();
+	await refreshEvents();
+}
+
+async function refreshSlow() {
+	await askSection("tuples", "tuples?top=20", (rows) => tuplesTable.set(list(rows)));
+	await askSection("ports", "ports?top=20", (rows) => portsTable.set(list(rows)));
+	await askSection("timewait", "timewait", showTimeWait);
+	await askSection("totals", "history", (h) => (edge = list(h)[0] || null)).catch(() => {});
+	byId("totals").hidden = false;
+	showTotals();
+	showPlots();
+	await askSparks().catch(() => {});
+	await askSection("doctor", "doctor", showDoctor);
+}
+
+async function refresh() {
+	if (busy || document.hidden)
+		return;
+	busy = true;
+	clearTimeout(timer);
+	const begun = performance.now();
+	try {
+		await refreshFast();
+		if (round++ % SLOW_EVERY === 0)
+			await refreshSlow();
+		showLive("");
+	} catch (e) {
+		showLive(troubleOf(e));
+		round = 0;
+	}
+	busy = false;
+	// Where it takes long, because there is much or many ask, it is asked for less often.
+	timer = setTimeout(refresh, Math.max(FAST_MS, 3 * (performance.now() - begun)));
+}
+
+function troubleOf(e) {
+	const last = answered ? clock(answered) : "";
+	if (e instanceof Refusal)
+		return e.message;
+	if (e instanceof NoAnswer)
+		return last ? "no answer since " + last : "no answer";
+	return "this page cannot show the answer: " + e.message;
+}
+
+document.addEventListener("visibilitychange", refresh);
+window.addEventListener("hashchange", () => {
+	readView();
+	begin();
+	showServices();
+	refreshDetail().catch(() => {});
+});
+
+// Not a link's own way, which would put another state after the #.
+document.querySelector(".skip").addEventListener("click", (e) => {
+	e.preventDefault();
+	byId("services").focus();
+});
+
+function begin() {
+	byId("filter").value = view.get("filter") || "";
+	openDetail();
+}
+
+begin();
+refresh();
