@@ -8,6 +8,7 @@
 #ifndef TUNDISH_DELIVER_H
 #define TUNDISH_DELIVER_H
 
+#include "capture.bpf.h"
 #include "csum.h"
 #include "gue.h"
 #include "icmp.h"
@@ -176,8 +177,11 @@ static __always_inline verdict_t send_on(struct xdp_md *ctx, const struct networ
 	}
 
 	ifindex = hop->ifindex;
-	if (ifindex != ctx->ingress_ifindex && bpf_redirect(ifindex, 0) != XDP_REDIRECT)
-		return DROP(internal);
+	if (ifindex != ctx->ingress_ifindex) {
+		if (bpf_redirect(ifindex, 0) != XDP_REDIRECT)
+			return DROP(internal);
+		CAPTURE_NOTE_OUT(n, ifindex);
+	}
 	if (gue)
 		return VERDICT(ifindex == ctx->ingress_ifindex ? XDP_TX : XDP_REDIRECT, sent_gue);
 	if (tunnel)

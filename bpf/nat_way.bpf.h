@@ -6,6 +6,7 @@
 #ifndef TUNDISH_NAT_WAY_BPF_H
 #define TUNDISH_NAT_WAY_BPF_H
 
+#include "capture.bpf.h"
 #include "nat_fragment.bpf.h"
 
 /* The next hop of a lane, and its own addresses: q->record's. Returns 0, or -1. */
@@ -38,6 +39,7 @@ CHECKED_ALONE int nat_way_to_server(struct nat_packet *p, struct nat_query *q)
 	backend = q->record.word.backend;
 	if (p->dry)
 		trace_choice(CLAIM_SERVICE(p->claim), backend);
+	CAPTURE_NOTE(p->dry, &p->n, CLAIM_SERVICE(p->claim), backend);
 	t = bpf_map_lookup_elem(&traffic, &backend);
 	if (t && !p->dry) {
 		t->packets++;
@@ -63,6 +65,8 @@ CHECKED_ALONE int nat_way_to_client(struct nat_packet *p, struct nat_query *q)
 	r = bpf_map_lookup_elem(&returns, &index);
 	p->hop.flags = 0;
 	p->hop.ifindex = 0;
+	if (unlikely(p->n.captured) && !p->dry)
+		capture_note_answer(q->record.word.backend);
 	TRACE(p->dry, return_hop, index);
 	if (!r || !index || READ_ONCE(r->state) != TUNDISH_RETURN_VALID)
 		return 0;
@@ -114,6 +118,7 @@ static __always_inline verdict_t nat_leave(struct xdp_md *ctx, struct nat_packet
 		return nat_way_counter(p) << 3 | XDP_TX;
 	if (bpf_redirect(ifindex, 0) != XDP_REDIRECT)
 		return DROP(internal);
+	CAPTURE_NOTE_OUT(&p->n, ifindex);
 	return nat_way_counter(p) << 3 | XDP_REDIRECT;
 }
 

@@ -60,11 +60,12 @@ struct network {
 	__u32 length;	 /* of the whole packet from the network header on */
 	__u8 is_v6;
 	__u8 protocol;
-	__u8 tos;     /* traffic class */
-	__u8 ttl;     /* hop limit */
-	__u8 odd;     /* enum oddity */
-	__u16 spread; /* low bits of the choice hash, once it is known; in what was padding, since
-		       * the callers' stack is short */
+	__u8 tos; /* traffic class */
+	__u8 ttl; /* hop limit */
+	__u8 odd; /* enum oddity */
+	/* in what was padding, since the callers' stack is short: */
+	__u8 captured; /* what capture_enter() said of it */
+	__u16 spread;  /* low bits of the choice hash, once it is known */
 };
 
 struct transport {

@@ -17,6 +17,7 @@
  */
 #include "maps.bpf.h"
 
+#include "capture.bpf.h"
 #include "deliver.h"
 #include "flows.bpf.h"
 #include "fragment.bpf.h"
@@ -212,6 +213,7 @@ static __always_inline verdict_t serve(struct xdp_md *ctx, struct network *n,
 	}
 	if (dry)
 		trace_choice(service, backend);
+	CAPTURE_NOTE(dry, n, service, backend);
 	if (unlikely(backend == TUNDISH_NONE))
 		return serve_nobody(ctx, n, dry);
 	b = bpf_map_lookup_elem(&backends, &backend);
@@ -272,8 +274,9 @@ struct {
 struct layer {
 	__u32 offset;
 	__u32 is_v6;
-	__u32 link; /* of the inner one: length of the link header; else 0 */
-	__u32 end;  /* of the inner one: where the tunnel's packet ends in the frame */
+	__u32 link;	/* of the inner one: length of the link header; else 0 */
+	__u32 end;	/* of the inner one: where the tunnel's packet ends in the frame */
+	__u32 captured; /* enum of capture.bpf.h, a number that the verifier does not know */
 	__u32 again; /* the verdict is VERDICT_INNER. Apart from it: the verifier loses which verdicts
 		      * that is not, and would follow each packet through here twice */
 };
@@ -320,6 +323,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (l->is_v6 ? parse_v6(ctx, data, data_end, offset, &n)
 		     : parse_v4(ctx, data, data_end, offset, &n))
 		return VERDICT(XDP_PASS, pass_other);
+	n.captured = (__u8)l->captured;
 
 	if (unlikely(l->link && n.offset + n.length > l->end))
 		n.odd = ODD_MALFORMED;
@@ -348,6 +352,7 @@ static __always_inline verdict_t network(struct xdp_md *ctx, struct layer *l, co
 	if (unlikely(!(claim & TUNDISH_VIP_SERVICE)))
 		goto others;
 	TRACE(dry, vip, CLAIM_VIP(claim));
+	CAPTURE_NOTE(dry, &n, CLAIM_SERVICE(claim), TUNDISH_NONE);
 	if (unlikely(n.odd)) {
 		__u64 f = 0;
 
@@ -453,7 +458,7 @@ static __always_inline int leave(verdict_t v, const int dry)
 	return VERDICT_ACTION(v);
 }
 
-static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
+static __always_inline verdict_t enter(struct xdp_md *ctx, __u64 captured, const int dry)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct link link;
@@ -473,6 +478,7 @@ static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
 	l.is_v6 = link.type == bpf_htons(ETH_P_IPV6);
 	l.link = 0;
 	l.end = 0;
+	l.captured = (__u32)captured;
 	_Pragma("nounroll") for (depth = 0; depth < 2; depth++)
 	{
 		l.again = 0;
@@ -486,7 +492,15 @@ static __always_inline verdict_t enter(struct xdp_md *ctx, const int dry)
 SEC("xdp.frags")
 int tundish_xdp(struct xdp_md *ctx)
 {
-	return leave(enter(ctx, 0), 0);
+	__u64 captured = READ_ONCE(capture.nothing);
+	verdict_t v;
+
+	if (unlikely(READ_ONCE(capture.until)))
+		captured = capture_enter(ctx);
+	v = enter(ctx, captured, 0);
+	if (unlikely(captured))
+		capture_leave(ctx, v, captured);
+	return leave(v, 0);
 }
 
 /* The same text over the same maps with all writes left out but those to
@@ -494,7 +508,7 @@ int tundish_xdp(struct xdp_md *ctx)
 SEC("xdp.frags")
 int tundish_trace(struct xdp_md *ctx)
 {
-	return leave(enter(ctx, 1), 1);
+	return leave(enter(ctx, CAPTURE_NO, 1), 1);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -376,7 +376,9 @@ struct tundish_settings {
 	X(return_ids)                                                                              \
 	X(links)                                                                                   \
 	X(quic_ids)                                                                                \
-	X(fragments)
+	X(fragments)                                                                               \
+	X(capture)                                                                                 \
+	X(capture_ring)
 
 _Static_assert(sizeof(struct tundish_flow) == 16, "flow entry");
 _Static_assert(sizeof(struct tundish_flow_bucket) == 64, "flow bucket is one cache line");

@@ -37,6 +37,11 @@ static int fd_of(const char *name)
 	return bpf_map__fd(map_of(name));
 }
 
+int rig_map_fd(const char *name)
+{
+	return fd_of(name);
+}
+
 static void *view(const char *name)
 {
 	size_t n = (size_t)bpf_map__value_size(map_of(name)) * bpf_map__max_entries(map_of(name));
@@ -314,6 +319,7 @@ uint8_t *rig_snapshot(size_t *ret_length)
 		switch ((int)bpf_map__type(m)) { /* sockets, and what has no keys */
 		case BPF_MAP_TYPE_SOCKMAP:
 		case BPF_MAP_TYPE_SK_STORAGE:
+		case BPF_MAP_TYPE_ARRAY_OF_MAPS:
 		case BPF_MAP_TYPE_RINGBUF: continue;
 		}
 		value = per_cpu ? ((bpf_map__value_size(m) + 7) & ~7u) * (size_t)cpus

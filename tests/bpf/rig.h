@@ -62,6 +62,8 @@ extern const char *rig_error;
 int rig_run_split(const struct packet *in, struct packet *out, uint32_t linear);
 int rig_trace(const struct packet *in, struct tundish_trace *ret);
 
+int rig_map_fd(const char *map); /* in the kernel alone */
+
 void rig_set_vip(const struct tundish_addr *a, const struct tundish_vip *v);
 void rig_set_nexthop(uint32_t i, const struct tundish_nexthop *h);
 void rig_set_service(uint32_t i, const struct tundish_service *s);

@@ -90,6 +90,7 @@ enum {
 	M_NAT_QUERIES,
 	M_NAT_PACKETS,
 	M_PICKS,
+	M_CAPTURE_COPIES,
 	M_COUNT
 };
 
@@ -126,8 +127,33 @@ static struct rig_map rig_maps[M_COUNT] = {
 	A(nat_queries, NAT_QUERIES, 1),
 	A(nat_packets, 2, 1),
 	A(picks, 2, 1),
+	A(capture_copies, 1, 1),
 #undef A
 };
+
+/* What is captured: the last record alone, while there is a ring. */
+static struct {
+	uint64_t used, size, records;
+	struct tundish_captured head;
+	uint8_t frame[TUNDISH_CAPTURE_BYTES];
+} rig_captured, *rig_ring;
+
+__u64 bpf_ringbuf_query(void *ring, __u64 flags)
+{
+	return flags == BPF_RB_RING_SIZE ? rig_ring->size : rig_ring->used;
+}
+
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags)
+{
+	if (rig_ring->used + size > rig_ring->size)
+		return -EAGAIN;
+	rig_ring->used += size;
+	rig_ring->records++;
+	memcpy(&rig_captured.head, data, sizeof(rig_captured.head));
+	memcpy(rig_captured.frame, (uint8_t *)data + sizeof(rig_captured.head),
+	       size - sizeof(rig_captured.head));
+	return 0;
+}
 
 /* Hashes, of a few entries each. */
 static struct {
@@ -309,6 +335,8 @@ void *bpf_map_lookup_elem(void *map, const void *key)
 		if (rig_hashes[i].map == map)
 			return rig_hash_find(&rig_hashes[i], key);
 	memcpy(&index, key, sizeof(index));
+	if (map == &capture_ring)
+		return rig_ring;
 	for (int i = 0; i < M_COUNT; i++) {
 		struct rig_map *m = &rig_maps[i];
 
@@ -345,6 +373,11 @@ static uint32_t linear_of(const struct rig_frame *f)
 }
 
 __u64 bpf_ktime_get_coarse_ns(void)
+{
+	return rig_now_ns;
+}
+
+__u64 bpf_ktime_get_ns(void)
 {
 	return rig_now_ns;
 }

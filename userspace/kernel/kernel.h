@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <tundish/capture.h>
 #include <tundish/counters.h>
 #include <tundish/egress.h>
 #include <tundish/lane.h>
@@ -293,6 +294,33 @@ int td_kernel_read_worker_events(struct td_kernel *k,
 int td_kernel_trace_worker(struct td_kernel *k, uint8_t protocol, const struct tundish_addr *source,
 			   uint16_t source_port, const struct tundish_addr *destination,
 			   uint16_t port, uint32_t *ret_worker, uint32_t *ret_refusal);
+
+/* ---- packets for people: capture.h ------------------------------------------------ */
+
+/* A packet at a point; `frame` has p->captured bytes. Returns false where it is enough for now. */
+typedef bool (*td_capture_each)(void *context, const struct tundish_captured *p, const void *frame);
+
+/*
+ * Gives the data path a filter (`until`, `nothing` and the counts are ignored) and a ring of
+ * @ring_bytes, a power of two of at least TUNDISH_CAPTURE_RING_MIN, in place of any other. Nothing is
+ * captured before td_kernel_capture_renew. Errors with a sentence: -ENOMEM, -EPERM.
+ */
+int td_kernel_capture_begin(struct td_kernel *k, const struct tundish_capture *filter,
+			    uint32_t ring_bytes, td_capture_each each, void *context,
+			    struct td_error *error);
+/* The lease: packets are taken until then, CLOCK_MONOTONIC. */
+void td_kernel_capture_renew(struct td_kernel *k, uint64_t until_ns);
+/* To poll for reading; -1: nothing is being captured. */
+int td_kernel_capture_fd(const struct td_kernel *k);
+/* Hands what there is to `each`, until that says enough. */
+void td_kernel_capture_read(struct td_kernel *k);
+/* Packets that were left out since the beginning: as the ring was more than half full, and full. */
+void td_kernel_capture_lost(struct td_kernel *k, uint64_t *ret_sampled, uint64_t *ret_full);
+/* Also what a daemon before has left. */
+void td_kernel_capture_end(struct td_kernel *k);
+
+/* -ENOENT where there is no such service. */
+int td_kernel_service_name(struct td_kernel *k, uint32_t id, char ret[TUNDISH_NAME_LEN]);
 
 /* ---- own connections ---------------------------------------------------------- */
 

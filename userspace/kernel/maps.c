@@ -76,7 +76,8 @@ int td_maps_map(struct td_kernel *k, struct td_error *error)
 	    (r = map_one(k, TD_MAP_deliveries, sizeof(struct tundish_deliver), s->services_max,
 			 error)) < 0 ||
 	    (r = map_one(k, TD_MAP_returns, sizeof(struct tundish_return), TUNDISH_NAT_HOPS,
-			 error)) < 0)
+			 error)) < 0 ||
+	    (r = map_one(k, TD_MAP_capture, sizeof(struct tundish_capture), 1, error)) < 0)
 		return r;
 	return 0;
 }

@@ -27,8 +27,8 @@
  * hints of when ports ran out.) */
 static const struct td_remake of_layout_2[] = {{TD_MAP_deliveries, 16}, {TD_MAP_counters, 504}};
 
-/* New in 4: the time from the SYN to accept(2). */
-static const enum td_map since_layout_4[] = {TD_MAP_syn_waits};
+/* New in 4: the time from the SYN to accept(2), and packets for people. */
+static const enum td_map since_layout_4[] = {TD_MAP_syn_waits, TD_MAP_capture, TD_MAP_capture_ring};
 
 /* A row for each layout that can be gone on from. */
 static const struct td_migration known[] = {

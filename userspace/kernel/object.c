@@ -22,6 +22,9 @@
 #include "kernel/work.h"
 #include "tundish.skel.h"
 
+/* A variable of the BPF program: the map is its section's. */
+#define capture data_capture
+
 static struct bpf_map *map_of(struct tundish *o, enum td_map m)
 {
 	struct bpf_map *const maps[TD_MAP_COUNT] = {
@@ -32,6 +35,7 @@ static struct bpf_map *map_of(struct tundish *o, enum td_map m)
 
 	return maps[m];
 }
+#undef capture
 
 /* FNV-1a (Fowler, Noll, Vo), over words of a byte: told apart, not protected. */
 static uint64_t fnv(uint64_t h, const unsigned char *bytes, size_t n)

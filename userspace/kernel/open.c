@@ -490,6 +490,8 @@ struct td_kernel *td_kernel_close(struct td_kernel *k)
 	td_egress_forget(k);
 	td_own_forget(k);
 	td_checks_forget(k);
+	if (k->packets)
+		td_kernel_capture_end(k);
 	td_maps_unmap(k);
 	for (size_t i = 0; i < TD_MAP_COUNT; i++)
 		td_closep(&k->map_fd[i]);

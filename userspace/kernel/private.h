@@ -22,6 +22,7 @@
  *   port_maps.c  what they counted
  *   egress.c     those that choose source addresses
  *   own.c        those that lead this host's own connections to its VIPs
+ *   capture.c    packets for people: filter, lease, ring
  *   tc.c         programs of tc on interfaces, beside those of others
  *   checks.c     those that lead health checks, and the sockets of these
  */
@@ -311,7 +312,8 @@ struct td_kernel {
 	int iterator_fd[TD_HOOK_COUNT];
 	struct ring_buffer *worker_events, *port_events;
 
-	struct td_checks *checks; /* NULL: not loaded */
+	struct td_packets *packets; /* NULL: nothing is captured */
+	struct td_checks *checks;   /* NULL: not loaded */
 
 	int egress_fd[TUNDISH_EGRESS_MAX][TD_EGRESS_LINKS]; /* links of pools; -1: none */
 

@@ -199,6 +199,11 @@ static struct map_shape shape_of(enum td_map m, const struct tundish_settings *s
 		return (struct map_shape){BPF_MAP_TYPE_LRU_HASH, 0,
 					  sizeof(struct tundish_fragment_key),
 					  sizeof(struct tundish_fragment), s->fragments_max};
+	case TD_MAP_capture: /* a variable, as libbpf makes them */
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, index,
+					  sizeof(struct tundish_capture), 1};
+	case TD_MAP_capture_ring:
+		return (struct map_shape){BPF_MAP_TYPE_ARRAY_OF_MAPS, 0, index, index, 1};
 	case TD_MAP_COUNT: break;
 	}
 	return (struct map_shape){0};

@@ -12,6 +12,7 @@
 
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) __typeof__(val) *name
+#define __array(name, val) __typeof__(val) *name[]
 #define SEC(name)
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -31,6 +32,9 @@ struct bpf_sock *bpf_skc_lookup_tcp(void *ctx, struct bpf_sock_tuple *tuple, __u
 				    __u64 netns, __u64 flags);
 long bpf_sk_release(void *sock);
 __u64 bpf_ktime_get_coarse_ns(void);
+__u64 bpf_ktime_get_ns(void);
+__u64 bpf_ringbuf_query(void *ring, __u64 flags);
+long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags);
 __u64 bpf_xdp_get_buff_len(struct xdp_md *ctx);
 long bpf_xdp_load_bytes(struct xdp_md *ctx, __u32 offset, void *to, __u32 length);
 long bpf_xdp_store_bytes(struct xdp_md *ctx, __u32 offset, void *from, __u32 length);
