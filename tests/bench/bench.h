@@ -3,6 +3,7 @@
 #ifndef TD_BENCH_H
 #define TD_BENCH_H
 
+#include <tundish/capture.h>
 #include <tundish/counters.h>
 #include <tundish/lane.h>
 #include <tundish/maps.h>
