@@ -31,7 +31,7 @@ refused 'and changes nothing' 1 'may not change' as 64990 $T/tundish --control $
 is 'which is 403' "$(status_of 64990 POST backends/web/b1/drain)" 403
 is 'with a sentence and an exit status' "$(jq -r '"\(.error) \(.exit)"' "$T/answer")" \
 	'uid 64999 may not change anything here: that takes root, or a group named by control.admin_group 1'
-for path in backends/web/b1/drain backends/web/b1/weight workers/app/w0/drain config/apply reload unload; do
+for path in backends/web/b1/drain backends/web/b1/weight workers/app/w0/drain config/apply capture capture/end reload unload; do
 	is "POST $path" "$(status_of 64990 POST $path)" 403
 done
 for path in status services backends workers flows tuples ports timewait config events metrics egress; do

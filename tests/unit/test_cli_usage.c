@@ -69,17 +69,6 @@ static void test_usage_errors(void **state)
 	}
 }
 
-static void test_later_versions(void **state)
-{
-	static const char *const later[] = {
-		"capture tcp port 80",
-	};
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < TD_ARRAY_SIZE(later); i++)
-		assert_fails(f, later[i], 1, "not in this version");
-}
-
 static void test_exit_codes_of_the_daemon(void **state)
 {
 	struct fixture *f = *state;
@@ -275,9 +264,8 @@ static void test_completion(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_usage_errors), T(test_later_versions),	   T(test_exit_codes_of_the_daemon),
-		T(test_no_daemon),    T(test_stdout_that_is_full), T(test_help_and_manual),
-		T(test_completion),
+		T(test_usage_errors),	     T(test_exit_codes_of_the_daemon), T(test_no_daemon),
+		T(test_stdout_that_is_full), T(test_help_and_manual),	       T(test_completion),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

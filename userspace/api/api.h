@@ -13,6 +13,7 @@
  *   ports.c, timewait.c, blocked.c  source ports of this host
  *   trace.c       a packet's way through the program; what_if.c: after a change;
  *                 egress_trace.c: a connection's source
+ *   capture.h, and what it names    packets, as pcapng
  *   metrics.c, *_metrics.c          the same for Prometheus: metrics.h, exposition.h
  */
 #ifndef TD_API_H
@@ -139,6 +140,9 @@ struct td_endpoint {
 void td_add_what_if(struct td_daemon *d, const struct td_request *q, const struct td_state *s,
 		    const struct tundish_trace *t, const struct td_endpoint *from,
 		    const struct td_endpoint *to, uint8_t protocol, struct td_reply *reply);
+
+/* ---- capture.c --------------------------------------------------------------- */
+void td_answer_capture(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 
 /* ---- egress_trace.c ---------------------------------------------------------- */
 void td_answer_egress_trace(struct td_daemon *d, const struct td_request *q,

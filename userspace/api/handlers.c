@@ -106,6 +106,7 @@ static const struct route routes[] = {
 	{"GET", "events", 1, 1, answer_events},
 	{"GET", "history", 1, 1, td_answer_history},
 	{"GET", "doctor", 1, 1, td_answer_doctor},
+	{"POST", "capture", 1, 2, td_answer_capture},
 	{"GET", "metrics", 1, 1, td_answer_metrics},
 	{"POST", "reload", 1, 1, answer_reload},
 	{"POST", "daemon", 2, 2, answer_daemon},

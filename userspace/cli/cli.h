@@ -46,6 +46,7 @@ enum cli_exit {
 /* ---- the table ------------------------------------------------------------- */
 
 #define CLI_ARGUMENTS_MAX 3
+#define CLI_WORDS_MAX	  64
 #define CLI_OPTIONS_MAX	  10 /* with the row of zeroes that ends them */
 
 enum cli_format {
@@ -88,6 +89,7 @@ struct cli_verb {
 	size_t rows; /* of a list: how many the daemon sends where the last option is absent */
 	bool pieces; /* of a list without arguments: asked for by ?limit= and ?after=ID */
 	bool rest;   /* takes a command after "--" */
+	bool words;  /* its one argument may be many words: struct cli's */
 };
 
 struct cli_object {
@@ -111,6 +113,8 @@ struct cli {
 	const struct cli_verb *verb;
 	const char *argument[CLI_ARGUMENTS_MAX];
 	size_t n_arguments;
+	const char *word[CLI_WORDS_MAX]; /* in place of arguments, where the verb takes words */
+	size_t n_words;
 	char *const *rest; /* what stood after "--", where the verb takes a command; ends with
 			    * argv's NULL */
 	const char *option[CLI_OPTIONS_MAX]; /* by their place in the verb's row; "" for a switch */
@@ -174,6 +178,17 @@ int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char
 		struct cli_answer *ret);
 /* The same for JSON; the caller owns *ret. */
 int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret);
+
+/* An answer that is taken while it comes. */
+struct cli_stream {
+	bool (*take)(void *context, const char *bytes, size_t n); /* false: no more of it */
+	bool (*tick)(
+		void *context); /* about each second, and after a signal; false: no more of it */
+	void *context;
+};
+/* As cli_ask_raw; what is refused never comes to `take`. */
+int cli_ask_stream(const struct cli *c, const struct cli_target *target, const char *body,
+		   const struct cli_stream *stream);
 
 /* Tells the sentence on stderr and returns `code`. */
 int cli_fail(int code, const char *format, ...) TD_PRINTF(2, 3);
@@ -252,6 +267,7 @@ int cli_run_config_change(const struct cli *c); /* check, diff, apply */
 int cli_read_file(const char *name, char **ret);
 int cli_run_config_show(const struct cli *c);
 int cli_run_top(const struct cli *c);
+int cli_run_capture(const struct cli *c);
 int cli_run_events(const struct cli *c);
 int cli_run_daemon_reexec(const struct cli *c);
 int cli_run_unload(const struct cli *c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One HTTP request over the control socket, by libcurl.
+ * One HTTP request over the control socket, by libcurl: its answer whole, or as it comes.
  */
 #include <curl/curl.h>
 
@@ -71,14 +71,32 @@ void cli_target_query(struct cli_target *t, const char *key, const char *value)
 
 /* ---- the request ------------------------------------------------------------------ */
 
+struct transfer {
+	CURL *curl;
+	struct cli_buffer answer;
+	const struct cli_stream *stream; /* NULL: the answer is kept whole */
+};
+
 static size_t receive(char *bytes, size_t size, size_t n, void *context)
 {
-	struct cli_buffer *b = context;
+	struct transfer *t = context;
+	long status = 0;
 
-	if (b->length + n > ANSWER_MAX)
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (t->stream && status == 200)
+		return t->stream->take(t->stream->context, bytes, n) ? n : 0;
+	if (t->answer.length + n > ANSWER_MAX)
 		return 0;
-	cli_buffer_add(b, bytes, n);
+	cli_buffer_add(&t->answer, bytes, n);
 	return n;
+}
+
+static int on_tick(void *context, curl_off_t all, curl_off_t so_far, curl_off_t up_all,
+		   curl_off_t up_so_far)
+{
+	const struct transfer *t = context;
+
+	return !t->stream->tick(t->stream->context);
 }
 
 static int tell_transport(const char *control, CURLcode code, long os_errno, const char *detail,
@@ -104,12 +122,13 @@ int cli_send(const char *control, const struct cli_target *target, const char *b
 	return cli_send_within(control, target, body, SILENCE_S, ret, error);
 }
 
-int cli_send_within(const char *control, const struct cli_target *target, const char *body,
-		    long silence_s, struct cli_answer *ret, struct td_error *error)
+static int transfer(const char *control, const struct cli_target *target, const char *body,
+		    long silence_s, const struct cli_stream *stream, struct cli_answer *ret,
+		    struct td_error *error)
 {
 	char url[sizeof(target->text) + 32], detail[CURL_ERROR_SIZE] = "";
+	struct transfer t = {.stream = stream};
 	struct curl_slist *headers = NULL;
-	struct cli_buffer answer = {0};
 	long status = 0, os_errno = 0;
 	CURLcode code;
 	CURL *curl;
@@ -120,7 +139,8 @@ int cli_send_within(const char *control, const struct cli_target *target, const 
 	if (!curl)
 		return td_fail(error, EIO, "out of memory");
 	snprintf(url, sizeof(url), "http://localhost%s", target->text);
-	cli_buffer_add(&answer, "", 0);
+	cli_buffer_add(&t.answer, "", 0);
+	t.curl = curl;
 
 	code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, control);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -133,7 +153,12 @@ int cli_send_within(const char *control, const struct cli_target *target, const 
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, silence_s);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &t);
+	if (stream) {
+		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
+		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &t);
+		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	}
 	if (body) {
 		headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
 		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -149,11 +174,18 @@ int cli_send_within(const char *control, const struct cli_target *target, const 
 	curl_slist_free_all(headers);
 
 	if (code != CURLE_OK) {
-		cli_buffer_done(&answer);
+		cli_buffer_done(&t.answer);
 		return tell_transport(control, code, os_errno, detail, error);
 	}
-	*ret = (struct cli_answer){.status = status, .body = answer.data, .length = answer.length};
+	*ret = (struct cli_answer){
+		.status = status, .body = t.answer.data, .length = t.answer.length};
 	return 0;
+}
+
+int cli_send_within(const char *control, const struct cli_target *target, const char *body,
+		    long silence_s, struct cli_answer *ret, struct td_error *error)
+{
+	return transfer(control, target, body, silence_s, NULL, ret, error);
 }
 
 /* Tells the daemon's own sentence. One about a file begins with the file's
@@ -178,12 +210,12 @@ static int tell_refusal(const struct cli *c, const struct cli_answer *a)
 	return code;
 }
 
-int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
-		struct cli_answer *ret)
+static int ask(const struct cli *c, const struct cli_target *target, const char *body,
+	       const struct cli_stream *stream, struct cli_answer *ret)
 {
 	struct cli_answer a = {0};
 	struct td_error error = {0};
-	int r = cli_send(c->control, target, body, &a, &error);
+	int r = transfer(c->control, target, body, SILENCE_S, stream, &a, &error);
 
 	if (r < 0)
 		return cli_fail(r == -ECONNREFUSED ? CLI_NO_DAEMON : CLI_FAILED, "%s", error.text);
@@ -194,6 +226,20 @@ int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char
 	}
 	*ret = a;
 	return CLI_DONE;
+}
+
+int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
+		struct cli_answer *ret)
+{
+	return ask(c, target, body, NULL, ret);
+}
+
+int cli_ask_stream(const struct cli *c, const struct cli_target *target, const char *body,
+		   const struct cli_stream *stream)
+{
+	_cleanup_(cli_answer_done) struct cli_answer a = {0};
+
+	return ask(c, target, body, stream, &a);
 }
 
 int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret)

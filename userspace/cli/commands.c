@@ -345,7 +345,17 @@ static const struct cli_verb events_verbs[] = {
 };
 
 static const struct cli_verb capture_verbs[] = {
-	{.arguments = {"[FILTER]"}, .help = "packets with verdict and reason, as pcapng"},
+	{.arguments = {"[FILTER]"},
+	 .options = {{"point", "POINT",
+		      "all, in: as they arrive, out: after the rewrite, dropped. Default is all"},
+		     {"count", "N", "end after so many"},
+		     {"seconds", "SECONDS", "end after so long, at most 3600. Default is 60"},
+		     {"size", "N", "end after so many MiB, at most 1024. Default is 64"},
+		     {"snaplen", "N", "bytes of each packet, at most 2048. Default is 256"},
+		     {"write", "FILE", "write there instead of to standard output"}},
+	 .help = "packets with verdict and reason, as pcapng: tundish capture port 80 | tshark -r -",
+	 .run = cli_run_capture,
+	 .words = true},
 };
 
 static const struct cli_verb top_verbs[] = {

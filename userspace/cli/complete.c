@@ -12,6 +12,8 @@
  */
 #include <dirent.h>
 
+#include <tundish/counters.h>
+
 #include "cli/cli.h"
 #include "core/events.h"
 
@@ -167,10 +169,30 @@ static void put_words(struct offer *o, const char *const *words)
 }
 
 static const char *const protocols[] = {"tcp", "udp", NULL};
+static const char *const points[] = {"all", "in", "out", "dropped", NULL};
+static const char *const filter_words[] = {"and",  "host",    "src",	"dst",	     "net",
+					   "port", "tcp",     "udp",	"icmp",	     "ip",
+					   "ip6",  "service", "reason", "interface", NULL};
+static const char *const reasons[] = {
+#define TUNDISH_X(name, kind, help) #name,
+	TUNDISH_COUNTERS(TUNDISH_X)
+#undef TUNDISH_X
+		NULL};
 static const char *const states[] = {"syn",	     "established", "reopen",	    "closing",
 				     "udp-new",	     "udp",	    "syn-received", "fin-client",
 				     "fin-server",   "resting",	    "time-wait",    "reset-server",
 				     "reset-client", NULL};
+
+/* Events are not what becomes of a packet. */
+static void put_reasons(struct offer *o)
+{
+	static const char *const kinds_of[] = {"drop_", "pass_", "sent_"};
+
+	for (const char *const *r = reasons; *r; r++)
+		for (size_t i = 0; i < TD_ARRAY_SIZE(kinds_of); i++)
+			if (strncmp(*r, kinds_of[i], strlen(kinds_of[i])) == 0)
+				put(o, *r, NULL);
+}
 
 /* What stands for `placeholder` of the table; `by` is the option or the object that has it. */
 static void put_value(struct offer *o, const char *placeholder, const char *by)
@@ -196,6 +218,12 @@ static void put_value(struct offer *o, const char *placeholder, const char *by)
 		put_words(o, protocols);
 	else if (!strcmp(what, "state"))
 		put_words(o, states);
+	else if (!strcmp(what, "point"))
+		put_words(o, points);
+	else if (!strcmp(what, "reason"))
+		put_reasons(o);
+	else if (!strcmp(what, "filter"))
+		put_words(o, filter_words);
 	else if (!strcmp(what, "vip") || !strcmp(what, "dst:port"))
 		put_vips(o, what[0] == 'd');
 	else if (!strcmp(what, "event"))
@@ -236,6 +264,18 @@ static void put_options(struct offer *o)
 		}
 }
 
+/* In a filter the word before says what is due. */
+static const char *placeholder_after(const struct cli *c, const char *argument)
+{
+	static const char *const named[] = {"service", "reason", "interface"};
+	const char *last = c->n_words ? c->word[c->n_words - 1] : "";
+
+	for (size_t i = 0; c->verb->words && i < TD_ARRAY_SIZE(named); i++)
+		if (!strcmp(last, named[i]))
+			return named[i];
+	return argument;
+}
+
 static void put_next(struct offer *o)
 {
 	const struct cli *c = o->cli;
@@ -252,7 +292,7 @@ static void put_next(struct offer *o)
 		if (argument && argument[0] == '[' && c->n_arguments + 1 < CLI_ARGUMENTS_MAX)
 			later = c->verb->arguments[c->n_arguments + 1];
 		if (argument)
-			put_value(o, argument, c->object->name);
+			put_value(o, placeholder_after(c, argument), c->object->name);
 		if (later && later[0] != '[') /* it may be left out */
 			put_value(o, later, c->object->name);
 	}

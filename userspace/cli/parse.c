@@ -268,6 +268,14 @@ static int parse_argument(struct parser *p, const char *word)
 	r = parse_filter(p, word, &taken);
 	if (r < 0 || taken)
 		return r;
+	if (c->verb->words) {
+		if (c->n_words == CLI_WORDS_MAX)
+			return td_fail(p->error, EINVAL,
+				       "\"%.32s\" is one word too many, %d are read", word,
+				       CLI_WORDS_MAX);
+		c->word[c->n_words++] = word;
+		return 0;
+	}
 	if (c->n_arguments == count_arguments(c->verb, false)) {
 		cli_usage(c->object, c->verb, usage, sizeof(usage));
 		return td_fail(p->error, EINVAL, "nothing more is expected at \"%.32s\"; usage: %s",

@@ -53,6 +53,10 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 		s = (struct td_state){0};
 	td_kernel_read_lanes(d->kernel, &s);
 	d->unloading = true;
+	if (d->capture) {
+		td_capture_stop(d->capture, "the data path is unloaded");
+		td_capture_close(d->capture);
+	}
 	if (d->groups_on)
 		td_migrate_off(d, 0, td_kernel_settings(d->kernel)->workers_max);
 	detach_all(d);
@@ -285,6 +289,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 	if (r < 0)
 		return r;
 	d->settings = *td_kernel_settings(d->kernel);
+	td_kernel_capture_end(d->kernel); /* of a daemon that was killed */
 	td_event(d, "start", d->options.pin, "version %s, %s", TD_VERSION,
 		 adopted ? "the pinned maps were adopted" : "new maps were made");
 	r = td_net_open(&d->net, error);

@@ -25,6 +25,8 @@
  *   rates.c       per second; history.h: the last hour of it
  *   progress.c    what keeps the daemon for more than a second, told
  *   looks.c       this host's queues and limits, looked at by a thread
+ *   capture.c     packets for people: one capture at a time, its lease and its end
+ *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
  *   rights.c      who may ask what on the control socket; share.c: how much of it
@@ -200,6 +202,9 @@ struct td_daemon {
 	struct td_looks *looks;	      /* looks.h */
 	struct td_progress *progress; /* progress.h */
 	struct td_load *load;	      /* load.c */
+	struct td_capture *capture; /* capture.c; NULL: none */
+
+	struct td_load *load; /* load.c */
 	bool breathes;	      /* a reload runs, and requests are answered between its steps */
 	uint64_t breath_ns;   /* the last time */
 	bool undone;	      /* the last reload, after a step that failed */
@@ -516,6 +521,43 @@ void td_event(struct td_daemon *d, const char *event, const char *object, const 
 void td_event_bad(struct td_daemon *d, const char *event, const char *object, const char *format,
 		  ...) TD_PRINTF(4, 5);
 json_t *td_events_json(const struct td_daemon *d, uint64_t since);
+
+/* ---- capture.c ------------------------------------------------------------------ */
+#define TD_CAPTURE_SECONDS_MAX 3600u
+#define TD_CAPTURE_MIB_MAX     1024u
+#define TD_CAPTURE_RING	       (4u << 20) /* bytes */
+
+/* What is asked for. */
+struct td_capture_conf {
+	struct tundish_capture filter;
+	char text[256];			/* the filter as it was typed */
+	char service[TUNDISH_NAME_LEN]; /* filter.service's name; "": none */
+	uint32_t seconds;
+};
+
+/* One that is under way, its reader's. */
+struct td_capture {
+	struct td_daemon *d; /* NULL: it has no ring any more */
+	struct td_capture_conf conf;
+	char who[64];
+	char why[200]; /* why it ended; "": it goes on */
+	uint64_t ends_ns, sampled, full;
+	uint64_t packets; /* that were read; its reader counts */
+	sd_event_source *timer, *io;
+};
+
+/* Begins it, with conf and who as they stand in *c, which stays where it is until it is closed. -EBUSY
+ * where there is another one, and what td_kernel_capture_begin says. */
+int td_capture_open(struct td_daemon *d, struct td_capture *c, td_capture_each each, void *context,
+		    struct td_error *error);
+/* Nothing more is captured; what is in the ring can still be read. The first reason stays. */
+void td_capture_stop(struct td_capture *c, const char *format, ...) TD_PRINTF(2, 3);
+/* Hands what there is to `each`; the counts follow. */
+void td_capture_read(struct td_capture *c);
+/* Requests that wait are asked again when there is something to read, and each second. */
+void td_capture_wait(struct td_capture *c);
+/* Its ring is gone. More than once is allowed. */
+void td_capture_close(struct td_capture *c);
 
 /* ---- rates.c -------------------------------------------------------------------- */
 int td_rates_open(struct td_daemon *d);

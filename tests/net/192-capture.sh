@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# `tundish capture`: what arrives, leaves and is dropped, with the reason, as tshark reads it; one at
+# a time; and its end, whoever ends.
+. "$(dirname "$0")/lib.sh"
+three_backends ipip
+
+# captures NAME [ARGUMENTS]: in the background, into $T/NAME.pcapng, once it has begun.
+captures() {
+	local name=$1
+	shift
+	(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock --pin /sys/fs/bpf/edge \
+		capture --write "$T/$name.pcapng" "$@" 2>"$T/$name.err") &
+	PID[$name]=$!
+	eventually 10 test -s "$T/$name.pcapng" || fatal "no capture $name: $(cat "$T/$name.err")"
+}
+# captured NAME: waits for its end; its exit status.
+captured() { wait "${PID[$1]}"; }
+# shown NAME FIELD...: a line for each packet.
+shown() {
+	local name=$1 f fields=()
+	shift
+	for f in "$@"; do fields+=(-e "$f"); done
+	tshark -r "$T/$name.pcapng" -T fields "${fields[@]}" 2>"$T/$name.tshark"
+}
+lease() { bpftool -j map dump pinned /sys/fs/bpf/edge/capture | jq -r '[.. | .until? // empty] | last'; }
+idle() { [ "$(lease)" = 0 ]; }
+ended() { t events --once | grep "capture-end" | tail -1 | grep -q "$1"; }
+
+# ---- in and out -------------------------------------------------------------------------
+captures both port 80 and host $VIP --count 24
+get $VIP 8 >"$T/answers"
+captured both
+is 'a capture ends at its count' "$?/$(shown both frame.number | wc -l)" 0/24
+check 'and says so' grep -q '^tundish: 24 packets; 24 packets were captured$' "$T/both.err"
+is 'tshark has nothing to say' "$(grep -cv 'Running as user' "$T/both.tshark")" 0
+is 'each packet stands there as it arrived and as it left' \
+	"$(shown both frame.packet_id | sort | uniq -c | awk '{print $1}' | sort -u)" 2
+is 'with both directions' "$(shown both frame.packet_flags_direction | sort | uniq -c | xargs)" '12 0x00000001 12 0x00000002'
+is "with XDP's verdict, which is TX" "$(shown both frame.verdict.ebpf_xdp | sort -u)" 3
+is 'on the NIC' "$(shown both frame.interface_name | sort -u)" eth0
+is 'with where it went' "$(shown both frame.comment | grep -cE '^to b[123] of web by ipip$')" 24
+is 'as the tunnel has it' "$(shown both frame.packet_flags_direction ip.dst frame.comment | awk '
+	$1 == "0x00000001" && $2 != "192.0.2.10" {print}
+	$1 == "0x00000002" {split($2, a, ","); if (a[1] != "10.0.0.1" substr($4, 2) || a[2] != "192.0.2.10") print}')" ''
+
+# ---- dropped ----------------------------------------------------------------------------
+for b in $BACKENDS; do t backend disable web "$b"; done
+captures dropped --point dropped service web --count 2
+get $VIP 1 >/dev/null 2>&1
+captured dropped
+is 'what is dropped is told with its reason' "$(shown dropped frame.comment ip.dst | sort -u)" "dropped: no_backend, service web	$VIP"
+captures reason reason no_backend --count 1
+captures_second() { t capture reason ttl --write "$T/second.pcapng"; }
+refused 'a second one at a time is refused' 1 'captures already \(reason no_backend\)' captures_second
+check 'without a file' test ! -e "$T/second.pcapng"
+get $VIP 1 >/dev/null 2>&1
+captured reason
+is 'by reason' "$(shown reason frame.comment)" 'dropped: no_backend, service web'
+for b in $BACKENDS; do t backend enable web "$b"; done
+
+# ---- what does not match ------------------------------------------------------------------
+captures none host 203.0.113.9 --seconds 2
+get $VIP 4 >/dev/null
+captured none
+is 'what does not match is not there' "$(shown none frame.number | wc -l)" 0
+check 'and the end is told' grep -q '^tundish: 0 packets; 2 seconds are over$' "$T/none.err"
+refused 'no word' 2 '"hots" is no word of it; did you mean "host"' t capture hots 1.2.3.4 --write "$T/x"
+refused 'or' 2 '"or" is not possible' t capture port 80 or port 81 --write "$T/x"
+refused 'no address' 2 '"1.2.3.400" is no address' t capture host 1.2.3.400 --write "$T/x"
+refused 'no port' 2 '"0" is no port' t capture port 0 --write "$T/x"
+refused 'three addresses' 2 'one address too many' t capture host 1.2.3.4 and host 1.2.3.5 and net 1.0.0.0/8 --write "$T/x"
+refused 'two families' 2 'both IPv4 and IPv6' t capture host 1.2.3.4 and host 2001:db8::1 --write "$T/x"
+refused 'no service' 4 'no service "wep"; did you mean "web"' t capture service wep --write "$T/x"
+refused 'no reason' 2 '"no_backends" is no reason' t capture reason no_backends --write "$T/x"
+refused 'an event is no reason' 2 'no reason of a verdict' t capture reason flow_new --write "$T/x"
+refused 'too long' 2 'more than 255 characters' t capture "$(printf 'port 80 and %.0s' {1..40})" --write "$T/x"
+refused 'bytes that are no text' 2 'control character' t capture $'port\n80' --write "$T/x"
+refused 'no such point' 2 'valid: all, in, out, dropped' t capture --point outside --write "$T/x"
+refused 'too many seconds' 2 'not a number from 0 to 3600' t capture --seconds 3601 --write "$T/x"
+refused 'JSON' 2 'no JSON' t --json capture
+check 'nothing is captured after that' idle
+
+# ---- ends ---------------------------------------------------------------------------------
+captures interrupted tcp
+get $VIP 2 >/dev/null
+kill -INT "${PID[interrupted]}"
+captured interrupted
+is '^C ends it well' $? 0
+check 'with a summary' grep -qE '^tundish: [0-9]+ packets; it was ended by command$' "$T/interrupted.err"
+check 'and a whole file' test "$(shown interrupted frame.number | wc -l)" -ge 10
+is 'that tshark takes' "$(grep -cv 'Running as user' "$T/interrupted.tshark")" 0
+
+captures killed tcp
+kill -KILL "${PID[killed]}"
+{ captured killed; } 2>/dev/null
+check 'the daemon sees that its reader was killed' eventually 15 ended 'its reader is gone'
+check 'and captures no more' idle
+
+# A reader that does not read: 8,000 packets of 1.4 KB do not fit the ring.
+(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock capture icmp --snaplen 2048 --seconds 600 \
+	2>"$T/slow.err") | (
+	until [ -e "$T/read on" ]; do sleep 0.1; done
+	cat >"$T/slow.pcapng"
+) &
+slow=$!
+eventually 10 eval '! idle'
+in_ns client ping -q -f -c 4000 -s 1400 -W 2 $VIP >"$T/ping"
+check 'pings are answered beside a reader that does not read' grep -q ' 0% packet loss' "$T/ping"
+check 'and the daemon answers' t status
+touch "$T/read on"
+in_ns edge curl -s --unix-socket /run/tundish/edge.sock -X POST http://l/v1/capture/end >/dev/null
+wait $slow
+check 'what was left out is told' grep -qE '^tundish: [0-9]+ packets, [1-9][0-9]* more left out' "$T/slow.err"
+between 'the rest is there' "$(shown slow frame.number | wc -l)" 1000 7900
+
+# ---- the daemon is killed ------------------------------------------------------------------
+captures orphaned tcp
+get $VIP 2 >/dev/null
+stop edge KILL
+captured orphaned
+is 'a daemon that is killed is told' "$?/$(grep -c 'did not answer' "$T/orphaned.err")" 1/1
+check 'what was captured is whole' test "$(shown orphaned frame.number | wc -l)" -ge 10
+gone_after_lease() {
+	get $VIP 1 >/dev/null
+	idle
+}
+check 'its lease runs out without it' eventually 15 gone_after_lease
+start edge
+captures next port 80 --count 2
+get $VIP 1 >/dev/null
+captured next
+is 'the next daemon captures' "$(shown next frame.number | wc -l)" 2
