@@ -30,6 +30,8 @@ enum td_log_level { TD_LOG_ERROR = 3, TD_LOG_WARNING = 4, TD_LOG_NOTICE = 5, TD_
 	X("apply-refused", ERROR, "A configuration that came by command was refused")              \
 	X("command", NOTICE, "Somebody told a backend or a worker what to be")                     \
 	X("control-refused", WARNING, "Somebody asked for what he has no right to")                \
+	X("capture", NOTICE, "Somebody has packets captured, by which filter")                     \
+	X("capture-end", NOTICE, "That is over, and why")                                          \
 	X("long-work", NOTICE, "Work in the kernel took more than a second: the verifier, mostly") \
 	X("attach", NOTICE, "The program is on an interface, or was lost from it")                 \
 	X("detach", NOTICE, "The program is off an interface")                                     \

@@ -26,7 +26,6 @@
  *   progress.c    what keeps the daemon for more than a second, told
  *   looks.c       this host's queues and limits, looked at by a thread
  *   capture.c     packets for people: one capture at a time, its lease and its end
- *   rates.c       per second
  *   source_ports.h, and what it names: source ports and TIME_WAIT
  *   privileges.c  what the daemon keeps once it runs; filter.c: which calls
  *   rights.c      who may ask what on the control socket; share.c: how much of it
@@ -201,10 +200,8 @@ struct td_daemon {
 
 	struct td_looks *looks;	      /* looks.h */
 	struct td_progress *progress; /* progress.h */
+	struct td_capture *capture;   /* capture.c; NULL: none */
 	struct td_load *load;	      /* load.c */
-	struct td_capture *capture; /* capture.c; NULL: none */
-
-	struct td_load *load; /* load.c */
 	bool breathes;	      /* a reload runs, and requests are answered between its steps */
 	uint64_t breath_ns;   /* the last time */
 	bool undone;	      /* the last reload, after a step that failed */
