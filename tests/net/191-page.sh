@@ -132,21 +132,13 @@ shows 'TIME_WAIT' "return /of at most \d/.test(document.querySelector('#timewait
 is 'events, the newest first' "$(page rows '#events-table' | jq -r '.[-1].Event')" "$(t --json events --once | jq -rs 'flatten | .[0].event')"
 
 # what the daemon keeps of the last hour, a point each ten seconds, and its doctor
-if [ "$(http $URL/v1/history)" = 200 ]; then
-	shows 'plots of the last hour' "return document.querySelectorAll('#tiles .plot path').length >= 5"
-	shows 'of services on the screen too' "return document.querySelectorAll('#services-table .spark path').length > 0"
-else
-	skip 'plots of the last hour' 'this daemon keeps none'
-fi
-if [ "$(http $URL/v1/doctor)" = 200 ]; then
-	_findings() {
-		[ "$(page rows '#doctor-table' | jq -c 'map(.What) | sort')" = \
-			"$(in_ns edge curl -s $URL/v1/doctor | jq -c 'map(select(.verdict != "ok") | .what) | sort')" ]
-	}
-	check 'findings of doctor' eventually 30 _findings
-else
-	skip 'findings of doctor' 'this daemon has none'
-fi
+shows 'plots of the last hour' "return document.querySelectorAll('#tiles .plot path').length >= 5"
+shows 'of services on the screen too' "return document.querySelectorAll('#services-table .spark path').length > 0"
+_findings() {
+	[ "$(page rows '#doctor-table' | jq -c 'map(.What) | sort')" = \
+		"$(in_ns edge curl -s $URL/v1/doctor | jq -c 'map(select(.verdict != "ok") | .what) | sort')" ]
+}
+check 'findings of doctor' eventually 30 _findings
 
 # order and filter, by hand
 order() { page click_text '#services-table > .scroll > table > thead button' "$1"; }
