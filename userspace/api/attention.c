@@ -166,23 +166,20 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 
 static void services(const struct td_state *s, json_t *list)
 {
-	_cleanup_(td_members_done) struct td_members of = {0};
+	size_t n = s->n_services ? s->services[s->n_services - 1].id + 1 : 0; /* they are in order */
+	_cleanup_free_ bool *usable = calloc(n + 1, sizeof(*usable));
 
-	if (td_state_members(s, &of) < 0)
-		return;
-	for (size_t i = 0; i < s->n_services; i++) {
+	for (size_t i = 0; usable && i < s->n_backends; i++) {
+		const struct tundish_backend *b = &s->backends[i].value;
+
+		if (b->service < n && b->state == TUNDISH_BACKEND_UP && b->weight)
+			usable[b->service] = true;
+	}
+	for (size_t i = 0; usable && i < s->n_services; i++) {
 		const struct td_service_state *v = &s->services[i];
-		unsigned int usable = 0;
 		char what[100];
 
-		if (v->value.state != TUNDISH_SERVICE_ACTIVE)
-			continue;
-		for (size_t k = of.first[v->id]; k < of.first[v->id + 1]; k++) {
-			const struct tundish_backend *b = &s->backends[of.index[k]].value;
-
-			usable += b->state == TUNDISH_BACKEND_UP && b->weight;
-		}
-		if (usable)
+		if (v->value.state != TUNDISH_SERVICE_ACTIVE || usable[v->id])
 			continue;
 		snprintf(what, sizeof(what), "service %.63s", v->value.name);
 		add(list, what, "no usable backend: new connections are dropped",
