@@ -62,6 +62,19 @@ read -r count last < <(tail -n 1 "$T/slow")
 is 'has the rest, to the end' "$last" '# EOF'
 between 'all of it' "${count:-0}" $(($(stat -c %s "$T/open") * 9 / 10)) $(($(stat -c %s "$T/open") * 11 / 10))
 
+# ---- two thousand at once
+before=$(resident)
+(exec nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/scrapers.py" 127.0.0.1 9799 2000 >"$T/scrapers" 2>&1) &
+PID[scrapers]=$!
+check 'the daemon answers others meanwhile' t status
+wait "${PID[scrapers]}"
+unset 'PID[scrapers]'
+of() { tail -n 1 "$T/scrapers" | jq ".[\"$1\"] // 0"; }
+check 'some have all of it' [ "$(of whole)" -ge 10 ]
+is 'each of the others is told, or not heard; none waits, none has a part' "$(($(of whole) + $(of 503) + $(of closed))) $(of waiting) $(of cut)" '2000 0 0'
+between 'they took little memory (KiB)' $(($(resident) - before)) -100000 32768
+is 'the next one has all of it' "$(scrape -H "Accept: $open" | tail -n 1)" '# EOF'
+
 # ---- a real Prometheus
 mkdir "$T/prometheus"
 cp "$TOP"/scripts/prometheus/* "$T/prometheus"
