@@ -64,7 +64,7 @@ is 'another one is' "$(http -H 'If-None-Match: "x"' $URL/)" 200
 for path in status services backends backends/web workers/app tuples ports timewait events metrics; do
 	is "it may read $path" "$(http $URL/v1/$path)" 200
 done
-for path in config flows flows/count trace egress workers 'ports?scan=1' nothing; do
+for path in config flows flows/count trace egress workers 'ports?scan=1' ports/blocked nothing; do
 	is "but not $path" "$(http "$URL/v1/$path")" 404
 done
 for path in 'backends?limit=501' 'services?limit=501' 'tuples?top=501' 'ports?top=501'; do

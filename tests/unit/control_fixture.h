@@ -134,6 +134,7 @@ static const struct td_control_limits small = {
 	.for_root = 0,
 	.idle_s = 1,
 	.request_ms = 900,
+	.answer_ms = 1500,
 	.head_bytes = 8 << 10,
 	.body_bytes = 64 << 10,
 	.bodies_bytes = 100 << 10,

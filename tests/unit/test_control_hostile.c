@@ -283,6 +283,65 @@ static void test_shares(void **state)
 	}
 }
 
+static uint16_t open_metrics(struct fixture *f)
+{
+	struct td_error e = {0};
+	uint16_t port = 21979;
+	char address[32];
+
+	do
+		snprintf(address, sizeof(address), "127.0.0.1:%u", ++port);
+	while (td_control_set_metrics(f->control, address, &e) == -EADDRINUSE && port < 22100);
+	return port;
+}
+
+/* Who takes a little now and then is never silent, and has a place no longer than others. */
+static void test_metrics_slow_reader(void **state)
+{
+	static const char big[] = "GET /v1/big HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+	struct fixture *f = *state;
+	uint16_t port = open_metrics(f);
+	uint64_t start = now_ms();
+	int fd = dial_tcp(port);
+	static char piece[1 << 16];
+	size_t taken = 0;
+
+	f->reply_bytes = 20 << 20;
+	transmit(f, fd, big, sizeof(big) - 1);
+	/* what the kernel has of it can be read on: the daemon's end is that nothing is due any more */
+	while (!f->calls || td_control_wait_ms(f->control) >= 0) {
+		assert_true(now_ms() - start < WAIT_MS);
+		turn(f, -1, 0);
+		usleep(20000);
+		taken += recv(fd, piece, sizeof(piece), MSG_DONTWAIT) > 0;
+	}
+	assert_true(now_ms() - start >= small.answer_ms);
+	assert_true(taken > 3);
+	close(fd);
+}
+
+/* Nor does who comes again and again, where more than half of the places are taken. */
+static void test_metrics_crowd(void **state)
+{
+	static const char good[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct fixture *f = *state;
+	uint16_t port = open_metrics(f);
+	int fd[3];
+
+	for (unsigned int i = 0; i < TD_ARRAY_SIZE(fd); i++) {
+		struct answer a;
+
+		fd[i] = dial_tcp(port);
+		transmit(f, fd[i], good, sizeof(good) - 1);
+		a = receive(f, fd[i], false);
+		assert_int_equal(a.status, 200);
+		assert_int_equal(!!strcasestr(a.bytes, "\r\nConnection: close\r\n"), i == 2);
+		answer_done(&a);
+	}
+	for (unsigned int i = 0; i < TD_ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+}
+
 /* The metrics listener: no method, path or body reaches the handler but what td_web_allows, and
  * nobody is known there. Slow ones and crowds are ended as on the socket. */
 static void test_metrics_hostile(void **state)
@@ -309,15 +368,10 @@ static void test_metrics_hostile(void **state)
 	};
 	static const char good[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct fixture *f = *state;
-	struct td_error e = {0};
-	uint16_t port = 21979;
-	char address[32];
+	uint16_t port = open_metrics(f);
 	struct answer a;
 	int idle[6], fd;
 
-	do
-		snprintf(address, sizeof(address), "127.0.0.1:%u", ++port);
-	while (td_control_set_metrics(f->control, address, &e) == -EADDRINUSE && port < 22100);
 	for (size_t i = 0; i < TD_ARRAY_SIZE(refused); i++) {
 		fd = dial_tcp(port);
 		transmit(f, fd, refused[i], strlen(refused[i]));
@@ -432,6 +486,8 @@ int main(void)
 		T(test_too_many_connections),
 		T(test_shares),
 		T(test_metrics_hostile),
+		T(test_metrics_slow_reader),
+		T(test_metrics_crowd),
 		T(test_client_that_does_not_read),
 		T(test_event_loop),
 		T(test_close_sends_the_last_answer),

@@ -7,6 +7,17 @@
 
 #define SERVICES_MOST 64 /* of one request: 64 x 5 x 360 numbers */
 
+#define WORD(name, kind) #name " "
+#define SERIES_WORDS	 TD_HISTORY_SERIES(WORD)
+
+static bool is_series(const char *name)
+{
+	for (unsigned int i = 0; i < TD_HISTORY_N; i++)
+		if (!strcmp(td_history_name(i), name))
+			return true;
+	return false;
+}
+
 /* Three digits are enough for a plot, and short. */
 static json_t *number_json(float value)
 {
@@ -19,17 +30,21 @@ static json_t *number_json(float value)
 	return json_real(rounded);
 }
 
-/* @service: NULL: all together */
-static json_t *history_json(const char *service, const struct td_history *h)
+/* @service: NULL: all together; @series: NULL: each */
+static json_t *history_json(const char *service, const struct td_history *h, const char *series)
 {
 	json_t *o = json_pack("{s:s? s:i s:I}", "service", service, "step_seconds",
 			      (int)TD_HISTORY_STEP_S, "end", (json_int_t)td_history_end_wall(h));
 	float points[TD_HISTORY_POINTS];
 
 	for (unsigned int i = 0; i < h->n_series; i++) {
-		size_t n = td_history_read(h, i, points);
-		json_t *list = json_array();
+		json_t *list;
+		size_t n;
 
+		if (series && strcmp(td_history_name(i), series))
+			continue;
+		n = td_history_read(h, i, points);
+		list = json_array();
 		for (size_t k = 0; k < n; k++)
 			json_array_append_new(list, number_json(points[k]));
 		json_object_set_new(o, td_history_name(i), list);
@@ -60,7 +75,8 @@ static void refuse(struct td_daemon *d, const char *name, struct td_reply *reply
 		td_no_service(&s, name, reply);
 }
 
-static void answer_services(struct td_daemon *d, char *names, struct td_reply *reply)
+static void answer_services(struct td_daemon *d, char *names, const char *series,
+			    struct td_reply *reply)
 {
 	json_t *list = json_array();
 	const char *name;
@@ -69,7 +85,7 @@ static void answer_services(struct td_daemon *d, char *names, struct td_reply *r
 		const struct td_service_history *s = find(d, name);
 
 		if (s && json_array_size(list) < SERVICES_MOST) {
-			json_array_append_new(list, history_json(name, s->ring));
+			json_array_append_new(list, history_json(name, s->ring, series));
 			continue;
 		}
 		if (s)
@@ -88,12 +104,16 @@ static void answer_services(struct td_daemon *d, char *names, struct td_reply *r
 void td_answer_history(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	const char *names = q->query(q, "service");
+	const char *series = q->query(q, "series");
 	_cleanup_free_ char *copy = names ? strdup(names) : NULL;
 
-	if (names && !copy)
+	if (series && !is_series(series))
+		td_reply_error(reply, 404, 4,
+			       "series: there is no \"%.40s\"; there are " SERIES_WORDS, series);
+	else if (names && !copy)
 		td_reply_error(reply, 500, 1, "out of memory");
 	else if (names)
-		answer_services(d, copy, reply);
+		answer_services(d, copy, series, reply);
 	else
-		reply->json = json_pack("[o]", history_json(NULL, d->histories->edge));
+		reply->json = json_pack("[o]", history_json(NULL, d->histories->edge, series));
 }

@@ -181,6 +181,15 @@ json_t *td_services_json(struct td_daemon *d, const struct td_state *s, uint32_t
 	return list;
 }
 
+/* A page that asks again and again has what the last second's sample had. */
+static void begin_traffic(struct td_daemon *d, const struct td_request *q, size_t backends)
+{
+	if (q->peer)
+		td_traffic_begin(d, backends);
+	else
+		td_traffic_recent(d);
+}
+
 void td_answer_services(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
@@ -199,7 +208,7 @@ void td_answer_services(struct td_daemon *d, const struct td_request *q, struct 
 	} else {
 		backends =
 			limit < s.n_services ? s.n_backends / s.n_services * limit : s.n_backends;
-		td_traffic_begin(d, backends);
+		begin_traffic(d, q, backends);
 		reply->json = td_services_json(d, &s, after, limit);
 		td_traffic_end(d);
 	}
@@ -299,7 +308,7 @@ void td_answer_backends(struct td_daemon *d, const struct td_request *q, struct 
 	    td_read_service(d, q->n_words > 1 ? q->word[1] : NULL, &s, &only, reply) < 0)
 		return;
 	list = json_array();
-	td_traffic_begin(d, only ? 0 : TD_MIN(s.n_backends, limit));
+	begin_traffic(d, q, only ? 0 : TD_MIN(s.n_backends, limit));
 	for (size_t i = 0; i < s.n_backends && json_array_size(list) < limit; i++) {
 		const struct tundish_backend *b = &s.backends[i].value;
 

@@ -44,10 +44,12 @@ static bool allows(const struct td_request *q)
 					   "events",  "history", "doctor",   NULL};
 	static const char *const acts[] = {"drain", "enable", "disable", "weight", NULL};
 
-	/* A scan on demand is work that somebody without a name shall not order, and the workers of all
-	 * services are a list that has no pieces. */
+	/* A scan on demand is work that somebody without a name shall not order, as are blocked ports,
+	 * which name other users' processes, too; and the workers of all services are a list that has
+	 * no pieces. */
 	if (!strcmp(q->method, "GET"))
 		return is_of(q->word[0], read) && !q->query(q, "scan") &&
+		       (strcmp(q->word[0], "ports") || q->n_words == 1) &&
 		       (strcmp(q->word[0], "workers") || q->n_words > 1);
 	return !strcmp(q->word[0], "backends") && q->n_words == 4 && is_of(q->word[3], acts);
 }

@@ -75,6 +75,9 @@ struct td_reply {
 void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, const char *format,
 		    ...) TD_PRINTF(4, 5);
 
+/* A string of any bytes as JSON: in what is not UTF-8 all that is not ASCII becomes '?', in `text` too. */
+json_t *td_json_of_text(char *text);
+
 typedef void (*td_handler)(void *context, const struct td_request *request, struct td_reply *reply);
 
 /*

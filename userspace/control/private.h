@@ -106,6 +106,7 @@ struct td_control_limits {
 	unsigned int for_root;	  /* of them, which nobody else gets; the same */
 	unsigned int idle_s;	  /* without a byte: the connection ends */
 	unsigned int request_ms;  /* from its first chance until it has been read whole */
+	unsigned int answer_ms;	  /* from its first byte to its last one, on the metrics address */
 	size_t head_bytes;	  /* MHD's memory per connection: request line and headers */
 	size_t body_bytes;	  /* of one request */
 	size_t bodies_bytes;	  /* of all requests being read */
@@ -114,8 +115,8 @@ struct td_control_limits {
 #define TD_CONTROL_LIMITS                                                                          \
 	{                                                                                          \
 		.connections = 64, .per_user = 16, .for_root = 16, .idle_s = 10,                   \
-		.request_ms = 30000, .head_bytes = 32 << 10, .body_bytes = TD_CONTROL_BODY_MAX,    \
-		.bodies_bytes = 2 * (size_t)TD_CONTROL_BODY_MAX                                    \
+		.request_ms = 30000, .answer_ms = 60000, .head_bytes = 32 << 10,                   \
+		.body_bytes = TD_CONTROL_BODY_MAX, .bodies_bytes = 2 * (size_t)TD_CONTROL_BODY_MAX \
 	}
 
 struct td_client;
@@ -128,10 +129,11 @@ struct td_listener {
 	td_handler handler;
 	void *context;
 	struct td_client *clients; /* open connections, doubly linked */
-	struct pending *waiting;   /* requests to be answered later */
-	unsigned int n_answering;  /* answers queued and not yet sent */
-	bool resumed;		   /* since the last run: libmicrohttpd does not wake us for it */
-	bool ends;		   /* nobody is told to wait */
+	unsigned int n_clients;
+	struct pending *waiting;  /* requests to be answered later */
+	unsigned int n_answering; /* answers queued and not yet sent */
+	bool resumed;		  /* since the last run: libmicrohttpd does not wake us for it */
+	bool ends;		  /* nobody is told to wait */
 	size_t bodies_bytes;
 };
 

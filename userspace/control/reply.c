@@ -7,8 +7,7 @@
 /* Numbers as short as they are exact: 0.1, not 0.10000000000000001. */
 #define JSON_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
 
-/* A string of any bytes as JSON: what is not UTF-8 loses its high bytes. */
-static json_t *json_of_text(char *text)
+json_t *td_json_of_text(char *text)
 {
 	json_t *j = json_string(text);
 
@@ -32,7 +31,7 @@ void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, 
 
 	td_reply_done(reply);
 	reply->status = status;
-	reply->json = json_pack("{s:o, s:i}", "error", json_of_text(e.text), "exit", exit_code);
+	reply->json = json_pack("{s:o, s:i}", "error", td_json_of_text(e.text), "exit", exit_code);
 }
 
 void td_reply_done(struct td_reply *reply)

@@ -27,10 +27,10 @@
 struct td_client {
 	struct td_client *previous, *next;
 	int fd;
-	uint64_t since_ms; /* waiting for a request, or in the middle of one, since */
-	bool reading;
-	bool asked;   /* at least once */
-	bool counted; /* one of its user's and of all but root's */
+	uint64_t since_ms; /* waiting for a request, in the middle of one, or sending, since */
+	uint64_t limit_ms; /* how long that may take; 0: the delay is ours */
+	bool asked;	   /* at least once */
+	bool counted;	   /* one of its user's and of all but root's */
 	uid_t uid;
 };
 
@@ -77,11 +77,12 @@ static int fd_of(struct MHD_Connection *connection)
 	return info ? info->connect_fd : -1;
 }
 
-static void client_reads(struct td_client *client, bool reading)
+/* From now on: the connection ends where that takes longer. */
+static void client_limit(struct td_client *client, unsigned int limit_ms)
 {
 	if (!client)
 		return;
-	client->reading = reading;
+	client->limit_ms = limit_ms;
 	client->since_ms = now_ms();
 }
 
@@ -139,7 +140,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 		if (l->clients)
 			l->clients->previous = client;
 		l->clients = client;
-		client_reads(client, true);
+		l->n_clients++;
+		client_limit(client, l->limits.request_ms);
 		*socket_context = client;
 	} else if (client) {
 		if (client->previous)
@@ -148,6 +150,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 			l->clients = client->next;
 		if (client->next)
 			client->next->previous = client->previous;
+		l->n_clients--;
 		free(client);
 		*socket_context = NULL;
 	}
@@ -172,7 +175,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **re
 	struct td_listener *l = cls;
 	struct pending *p = *req_cls;
 
-	client_reads(client_of(connection), true);
+	client_limit(client_of(connection), l->limits.request_ms);
 	*req_cls = NULL;
 	if (!p)
 		return;
@@ -200,7 +203,7 @@ static void wait_for(void *context)
 
 	p->next = l->waiting;
 	l->waiting = p;
-	client_reads(client_of(p->connection), false); /* the delay is ours */
+	client_limit(client_of(p->connection), 0); /* the delay is ours */
 	MHD_suspend_connection(p->connection);
 }
 
@@ -222,6 +225,9 @@ static enum MHD_Result answer(struct pending *p, struct MHD_Connection *connecti
 					p->listener->metrics && p->uri.n_words < 2
 						? "GET, HEAD"
 						: "GET, HEAD, POST");
+	/* Who comes again and again keeps no place that another one may want. */
+	if (p->listener->metrics && 2 * p->listener->n_clients > p->listener->limits.connections)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	/* Or libmicrohttpd ends a body that is not there, after which the next answer is garbage. */
 	if (bodiless)
 		MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
@@ -231,7 +237,8 @@ static enum MHD_Result answer(struct pending *p, struct MHD_Connection *connecti
 		p->answered = true;
 		p->listener->n_answering++;
 	}
-	client_reads(client_of(connection), false);
+	client_limit(client_of(connection),
+		     p->listener->metrics ? p->listener->limits.answer_ms : 0);
 	return result;
 }
 
@@ -494,9 +501,9 @@ int td_listener_wait_ms(struct td_listener *l)
 	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
 		wait = TD_MIN(wait, ms);
 	for (struct td_client *c = l->clients; c; c = c->next) {
-		if (!c->reading)
+		if (!c->limit_ms)
 			continue;
-		deadline = c->since_ms + l->limits.request_ms;
+		deadline = c->since_ms + c->limit_ms;
 		wait = TD_MIN(wait, deadline > now ? deadline - now : 0);
 	}
 	return wait == INT32_MAX ? -1 : (int)wait;
@@ -511,7 +518,7 @@ void td_listener_run(struct td_listener *l)
 		return;
 	l->resumed = false;
 	for (struct td_client *c = l->clients; c; c = c->next)
-		if (c->reading && now - c->since_ms >= l->limits.request_ms)
+		if (c->limit_ms && now - c->since_ms >= c->limit_ms)
 			shutdown(c->fd, SHUT_RDWR); /* MHD sees its end and closes it */
 
 	/* One pass reads, the next one answers; bounded, as others wait too. */

@@ -135,7 +135,7 @@ struct td_daemon {
 	bool admins;		       /* there is an admin_group */
 	uint64_t refused, refused_event_ns;
 	sd_event_source *share_timer;
-	uint64_t rests_until_ns[2];    /* until then readers, and metrics, are not answered */
+	uint64_t rests_until_ns[3];    /* until then readers, scrapes, and pages are not answered */
 	bool leaves;		       /* who has asked is answered, and nobody else */
 	struct td_snapshots snapshots; /* of metrics, that somebody reads */
 

@@ -106,6 +106,9 @@ static void put(struct td_daemon *d, enum td_log_level most, const char *event, 
 	snprintf(e->event, sizeof(e->event), "%s", event);
 	snprintf(e->object, sizeof(e->object), "%s", object);
 	vsnprintf(e->reason, sizeof(e->reason), format, ap);
+	/* a path has any bytes, and a long one was cut somewhere */
+	json_decref(td_json_of_text(e->object));
+	json_decref(td_json_of_text(e->reason));
 	if (!to_journal() || !journal(e))
 		td_log(e->level, "%s %s: %s", e->event, e->object, e->reason);
 }

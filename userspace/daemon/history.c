@@ -23,9 +23,10 @@ static uint64_t clock_ns(clockid_t clock)
 
 double td_history_end_wall(const struct td_history *h)
 {
-	double ago = (double)clock_ns(CLOCK_BOOTTIME) - (double)td_history_end_ns(h);
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
+	uint64_t end = h->now ? td_history_end_ns(h) : now - now % TD_HISTORY_STEP_NS;
 
-	return floor(((double)clock_ns(CLOCK_REALTIME) - ago) / TD_NS_PER_S);
+	return round(((double)clock_ns(CLOCK_REALTIME) - (double)(now - end)) / TD_NS_PER_S);
 }
 
 int td_histories_open(struct td_daemon *d)

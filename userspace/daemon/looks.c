@@ -110,7 +110,7 @@ bool td_looks_ready(struct td_daemon *d, const struct td_request *q,
 		*ret_now = &l->now;
 		return true;
 	}
-	if (!l->under_way && l->failed_ns < q->since_ns)
+	if (!l->under_way && !d->leaves && l->failed_ns < q->since_ns)
 		l->under_way = begin_look(l, false);
 	if (!l->under_way)
 		td_reply_error(reply, 503, 1,

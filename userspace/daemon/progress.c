@@ -73,6 +73,7 @@ static void on_ended(void *context, uint64_t instructions)
 {
 	struct td_daemon *d = context;
 	struct td_progress *p = d->progress;
+	struct td_load_progress load;
 
 	if (p->watched) {
 		pthread_mutex_lock(&p->lock);
@@ -89,7 +90,8 @@ static void on_ended(void *context, uint64_t instructions)
 	p->works[p->n++] = p->now;
 	if (p->now.took_ns < FIRST_S * TD_NS_PER_S)
 		return;
-	if (d->config)
+	/* who starts, or reloads, tells at its end */
+	if (d->ready && !td_load_progress(d, &load))
 		td_tell_services(d);
 	if (instructions)
 		td_event(d, "long-work", p->now.what, "it took %.1f s, for %llu instructions",

@@ -82,7 +82,9 @@ static int on_sample(sd_event_source *source, uint64_t usec, void *userdata)
 	double seconds = d->sampled_ns ? (double)(now - d->sampled_ns) / TD_NS_PER_S : 0;
 	bool whole, counted;
 
-	sd_event_source_set_time(source, usec + SAMPLE_USEC);
+	/* what was missed while the loop had no time is one long second, not many short ones */
+	sd_event_source_set_time(source,
+				 TD_MAX(usec + SAMPLE_USEC, (now / 1000) + SAMPLE_USEC / 2));
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	if (!d->kernel)
 		return 0;

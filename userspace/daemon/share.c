@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * How much of the loop's time requests may take. Answers are made in the loop that also leads health
- * checks, sweeps and reloads; so those who may only read, and the metrics listener, which everybody on
- * the host may ask, have a quarter of it each: what one of their requests took is rested three times as
- * long before the next of theirs is answered. Who may change things never waits.
+ * checks, sweeps and reloads; so those who may only read, and on the metrics listener, which everybody on
+ * the host may ask, scrapes and pages, have a quarter of it each: what one of their requests took is rested
+ * three times as long before the next of theirs is answered. Who may change things never waits.
  *
  * An answer that is made while it is sent is charged piece by piece, and goes on: at first ahead of its
  * share, so that one by itself is soon through, and within it where there are many.
@@ -36,7 +36,7 @@ uint64_t *td_share_of(struct td_daemon *d, const struct td_request *q)
 {
 	if (q->peer && td_rights_may_change(d, q->peer))
 		return NULL;
-	return &d->rests_until_ns[q->peer ? 0 : 1];
+	return &d->rests_until_ns[q->peer ? 0 : !strcmp(q->word[0], "metrics") ? 1 : 2];
 }
 
 bool td_share_ask(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
