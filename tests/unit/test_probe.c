@@ -5,6 +5,8 @@
  */
 #include "probe_fixture.h"
 
+#include <sched.h>
+
 static void test_tcp(void **state)
 {
 	struct peer p = {.hold_ms = 1000};
@@ -442,6 +444,28 @@ static void test_hooks(void **state)
 	peer_end(&p);
 }
 
+/* Of a port range of one port the probe's own socket gets the port that it asks. The last test:
+ * it leaves the network. */
+static void test_itself(void **state)
+{
+	struct td_probe_spec s = spec(TD_PROBE_TCP, 40000);
+	int fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		skip();
+	assert_int_equal(system("ip link set lo up"), 0);
+	fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY);
+	assert_int_equal(write(fd, "40000 40000", 11), 11);
+	close(fd);
+	assert_int_equal(ask(&s), TD_PROBE_REFUSED);
+	s.send = "x";
+	s.expect = "x";
+	assert_int_equal(ask(&s), TD_PROBE_REFUSED);
+	s = spec(TD_PROBE_UDP, 40000);
+	s.send = "x";
+	assert_int_equal(ask(&s), TD_PROBE_REFUSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,7 +474,7 @@ int main(void)
 		cmocka_unit_test(test_unreachable), cmocka_unit_test(test_udp_dnsmasq),
 		cmocka_unit_test(test_agents),	    cmocka_unit_test(test_many_at_their_times),
 		cmocka_unit_test(test_turns),	    cmocka_unit_test(test_turn_of_freed),
-		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_hooks),	    cmocka_unit_test(test_itself),
 	};
 
 	return cmocka_run_group_tests_name("probe", tests, setup_prober, end_prober);

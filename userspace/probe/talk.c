@@ -135,11 +135,27 @@ static void take(struct td_probe *b)
 	}
 }
 
+/* Where nobody listens on this host the kernel may give the socket that very port, and it meets
+ * itself, with TCP too. */
+static bool meets_itself(const struct td_probe *b)
+{
+	struct sockaddr_storage here = {0}, there = {0};
+	socklen_t n = sizeof(here), m = sizeof(there);
+
+	return b->port >= 1024 && getsockname(b->watch.fd, (struct sockaddr *)&here, &n) == 0 &&
+	       getpeername(b->watch.fd, (struct sockaddr *)&there, &m) == 0 && n == m &&
+	       !memcmp(&here, &there, n);
+}
+
 static void ask(struct td_probe *b)
 {
 	ssize_t n;
 
 	b->connected = true;
+	if (meets_itself(b)) {
+		td_probe_end_errno(b, ECONNREFUSED);
+		return;
+	}
 	if (is_plain(b)) {
 		td_probe_end(b, TD_PROBE_GOOD, "it accepts connections");
 		return;
