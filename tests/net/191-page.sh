@@ -232,6 +232,64 @@ check 'and has a table still' eval 'page tree | jq -e "map(select(.[0] == \"colu
 page size 1280 900 >/dev/null
 page run 'scrollTo(0, 0)' >/dev/null
 
+# answers that this host does not give by itself
+page open >/dev/null
+page run "document.querySelector('#services-table [data-service=web]').id = 'spark'" >/dev/null
+stub() { # PATH STATUS BODY: the page gets this for what begins with the path
+	page run "const was = window.fetch, [path, status, body] = arguments;
+		window.fetch = (p, o) => p.startsWith('/v1/' + path) ? Promise.resolve(new Response(body, {status: Number(status)})) : was(p, o)" "$@" >/dev/null
+}
+finding='{"id": "x", "what": "queue", "verdict": "warn", "value": 5000, "limit": null, "unit": "frames", "sentence": "full"}'
+stub doctor 200 "[$finding, $finding, {\"id\": \"y\", \"what\": \"z\", \"verdict\": \"note\", \"value\": null}]"
+stub ports 200 "$(jq -nc '[{remote_port: 1, seconds_to_exhaustion: 9}, {remote_port: 2, seconds_to_exhaustion: null}, {remote_port: 3, seconds_to_exhaustion: 5}]')"
+doctor_rows() { page rows '#doctor-table' | jq -r "$1"; }
+check 'findings that are called the same are all there' eventually 30 eval '[ "$(doctor_rows "map(.What) | join(\" \")")" = "queue queue z" ]'
+is 'figures of doctor have their unit' "$(doctor_rows '.[0].Value' | digits) $(doctor_rows '.[0] | .Value[-6:], .Limit' | tr '\n' ' ')" '5000 frames  '
+when() { page click_text '#ports-table thead button' When >/dev/null && page rows '#ports-table' | jq -c 'map(.Port)'; }
+shows 'source ports, one of which does not fill' "return document.querySelectorAll('#ports-table tbody tr').length === 3"
+is 'what is not known is last' "$(when)" '["1","3","2"]'
+is 'the other way round too' "$(when)" '["3","1","2"]'
+stub ports 503 '{"error": "a scan is under way"}'
+stub timewait 503 '{"error": "source ports are not watched; set ports: {watch: on}"}'
+stub tuples 404 '{"error": "nothing there"}'
+page run "const was = window.fetch; window.hung = [];
+	window.fetch = (p, o) => p.startsWith('/v1/doctor') ? (hung.push(performance.now()), new Promise(() => {})) : was(p, o)" >/dev/null
+shows 'what is off is not there' "return document.querySelector('#timewait').hidden && document.querySelector('#tuples').hidden"
+shows 'nobody waits for a doctor who is long' "return hung.length && performance.getEntriesByType('resource').some((e) => e.name.endsWith('/v1/status') && e.startTime > hung[0] + 500)"
+is 'what is refused for now stays as it was' "$(page rows '#ports-table' | jq length) $(text_of '#ports .trouble')" '3 a scan is under way'
+attend() { stub status 200 "$(http $URL/v1/status >/dev/null && jq -c ".attention = $1" "$T/answer")"; }
+attend '[{what: "first", why: "4 of 9"}, {what: "queue", why: "5 of 9 full", seconds: 0, do: "this", command: "that"}]'
+shows 'attention, from now on' "return /queue: 5 of 9 full, since \d\d:/.test(document.querySelector('#attention-list').textContent)"
+is 'is read aloud' "$(text_of '#attention-said')" '2 things need attention: first: 4 of 9; queue: 5 of 9 full'
+page run "getSelection().selectAllChildren(document.querySelector('#attention-list code'))" >/dev/null
+attend '[{what: "queue", why: "6 of 9 full", seconds: 9, do: "this", command: "that"}]'
+shows 'other figures are shown' "return /^queue: 6 of 9 full/.test(document.querySelector('#attention-list').textContent)"
+is 'and leave what somebody copies' "$(page run 'return String(getSelection())')" '"that"'
+attend '[{what: "queue", why: "7 of 9 full", seconds: 9, do: "this", command: "that"}]'
+page run "document.querySelector('#attention-said').firstChild.data = 'as it was'" >/dev/null
+shows 'once more' "return /^queue: 7 of 9 full/.test(document.querySelector('#attention-list').textContent)"
+is 'without being read aloud for them' "$(text_of '#attention-said')" 'as it was'
+attend '[]'
+shows 'that nothing is wrong is' "return document.querySelector('#attention-said').textContent === 'nothing needs attention' && document.querySelector('#attention-list').textContent === 'nothing'"
+is 'one look of doctor at a time' "$(page run 'return hung.length')" 1
+is 'rows that move keep the focus' "$(page run "const lost = [];
+	for (const b of [...document.querySelectorAll('#services-table .name button')]) {
+		b.focus();
+		document.querySelector('#services-table thead button').click();
+		if (document.activeElement !== b)
+			lost.push(b.textContent);
+	}
+	return lost" | jq -c .)" '[]'
+is 'what is hidden is, however it is laid out' "$(page run "const e = document.querySelector('.tools');
+	e.hidden = true; const display = getComputedStyle(e).display; e.hidden = false; return display")" '"none"'
+is 'plots are drawn in their place' "$(page run "return document.querySelector('#spark').isConnected")" true
+stub services 200 "$(http $URL/v1/services >/dev/null && jq -c 'map(if .service == "web" then .backends = 6000 else . end)' "$T/answer")"
+page run "const was = window.fetch; window.fetch = (p, o) => !p.startsWith('/v1/backends/web') ? was(p, o) : Promise.resolve(new Response(JSON.stringify(
+	Array.from({length: 500}, (x, i) => ({id: i + 1 + Number(new URL(p, location).searchParams.get('after')), name: 'b' + i})))));
+	location.hash = 'service=web'" >/dev/null
+shows 'a list that is cut says so' "return /the first 5\u202f000 of 6\u202f000 backends/.test(document.querySelector('.open').textContent)"
+page open >/dev/null
+
 # who does not look asks for nothing
 asked() { page run "return performance.getEntriesByType('resource').length"; }
 hide() { page run "Object.defineProperty(document, 'hidden', {value: $1, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))" >/dev/null; }
@@ -255,6 +313,8 @@ is 'what it said last stays' "$(page rows '#services-table' | jq length)" 4
 base_config true
 start edge
 shows 'it comes back by itself' "return document.querySelector('#live').textContent === 'live'"
+_anew() { [ "$(page rows '#events-table' | jq -c 'map(.Event)')" = "$(t --json events --once | jq -cs 'flatten | map(.event) | reverse')" ]; }
+check 'with the events of the daemon that is there now' eventually 20 _anew
 
 # with commands
 _offered() { page open '#service=web' && page wait "return document.querySelectorAll('.act').length === 9"; }
@@ -271,6 +331,15 @@ is 'a command asks first' "$(page run "return document.querySelector('#ask').ope
 shot ask
 page keys ESCAPE >/dev/null
 is 'no is no' "$(page run "return document.querySelector('#ask').open") $(backend_field b1 state)" 'false up'
+page run "const was = window.fetch; window.fetch = (p, o) => o.method !== 'POST' ? was(p, o)
+	: new Promise((done) => { window.late = () => { window.fetch = was; done(new Response('{}')); }; })" >/dev/null
+page click '.act[aria-label="drain web/b3"]' >/dev/null
+page click '#ask-yes' >/dev/null
+page keys ESCAPE >/dev/null
+page click '.act[aria-label="drain web/b2"]' >/dev/null
+page run "window.late()" >/dev/null
+is 'a late answer leaves the next question' "$(page wait "return performance.now() > (window.then ??= performance.now()) + 500") $(page run "return [document.querySelector('#ask').open, document.querySelector('#ask-yes').disabled]" | jq -c .)" 'true [true,false]'
+page keys ESCAPE >/dev/null
 page click '.act[aria-label="drain web/b1"]' >/dev/null
 page click '#ask-yes' >/dev/null
 check 'yes drains it' eventually 10 eval '[ "$(backend_field b1 state)" = drain ]'
@@ -303,6 +372,12 @@ is 'by name, as people count' "$(order Service) $(names '#services-table' | cut 
 page type '#filter' s99 >/dev/null
 is 'a filter finds' "$(text_of '#services-count')" '11 of 1000'
 page type '#filter' '' >/dev/null
+page run "const more = document.querySelector('#services-table .more'); more.focus(); while (!more.hidden) more.click()" >/dev/null
+is 'the last "more" leaves the focus with what came' "$(page run "return document.activeElement.matches('.name button')")" true
+is 'a link opens one that is far below' "$(page open '#service=s777' && page wait "return document.querySelectorAll('#services-table .open tbody tr').length === 3")" "true
+true"
+between 'and draws no more for it' "$(page run "return document.querySelectorAll('#services-table > .scroll > table > tbody > tr').length")" 20 60
+page open >/dev/null
 shot thousand
 page size 360 800 >/dev/null
 is 'on a phone too' "$(page run "$wide")" true

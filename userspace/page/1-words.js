@@ -7,7 +7,7 @@
 //
 // Tables keep their rows from one look to the next and change the cells that differ, so that neither
 // focus nor what a screen reader reads is lost; of long ones fifty rows are there at first.
-const FAST_MS = 2000, SLOW_EVERY = 5, PATIENCE_MS = 8000;
+const FAST_MS = 2000, SLOW_EVERY = 5, PATIENCE_MS = 8000, DOCTOR_PATIENCE_MS = 20000;
 const PIECE = 500, CHUNK = 50, BACKENDS_MOST = 5000, EVENTS_MOST = 500, SPARKS_MOST = 64;
 
 // ---- elements and words ------------------------------------------------------------------
@@ -106,6 +106,20 @@ function drawBar(part, label) {
 	fill.style.width = Math.min(100, part * 100) + "%";
 	bar.setAttribute("aria-hidden", "true");
 	return make("span", "", bar, label);
+}
+
+// Moves what has another place, and leaves all else where it is; the focus stays, which a moved element loses.
+function arrange(place, wanted) {
+	const keep = new Set(wanted), focus = place.contains(document.activeElement) ? document.activeElement : null;
+	for (const e of [...place.children])
+		if (!keep.has(e))
+			e.remove();
+	wanted.forEach((e, i) => {
+		if (place.children[i] !== e)
+			place.insertBefore(e, place.children[i] || null);
+	});
+	if (focus && focus.isConnected && document.activeElement !== focus)
+		focus.focus({ preventScroll: true });
 }
 
 // ---- plots ---------------------------------------------------------------------------------

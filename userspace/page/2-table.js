@@ -23,16 +23,19 @@ function readView() {
 // ---- tables ----------------------------------------------------------------------------------
 const collator = new Intl.Collator("en", { numeric: true });
 
-function compare(a, b) {
+// What is not known is last either way.
+function compare(a, b, down) {
 	const none = (x) => x === null || x === undefined || x === "";
 	if (none(a) || none(b))
 		return none(a) - none(b);
-	return typeof a === "number" && typeof b === "number" ? a - b : collator.compare(text(a), text(b));
+	const order = typeof a === "number" && typeof b === "number" ? a - b : collator.compare(text(a), text(b));
+	return down ? -order : order;
 }
 
 // A table below `place`. `columns`: {key, label, value: row => what it is ordered by, cell: row =>
 // what is shown (the value, unless given), kind: "number", "text" or "wide", plain: not ordered by};
-// the first one heads its row. `idOf`: row => which it is. `below`: row => an element under it, or null.
+// the first one heads its row. `idOf`: row => which it is. `below`: row => an element under it, or null;
+// `open`: row => whether it is there however long the table is.
 class Table {
 	constructor(place, name, caption, columns, idOf, options = {}) {
 		Object.assign(this, { place, name, caption, columns, idOf, options });
@@ -105,7 +108,7 @@ class Table {
 		if (!column)
 			return this.rows;
 		const keyed = this.rows.map((row, i) => ({ row, i, key: column.value(row) }));
-		keyed.sort((a, b) => compare(a.key, b.key) * (down ? -1 : 1) || a.i - b.i);
+		keyed.sort((a, b) => compare(a.key, b.key, down) || a.i - b.i);
 		return keyed.map((k) => k.row);
 	}
 
@@ -122,33 +125,43 @@ class Table {
 			else
 				this.heads[i].removeAttribute("aria-sort");
 		});
-		const visible = this.ordered().slice(0, this.shown), kept = new Map();
-		let wanted = [];
+		const visible = this.visible(), kept = new Map(), wanted = [];
 		for (const row of visible)
-			wanted = wanted.concat(this.line(row, kept));
+			wanted.push(...this.line(row, kept));
+		const was = this.lines, held = document.activeElement === this.more;
 		this.lines = kept;
-		this.arrange(wanted);
+		arrange(this.body, wanted);
 		this.table.hidden = !this.rows.length;
 		this.none.hidden = !this.table.hidden;
-		this.more.hidden = this.rows.length <= this.shown;
+		this.more.hidden = visible.length >= this.rows.length;
 		setText(this.more, "more (" + count(visible.length) + " of " + count(this.rows.length) + ")");
+		if (held && this.more.hidden)
+			this.focusNew(was);
 	}
 
-	// Moves what has another place, and leaves all else where it is.
-	arrange(wanted) {
-		const keep = new Set(wanted);
-		for (const e of [...this.body.children])
-			if (!keep.has(e))
-				e.remove();
-		wanted.forEach((e, i) => {
-			if (this.body.children[i] !== e)
-				this.body.insertBefore(e, this.body.children[i] || null);
-		});
+	visible() {
+		const all = this.ordered(), rows = all.slice(0, this.shown);
+		if (this.options.open)
+			rows.push(...all.slice(this.shown).filter(this.options.open));
+		return rows;
 	}
 
-	// The elements of a row: its own, and what is open under it.
+	// The focus goes from a button that is no longer there to the first row that came.
+	focusNew(was) {
+		const line = [...this.lines].filter(([id]) => !was.has(id)).map(([, l]) => l)[0];
+		if (!line)
+			return;
+		const button = line.tr.querySelector("button");
+		if (!button)
+			line.tr.tabIndex = -1;
+		(button || line.tr).focus();
+	}
+
+	// The elements of a row: its own, and what is open under it. Rows that are known by the same are kept apart.
 	line(row, kept) {
-		const id = this.idOf(row);
+		let id = text(this.idOf(row));
+		while (kept.has(id))
+			id += "+";
 		const line = this.lines.get(id) || this.newLine();
 		kept.set(id, line);
 		line.row = row;

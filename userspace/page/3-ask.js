@@ -10,8 +10,8 @@ class Refusal extends Error {
 
 class NoAnswer extends Error {}
 
-async function fetchText(path, options) {
-	const stop = new AbortController(), timer = setTimeout(() => stop.abort(), PATIENCE_MS);
+async function fetchText(path, { patience = PATIENCE_MS, ...options }) {
+	const stop = new AbortController(), timer = setTimeout(() => stop.abort(), patience);
 	try {
 		const answer = await fetch("/v1/" + path, { signal: stop.signal, cache: "no-store", ...options });
 		return { status: answer.status, body: await answer.text() };
@@ -37,53 +37,97 @@ async function ask(path, options = {}) {
 
 // A list, piece by piece.
 async function askAll(path, most) {
-	let all = [], after = 0;
+	const all = [];
+	let after = 0;
 	for (;;) {
 		const piece = list(await ask(path + "?limit=" + PIECE + "&after=" + after));
-		all = all.concat(piece);
+		all.push(...piece);
 		if (piece.length < PIECE || all.length >= most)
 			return all;
 		after = Math.max(...piece.map((o) => number(o.id) || 0));
 	}
 }
 
-// What another daemon does not have, or what is off, is no trouble: its section is not there.
-async function askSection(section, path, show) {
+// In the section itself, above what it has shown last.
+function tellTrouble(section, sentence) {
+	const place = byId(section);
+	let trouble = place.querySelector(":scope > .trouble");
+	if (!trouble) {
+		trouble = make("p", "trouble");
+		place.querySelector("h2").after(trouble);
+	}
+	setText(trouble, sentence);
+	trouble.hidden = !sentence;
+	place.hidden = false;
+}
+
+// What another daemon does not have, or what is off, is no trouble: its section is not there. Where it is
+// refused for now, what it showed last stays.
+async function askSection(section, path, show, options) {
 	try {
-		const answer = await ask(path);
-		byId(section).hidden = false;
-		show(answer);
+		show(await ask(path, options));
+		tellTrouble(section, "");
 	} catch (e) {
 		if (!(e instanceof Refusal))
 			throw e;
-		byId(section).hidden = true;
+		if (e.status === 404 || / not watched\b/.test(e.message))
+			byId(section).hidden = true;
+		else
+			tellTrouble(section, e.message);
 	}
 }
 
 // ---- what needs attention, totals -----------------------------------------------------------------
-let status = {}, edge = null, attentionShown = null, attentionBegan = [];
+let status = {}, edge = null, attention = new Map(), attentionSaid = null;
 
-function attentionEntry(a) {
-	const began = since(a.seconds), entry = make("li");
-	entry.append(make("p", "", make("span", "what", text(a.what)), ": " + text(a.why) + (began ? ", since " + began : "")));
+// The lines of an entry: what is in each.
+function attentionLines(a, began) {
+	const lines = [[make("span", "what", text(a.what)), ": " + text(a.why) + (began === null ? "" : ", since " + moment(began))]];
 	if (a.do)
-		entry.append(make("p", "", "do: " + text(a.do)));
+		lines.push(["do: " + text(a.do)]);
 	if (a.command)
-		entry.append(make("p", "", "see: ", make("code", "", text(a.command))));
-	return entry;
+		lines.push(["see: ", make("code", "", text(a.command))]);
+	return lines.map((parts) => make("p", "", ...parts));
 }
 
-// Put in anew only when something else is said, or it began anew: it is read aloud then.
+// Only the lines that differ are put in anew: somebody may be copying the others.
+function fillAttention(entry, a) {
+	const s = number(a.seconds), began = s === null ? null : Date.now() - s * 1000;
+	if (began === null || entry.began === null || Math.abs(began - entry.began) >= 3000)
+		entry.began = began; // else only the looks are not quite as far apart as the seconds
+	const now = [...entry.li.children];
+	arrange(entry.li, attentionLines(a, entry.began).map((p, i) => (now[i] && now[i].textContent === p.textContent ? now[i] : p)));
+}
+
+function drawAttention(all) {
+	const kept = new Map(), place = byId("attention-list");
+	for (const a of all) {
+		let id = text(a.what);
+		while (kept.has(id))
+			id += "+";
+		const entry = attention.get(id) || { li: make("li"), began: null };
+		kept.set(id, entry);
+		fillAttention(entry, a);
+	}
+	attention = kept;
+	if (!all.length && !place.querySelector(".good"))
+		place.replaceChildren(make("p", "state good", "nothing"));
+	if (all.length && !place.querySelector("ul"))
+		place.replaceChildren(make("ul"));
+	if (all.length)
+		arrange(place.firstChild, [...kept.values()].map((entry) => entry.li));
+}
+
+// It is read aloud when something else is wrong, and not for a figure that is another one by now.
 function showAttention() {
-	const all = list(status.attention), began = all.map((a) => Date.now() / 1000 - (number(a.seconds) || Date.now() / 1000));
-	const said = JSON.stringify(all.map((a) => [a.what, a.why, a.do, a.command]));
-	if (said === attentionShown && began.every((t, i) => Math.abs(t - attentionBegan[i]) < 3))
-		return;
-	attentionShown = said;
-	attentionBegan = began;
+	const all = list(status.attention), said = JSON.stringify(all.map((a) => [a.what, text(a.why).replace(/[\d.]+/g, "#")]));
 	setText(byId("attention-title"), all.length ? "Needs attention (" + all.length + ")" : "Needs attention");
-	byId("attention-list").replaceChildren(all.length ? make("ul", "", ...all.map(attentionEntry))
-		: make("p", "state good", "nothing"));
+	drawAttention(all);
+	if (said === attentionSaid)
+		return;
+	attentionSaid = said;
+	setText(byId("attention-said"), all.length ? count(all.length) + (all.length === 1 ? " thing needs" : " things need") + " attention: "
+		+ all.slice(0, 5).map((a) => text(a.what) + ": " + text(a.why)).join("; ") : "nothing needs attention");
 }
 
 const sum = (rows, key) => rows.reduce((n, r) => n + (number(r[key]) || 0), 0);

@@ -23,10 +23,10 @@ function upCell(s) {
 		: count(s.backends_up) + "\u202f/\u202f" + count(s.backends);
 }
 
-const openName = () => view.get("service");
+const openName = () => view.get("service"), isOpen = (s) => openName() === s.service;
 
 function nameCell(s, line) {
-	const open = openName() === s.service;
+	const open = isOpen(s);
 	return { key: "n" + s.service + open, draw: () => drawName(s, open, line) };
 }
 
@@ -44,15 +44,27 @@ function drawName(s, open, line) {
 
 function sparkCell(s) {
 	const h = sparks.get(s.service);
-	return { key: "h" + (h ? h.end + "." + h.values.length : ""), draw: () => drawSpark(s, h) };
+	return { key: "h" + (h ? h.end + "." + h.values.length : ""), draw: (line) => drawSpark(s, h, line) };
 }
 
-function drawSpark(s, h) {
+// The place stays the same element, which is watched from the beginning.
+function drawSpark(s, h, line) {
 	const drawn = h ? plot(h.values, "spark", "connections per second of " + s.service, rate) : null;
-	const place = make("span", "", drawn);
-	place.dataset.service = s.service;
-	watch.observe(place);
-	return place;
+	if (!line.spark) {
+		line.spark = make("span");
+		line.spark.dataset.service = s.service;
+		watch.observe(line.spark);
+	}
+	line.spark.replaceChildren(...(drawn ? [drawn] : []));
+	return line.spark;
+}
+
+function forgetGone() {
+	const names = new Set(services.map((s) => s.service));
+	for (const known of [sparks, visible])
+		for (const name of [...known.keys()])
+			if (!names.has(name))
+				known.delete(name);
 }
 
 const SERVICE_COLUMNS = [
@@ -74,7 +86,7 @@ function vipsText(s) {
 }
 
 const servicesTable = new Table(byId("services-table"), "services", "Services with their state and rates", SERVICE_COLUMNS,
-	(s) => s.service, { order: "state", below: (s) => (openName() === s.service ? detail.place : null) });
+	(s) => s.service, { order: "state", open: isOpen, below: (s) => (isOpen(s) ? detail.place : null) });
 
 function matches(s, filter) {
 	return [s.service, s.state, s.reason, s.delivery, s.protocol, ...words(s.vips)]
@@ -99,16 +111,16 @@ for (const event of ["input", "change"])
 
 // Of the rows on the screen alone.
 async function askSparks() {
-	const names = [...visible].filter((n) => services.some((s) => s.service === n)).slice(0, SPARKS_MOST);
+	const names = [...visible].slice(0, SPARKS_MOST);
 	if (!names.length)
 		return;
-	for (const h of list(await ask("history?service=" + names.map(encodeURIComponent).join(","))))
+	for (const h of list(await ask("history?service=" + names.map(encodeURIComponent).join(",") + "&series=connections_rate")))
 		sparks.set(h.service, { end: h.end, values: Array.isArray(h.connections_rate) ? h.connections_rate : [] });
 	servicesTable.draw();
 }
 
 // ---- an open service ----------------------------------------------------------------------------------
-const detail = { place: make("div"), name: null, kind: null, table: null };
+const detail = { place: make("div"), name: null, kind: null, table: null, cut: null };
 
 function healthText(b) {
 	return [text(b.reason), b.leaving ? "gone from the file" : "", number(b.seconds_to_disabled) === null ? ""
@@ -186,13 +198,16 @@ function detailTable(kind) {
 		return detail.table;
 	const place = make("div");
 	detail.kind = kind;
-	detail.place.replaceChildren(make("p", "quiet", describe(services.find((s) => s.service === detail.name) || {})), place);
+	detail.cut = make("p", "quiet");
+	detail.place.replaceChildren(make("p", "quiet", describe(services.find((s) => s.service === detail.name) || {})), detail.cut, place);
 	detail.table = kind === "workers"
 		? new Table(place, "workers", "Workers of " + detail.name, WORKER_COLUMNS, (w) => w.worker + "." + w.pid)
 		: new Table(place, "backends", "Backends of " + detail.name, kind === "commands" ? [...BACKEND_COLUMNS, COMMAND_COLUMN]
 			: BACKEND_COLUMNS, (b) => text(b.id) + "." + b.name);
 	return detail.table;
 }
+
+const cutText = (n, of) => (n >= BACKENDS_MOST && of > n ? "the first " + count(n) + " of " + count(of) + " backends" : "");
 
 async function refreshDetail() {
 	const name = openName(), service = services.find((s) => s.service === name);
@@ -203,8 +218,11 @@ async function refreshDetail() {
 	const workers = service.delivery === "workers", path = encodeURIComponent(name);
 	try {
 		const rows = workers ? list(await ask("workers/" + path)) : await askAll("backends/" + path, BACKENDS_MOST);
-		if (openName() === name)
-			detailTable(workers ? "workers" : status.commands === true ? "commands" : "backends").set(rows);
+		if (openName() !== name)
+			return;
+		detailTable(workers ? "workers" : status.commands === true ? "commands" : "backends").set(rows);
+		setText(detail.cut, workers ? "" : cutText(rows.length, service.backends));
+		detail.cut.hidden = !detail.cut.textContent;
 	} catch (e) {
 		if (!(e instanceof Refusal))
 			throw e;
@@ -222,21 +240,27 @@ function confirmCommand(act, b) {
 	setText(byId("ask-text"), COMMANDS[act]);
 	setText(byId("ask-yes"), act);
 	byId("ask-trouble").hidden = true;
+	byId("ask-yes").disabled = false;
 	byId("ask").showModal();
 	byId("ask-no").focus();
 }
 
 byId("ask-yes").addEventListener("click", async () => {
-	const { act, service, name } = command, trouble = byId("ask-trouble");
+	// While the answer is awaited, somebody may have gone on to another command: that one's dialog is left alone.
+	const mine = command, { act, service, name } = mine, trouble = byId("ask-trouble");
 	byId("ask-yes").disabled = true;
 	try {
 		await ask("backends/" + [service, name, act].map(encodeURIComponent).join("/"), { method: "POST", headers: { "X-Tundish": "1" } });
-		byId("ask").close();
+		if (command === mine)
+			byId("ask").close();
 		await refreshDetail();
 	} catch (e) {
+		if (command !== mine)
+			return;
 		setText(trouble, e instanceof Refusal ? e.message : "no answer; whether it was done is not known");
 		trouble.hidden = false;
 	} finally {
-		byId("ask-yes").disabled = false;
+		if (command === mine)
+			byId("ask-yes").disabled = false;
 	}
 });

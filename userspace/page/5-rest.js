@@ -33,11 +33,14 @@ const dropsTable = new Table(byId("drops-table"), "drops", "Dropped packets by r
 	figure("rate", "Now", (d) => d.rate, rate),
 ], (d) => d.reason, { order: "-packets" });
 
+const inUnit = (key, label) => ({ key, label, kind: "number", value: (d) => number(d[key]),
+	cell: (d) => [count(d[key]), number(d[key]) === null ? "" : text(d.unit)].filter(Boolean).join("\u00a0") });
+
 const doctorTable = new Table(byId("doctor-table"), "doctor", "Findings of doctor", [
 	plain("what", "What", ""),
 	{ key: "verdict", label: "Verdict", value: (d) => ["bad", "warn", "note", "ok"].indexOf(d.verdict), cell: (d) => stateCell(text(d.verdict)) },
-	figure("value", "Value", (d) => d.value, (x) => count(x)),
-	figure("limit", "Limit", (d) => d.limit, (x) => count(x)),
+	inUnit("value", "Value"),
+	inUnit("limit", "Limit"),
 	plain("sentence", "Why", "wide"),
 	plain("setting", "Change", "text"),
 ], (d) => [d.id, d.what].join(" "), { order: "verdict", none: "nothing found" });
@@ -100,7 +103,7 @@ async function refreshEvents() {
 }
 
 // ---- again and again -----------------------------------------------------------------------------------------
-let round = 0, timer = null, busy = false, answered = null;
+let round = 0, timer = null, busy = false, doctorBusy = false, answered = null;
 
 function showAbout() {
 	const host = location.hostname;
@@ -117,9 +120,22 @@ function showLive(trouble) {
 	setText(live, trouble || "live");
 }
 
+// Another daemon counts from the beginning again.
+function forgetOther(uptime) {
+	if (number(uptime) < number(status.uptime_seconds)) {
+		events = [];
+		lastDrops = edge = null;
+		sparks.clear();
+		round = 0;
+	}
+}
+
 async function refreshFast() {
-	status = await ask("status");
+	const now = await ask("status");
+	forgetOther(now.uptime_seconds);
+	status = now;
 	services = await askAll("services", 1e5);
+	forgetGone();
 	answered = new Date();
 	showAttention();
 	showDrops();
@@ -134,12 +150,23 @@ async function refreshSlow() {
 	await askSection("tuples", "tuples?top=20", (rows) => tuplesTable.set(list(rows)));
 	await askSection("ports", "ports?top=20", (rows) => portsTable.set(list(rows)));
 	await askSection("timewait", "timewait", showTimeWait);
-	await askSection("totals", "history", (h) => (edge = list(h)[0] || null)).catch(() => {});
-	byId("totals").hidden = false;
+	await ask("history").then((h) => (edge = list(h)[0] || null)).catch(() => {});
 	showTotals();
 	showPlots();
 	await askSparks().catch(() => {});
-	await askSection("doctor", "doctor", showDoctor);
+}
+
+// It takes seconds on a busy host, for which nothing else waits.
+async function refreshDoctor() {
+	if (doctorBusy)
+		return;
+	doctorBusy = true;
+	try {
+		await askSection("doctor", "doctor", showDoctor, { patience: DOCTOR_PATIENCE_MS });
+	} catch (e) {
+		tellTrouble("doctor", e instanceof NoAnswer ? "no answer" : troubleOf(e));
+	}
+	doctorBusy = false;
 }
 
 async function refresh() {
@@ -150,8 +177,10 @@ async function refresh() {
 	const begun = performance.now();
 	try {
 		await refreshFast();
-		if (round++ % SLOW_EVERY === 0)
+		if (round++ % SLOW_EVERY === 0) {
+			refreshDoctor();
 			await refreshSlow();
+		}
 		showLive("");
 	} catch (e) {
 		showLive(troubleOf(e));
