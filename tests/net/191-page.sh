@@ -244,6 +244,8 @@ stub doctor 200 "[$finding, $finding, {\"id\": \"y\", \"what\": \"z\", \"verdict
 stub ports 200 "$(jq -nc '[{remote_port: 1, seconds_to_exhaustion: 9}, {remote_port: 2, seconds_to_exhaustion: null}, {remote_port: 3, seconds_to_exhaustion: 5}]')"
 doctor_rows() { page rows '#doctor-table' | jq -r "$1"; }
 check 'findings that are called the same are all there' eventually 30 eval '[ "$(doctor_rows "map(.What) | join(\" \")")" = "queue queue z" ]'
+page click_text '#doctor-table thead button' What >/dev/null
+is 'drawn anew too' "$(doctor_rows 'map(.What) | join(" ")')" 'queue queue z'
 is 'figures of doctor have their unit' "$(doctor_rows '.[0].Value' | digits) $(doctor_rows '.[0] | .Value[-6:], .Limit' | tr '\n' ' ')" '5000 frames  '
 when() { page click_text '#ports-table thead button' When >/dev/null && page rows '#ports-table' | jq -c 'map(.Port)'; }
 shows 'source ports, one of which does not fill' "return document.querySelectorAll('#ports-table tbody tr').length === 3"
