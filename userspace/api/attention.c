@@ -166,7 +166,8 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 
 static void services(const struct td_state *s, json_t *list)
 {
-	size_t n = s->n_services ? s->services[s->n_services - 1].id + 1 : 0; /* they are in order */
+	size_t n =
+		s->n_services ? s->services[s->n_services - 1].id + 1 : 0; /* they are in order */
 	_cleanup_free_ bool *usable = calloc(n + 1, sizeof(*usable));
 
 	for (size_t i = 0; usable && i < s->n_backends; i++) {
