@@ -52,9 +52,11 @@ enum {
 	CAPTURE_LATER =
 		TUNDISH_CAPTURE_UNMATCHED_MAY_LEAVE, /* it does not match; what leaves might */
 	CAPTURE_MATCH,
+	CAPTURE_LATER_NOTED =
+		TUNDISH_CAPTURE_UNMATCHED_IS_NOTED, /* as LATER, and its service counts */
 };
 
-#define CAPTURE_ANSWERS (TUNDISH_CAPTURE_IN | TUNDISH_CAPTURE_DROPPED)
+#define CAPTURE_IS_LATE(token) ((token)&1)
 
 static __always_inline struct capture_copy *capture_copy_of(void)
 {
@@ -87,7 +89,7 @@ CHECKED_ALONE int capture_note_out(__u32 ifindex)
 
 #define CAPTURE_NOTE(dry, n, service, backend)                                                     \
 	do {                                                                                       \
-		if (!(dry) && unlikely((n)->captured == CAPTURE_MATCH))                            \
+		if (!(dry) && unlikely((n)->captured >= CAPTURE_MATCH))                            \
 			capture_note(service, backend);                                            \
 	} while (0)
 
@@ -190,21 +192,26 @@ CHECKED_ALONE int capture_send(__u32 point)
 
 /* ---- at both ends of the walk ------------------------------------------------------------- */
 
+/* Whether nobody renews the lease; it is taken back then, unless that was just done. */
+static __always_inline int capture_is_over(__u64 now)
+{
+	__u64 until = READ_ONCE(capture.until);
+
+	if ((__s64)(now - until) < 0)
+		return 0;
+	__sync_val_compare_and_swap(&capture.until, until, 0);
+	return 1;
+}
+
 /* A packet that matches as it arrives. */
 CHECKED_ALONE __u64 capture_match(struct xdp_md *ctx)
 {
 	__u32 points = capture.points;
 	struct capture_copy *c;
-	__u64 now;
 
 	c = capture_copy_of();
-	if (!c)
+	if (!c || capture_is_over(bpf_ktime_get_ns()))
 		return CAPTURE_NO;
-	now = bpf_ktime_get_ns();
-	if ((__s64)(now - READ_ONCE(capture.until)) >= 0) {
-		WRITE_ONCE(capture.until, 0); /* nobody renews it */
-		return CAPTURE_NO;
-	}
 	capture_begin(ctx, c);
 	/* what is dropped is so as it came: copied when that is known */
 	c->head.length = 0;
@@ -213,6 +220,13 @@ CHECKED_ALONE __u64 capture_match(struct xdp_md *ctx)
 	if (!(points & TUNDISH_CAPTURE_IN))
 		c->head.length = bpf_xdp_get_buff_len(ctx);
 	return CAPTURE_MATCH;
+}
+
+/* One that does not, where what leaves may do so by its service: as the walk notes it, no other packet's. */
+CHECKED_ALONE __u64 capture_later_noted(struct xdp_md *ctx)
+{
+	capture_note(0, 0);
+	return CAPTURE_LATER_NOTED;
 }
 
 /* Whether what leaves matches, though what arrived did not, which these verdicts leave as it is. */
@@ -224,21 +238,22 @@ static __always_inline int capture_is_new(struct xdp_md *ctx, __u32 action, __u3
 	return capture_matches(ctx);
 }
 
-/* Such a packet; only of the answers of servers does the walk know more. */
-static __always_inline int capture_late(struct xdp_md *ctx, struct capture_copy *c, __u32 counter)
+/* Such a packet. What the walk has noted stays where it did so of each: of the answers of servers
+ * always, and which NIC it leaves by where it does so by another one. */
+static __always_inline int capture_late(struct xdp_md *ctx, struct capture_copy *c, __u32 action,
+					__u32 counter, __u64 token)
 {
 	__u32 service = c->head.service, backend = c->head.backend, out = c->out_ifindex;
 
-	if ((__s64)(bpf_ktime_get_ns() - READ_ONCE(capture.until)) >= 0) {
-		WRITE_ONCE(capture.until, 0);
+	if (capture_is_over(bpf_ktime_get_ns()))
 		return 0;
-	}
 	capture_begin(ctx, c);
-	if (counter == TUNDISH_COUNTER_sent_reply) {
+	if (counter == TUNDISH_COUNTER_sent_reply || token == CAPTURE_LATER_NOTED) {
 		c->head.service = service;
 		c->head.backend = backend;
-		c->out_ifindex = out;
 	}
+	if (action == XDP_REDIRECT)
+		c->out_ifindex = out;
 	return 1;
 }
 
@@ -261,7 +276,7 @@ CHECKED_ALONE int capture_tell(struct xdp_md *ctx, __u32 verdict, __u64 token)
 	c = capture_copy_of();
 	if (!c)
 		return 0;
-	if (token == CAPTURE_LATER && !capture_late(ctx, c, counter))
+	if (CAPTURE_IS_LATE(token) && !capture_late(ctx, c, action, counter, token))
 		return 0;
 	if (!capture_wants(c, counter))
 		return 0;
@@ -294,14 +309,19 @@ CHECKED_ALONE int capture_tell(struct xdp_md *ctx, __u32 verdict, __u64 token)
 /* The two that the program calls, inline as far as packets that do not match come. */
 static __always_inline __u64 capture_enter(struct xdp_md *ctx)
 {
-	if (likely(!capture_matches(ctx)))
-		return READ_ONCE(capture.unmatched);
-	return capture_match(ctx);
+	__u64 unmatched;
+
+	if (unlikely(capture_matches(ctx)))
+		return capture_match(ctx);
+	unmatched = READ_ONCE(capture.unmatched);
+	if (unlikely(unmatched == CAPTURE_LATER_NOTED))
+		return capture_later_noted(ctx);
+	return unmatched;
 }
 
 static __always_inline void capture_leave(struct xdp_md *ctx, verdict_t v, __u64 token)
 {
-	if (likely(token == CAPTURE_LATER) &&
+	if (likely(CAPTURE_IS_LATE(token)) &&
 	    !capture_is_new(ctx, VERDICT_ACTION(v), VERDICT_COUNTER(v)))
 		return;
 	capture_tell(ctx, v, token);

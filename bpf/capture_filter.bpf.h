@@ -68,13 +68,19 @@ static __always_inline int capture_ports(void *data, void *data_end, __u32 at, _
 	return 1;
 }
 
+/* @asked: of the packet's family; one on the wire may have the number that stands for none. */
+static __always_inline int capture_protocol(__u32 asked, __u32 protocol)
+{
+	return !asked || (asked != TUNDISH_CAPTURE_NO_FAMILY && asked == protocol);
+}
+
 static __always_inline int capture_matches_v4(void *data, void *data_end, __u32 offset)
 {
 	struct iphdr *ip = data + offset;
 
 	if ((void *)(ip + 1) > data_end)
 		return 0;
-	if (capture.protocol[0] && ip->protocol != capture.protocol[0])
+	if (!capture_protocol(capture.protocol[0], ip->protocol))
 		return 0;
 	/* the words before the last one are not looked at */
 	if (!capture_addresses(&ip->saddr - 3, &ip->daddr - 3, 0))
@@ -93,7 +99,7 @@ static __always_inline int capture_matches_v6(void *data, void *data_end, __u32 
 
 	if ((void *)(ip + 1) > data_end)
 		return 0;
-	if (capture.protocol[1] && ip->nexthdr != capture.protocol[1])
+	if (!capture_protocol(capture.protocol[1], ip->nexthdr))
 		return 0;
 	if (!capture_addresses(ip->saddr.s6_addr32, ip->daddr.s6_addr32, 1))
 		return 0;

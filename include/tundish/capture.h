@@ -12,10 +12,11 @@
 
 #include <linux/types.h>
 
-#define TUNDISH_CAPTURE_BYTES	 2048u /* most that is copied of a frame */
-#define TUNDISH_CAPTURE_TERMS	 2u    /* of addresses, and of ports */
-#define TUNDISH_CAPTURE_SAMPLE	 16u   /* one of so many, while the ring is more than half full */
-#define TUNDISH_CAPTURE_RING_MIN (1u << 16)
+#define TUNDISH_CAPTURE_BYTES	  2048u /* most that is copied of a frame */
+#define TUNDISH_CAPTURE_TERMS	  2u	/* of addresses, and of ports */
+#define TUNDISH_CAPTURE_SAMPLE	  16u	/* one of so many, while the ring is more than half full */
+#define TUNDISH_CAPTURE_RING_MIN  (1u << 16)
+#define TUNDISH_CAPTURE_NO_FAMILY 255u /* as a protocol: no packet of that family */
 
 enum tundish_capture_point {
 	TUNDISH_CAPTURE_IN = 1 << 0,	  /* as it arrives */
@@ -30,7 +31,8 @@ enum tundish_capture_end {
 
 enum tundish_capture_unmatched {
 	TUNDISH_CAPTURE_UNMATCHED_IS_NOTHING,
-	TUNDISH_CAPTURE_UNMATCHED_MAY_LEAVE, /* points have _OUT */
+	TUNDISH_CAPTURE_UNMATCHED_MAY_LEAVE,	/* points have _OUT */
+	TUNDISH_CAPTURE_UNMATCHED_IS_NOTED = 3, /* and a service is asked for */
 };
 
 /* One of a packet's ends, or either, has such an address. IPv4 stands in word[3] alone. */

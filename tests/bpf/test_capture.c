@@ -193,6 +193,51 @@ static void test_filter(void **state)
 	}
 }
 
+/* What matches by where it goes alone is of the service that the walk found, and of no other. */
+static void test_late(void **state)
+{
+	struct conn c = conn_of(0, 6);
+	struct packet in, out;
+	int action;
+
+	build(&in, &c.s);
+	ask(TUNDISH_CAPTURE_OUT);
+	assert_int_equal(send_one(&in, &out, &action), 1);
+	ask(TUNDISH_CAPTURE_OUT);
+	filter->unmatched = TUNDISH_CAPTURE_UNMATCHED_IS_NOTED;
+	filter->service = rig.backends[K_POOL].service;
+	filter->headers = 1;
+	filter->address[0].ends = TUNDISH_CAPTURE_DESTINATION;
+	memcpy(&filter->address[0].value[3], out.data + 14 + 16, 4);
+	filter->address[0].mask[3] = ~0u;
+	assert_int_equal(send_one(&in, &out, &action), 1);
+	assert_int_equal(got[0].head.point, TUNDISH_CAPTURE_OUT);
+	assert_int_equal(got[0].head.service, rig.backends[K_POOL].service);
+	assert_int_equal(got[0].head.backend, K_POOL);
+	assert_int_equal(got[0].head.ifindex, RIG_INGRESS);
+	filter->service++;
+	assert_int_equal(send_one(&in, &out, &action), 0);
+}
+
+/* The number that stands for no packet of a family is one that a packet may have. */
+static void test_no_family(void **state)
+{
+	struct packet in, out;
+	int action;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct conn c = conn_of(v6, 7);
+
+		build(&in, &c.s);
+		in.data[14 + (v6 ? 6 : 9)] = TUNDISH_CAPTURE_NO_FAMILY;
+		ask(TUNDISH_CAPTURE_IN);
+		filter->headers = 1;
+		assert_int_equal(send_one(&in, &out, &action), 1);
+		filter->protocol[v6] = TUNDISH_CAPTURE_NO_FAMILY;
+		assert_int_equal(send_one(&in, &out, &action), 0);
+	}
+}
+
 static void test_lease(void **state)
 {
 	struct conn c = conn_of(0, 4);
@@ -228,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records), cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_filter),	cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_late),	cmocka_unit_test(test_no_family),
 		cmocka_unit_test(test_full),
 	};
 	int r;

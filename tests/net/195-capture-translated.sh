@@ -39,3 +39,18 @@ is 'all four ways of them by the service' "$(tshark -r $T/c.pcapng -T fields -e 
 eth0	0x00000002	answer of b of web
 eth1	0x00000001	answer of b of web
 eth1	0x00000002	to b of web by fullnat"
+
+# what matches only as it leaves: by which NIC, and of which service
+for how in '' 'service web and '; do
+	rm $T/c.pcapng
+	(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock \
+		capture "${how}dst net 10.0.1.8/29" --write $T/c.pcapng 2>$T/c.err) &
+	PID[c]=$!
+	eventually 10 test -s $T/c.pcapng || fatal "no capture: $(cat $T/c.err)"
+	get $VIP 4 >/dev/null
+	kill -INT "${PID[c]}"
+	wait "${PID[c]}"
+	is "${how}servers: as packets leave for them" "$(tshark -r $T/c.pcapng -Y tcp.port==8080 -T fields -e frame.interface_name \
+		-e frame.packet_flags_direction -e frame.comment 2>/dev/null | sed 's/b[123]/b/' | sort -u)" \
+		"eth1	0x00000002	$([ -z "$how" ] && echo 'sent: fullnat' || echo 'to b of web by fullnat')"
+done

@@ -11,8 +11,9 @@
 
 struct td_packets {
 	struct ring_buffer *ring;
-	td_capture_each each;
+	td_capture_each each; /* NULL: nobody's any more */
 	void *context;
+	uint64_t dropped;
 };
 
 static struct tundish_capture *filter_of(struct td_kernel *k)
@@ -27,6 +28,10 @@ static int on_packet(void *context, void *data, size_t size)
 
 	if (size < sizeof(*head) || head->captured > size - sizeof(*head))
 		return 0;
+	if (!p->each) {
+		p->dropped++;
+		return 0;
+	}
 	return p->each(p->context, head, head + 1) ? 0 : -EAGAIN;
 }
 
@@ -48,8 +53,10 @@ static void put_filter(struct tundish_capture *to, const struct tundish_capture 
 	struct tundish_capture f = *filter;
 
 	f.until = f.nothing = f.sampled = f.full = 0;
-	f.unmatched = f.points & TUNDISH_CAPTURE_OUT ? TUNDISH_CAPTURE_UNMATCHED_MAY_LEAVE
-						     : TUNDISH_CAPTURE_UNMATCHED_IS_NOTHING;
+	f.unmatched = TUNDISH_CAPTURE_UNMATCHED_IS_NOTHING;
+	if (f.points & TUNDISH_CAPTURE_OUT)
+		f.unmatched = f.service ? TUNDISH_CAPTURE_UNMATCHED_IS_NOTED
+					: TUNDISH_CAPTURE_UNMATCHED_MAY_LEAVE;
 	*to = f;
 }
 
@@ -102,6 +109,15 @@ void td_kernel_capture_read(struct td_kernel *k)
 {
 	if (k->packets)
 		ring_buffer__consume(k->packets->ring);
+}
+
+uint64_t td_kernel_capture_drop(struct td_kernel *k)
+{
+	if (!k->packets)
+		return 0;
+	k->packets->each = NULL;
+	ring_buffer__consume(k->packets->ring);
+	return k->packets->dropped;
 }
 
 void td_kernel_capture_lost(struct td_kernel *k, uint64_t *ret_sampled, uint64_t *ret_full)

@@ -316,6 +316,8 @@ int td_kernel_capture_fd(const struct td_kernel *k);
 void td_kernel_capture_read(struct td_kernel *k);
 /* Packets that were left out since the beginning: as the ring was more than half full, and full. */
 void td_kernel_capture_lost(struct td_kernel *k, uint64_t *ret_sampled, uint64_t *ret_full);
+/* Throws away what there is to read, and returns how many packets that were. */
+uint64_t td_kernel_capture_drop(struct td_kernel *k);
 /* Also what a daemon before has left. */
 void td_kernel_capture_end(struct td_kernel *k);
 
