@@ -60,12 +60,55 @@ static void test_filters(void **s)
 	assert_int_equal(f->service, 7);
 	assert_string_equal(c.service, "web");
 	assert_int_equal(f->ifindex, 3);
+	assert_string_equal(c.interface, "eth0");
 	assert_int_equal(f->points, TUNDISH_CAPTURE_IN | TUNDISH_CAPTURE_OUT);
 	assert_int_equal(parse("reason drop_ttl", &c, &e), 0);
 	assert_int_equal(f->counter, TUNDISH_COUNTER_drop_ttl + 1);
 	assert_int_equal(f->points, TUNDISH_CAPTURE_DROPPED);
 	assert_int_equal(parse("reason ipip", &c, &e), 0);
 	assert_int_equal(f->points, TUNDISH_CAPTURE_IN | TUNDISH_CAPTURE_OUT);
+}
+
+/* Of each counter: its name, what follows its kind in it, and points where it cannot be. */
+static void test_reasons(void **s)
+{
+	struct td_capture_conf c = {0};
+	char text[64];
+	struct td_error e;
+
+	for (uint32_t i = 0; i < TUNDISH_COUNTER_MAX; i++) {
+		const char *full = td_capture_reasons[i].name, *reason = td_capture_reason(i);
+		enum td_capture_kind kind = td_capture_reasons[i].kind;
+		uint32_t same = 0;
+
+		for (uint32_t k = 0; k < TUNDISH_COUNTER_MAX; k++)
+			same += td_capture_reasons[k].kind != TD_CAPTURE_EVENT &&
+				!strcmp(td_capture_reason(k), reason);
+		snprintf(text, sizeof(text), "reason %s", full);
+		assert_int_equal(parse(text, &c, &e), kind == TD_CAPTURE_EVENT ? -EINVAL : 0);
+		if (kind == TD_CAPTURE_EVENT)
+			continue;
+		assert_int_equal(c.filter.counter, i + 1);
+		for (uint32_t points = TUNDISH_CAPTURE_OUT; points <= TUNDISH_CAPTURE_DROPPED;
+		     points *= 2) {
+			bool drops = points == TUNDISH_CAPTURE_DROPPED, fits;
+
+			fits = drops ? kind == TD_CAPTURE_DROP
+				     : kind == TD_CAPTURE_SEND ||
+					       i == TUNDISH_COUNTER_pass_decapsulated;
+			c = (struct td_capture_conf){.filter.points = points};
+			assert_int_equal(td_capture_filter(text, &names, &c, &e),
+					 fits ? 0 : -EINVAL);
+			assert_true(fits || strstr(e.text, drops ? "is dropped as" : "leaves as"));
+		}
+		snprintf(text, sizeof(text), "reason %s", reason);
+		assert_int_equal(parse(text, &c, &e), same > 1 ? -EINVAL : 0);
+		assert_true(same > 1 ? strstr(e.text, full) && strstr(e.text, "give one")
+				     : c.filter.counter == i + 1);
+	}
+	assert_true(parse("reason fragment", &c, &e) < 0);
+	assert_non_null(
+		strstr(e.text, "\"fragment\" is pass_fragment and drop_fragment; give one"));
 }
 
 static void test_mistakes(void **s)
@@ -158,9 +201,8 @@ static void test_blocks(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_filters),
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_comments),
+		cmocka_unit_test(test_filters),	 cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_comments),
 		cmocka_unit_test(test_blocks),
 	};
 

@@ -8,8 +8,7 @@
 #include "api/capture.h"
 #include "lib/suggest.h"
 
-#define BLANKS	    " \t"
-#define NO_PROTOCOL 255 /* which no packet has */
+#define BLANKS " \t"
 
 static const char *const words[] = {"and", "host", "src", "dst", "net",	    "port",   "tcp",
 				    "udp", "icmp", "ip",  "ip6", "service", "reason", "interface"};
@@ -171,38 +170,76 @@ static int set_interface(struct reading *r, const char *name)
 		if (strcmp(a->name, name))
 			continue;
 		r->conf->filter.ifindex = a->ifindex;
+		snprintf(r->conf->interface, sizeof(r->conf->interface), "%s", a->name);
 		return 0;
 	}
 	return td_fail(r->error, ENOENT, "FILTER: tundish runs on no interface \"%.20s\"%s",
 		       name ?: "", td_suggest_tell(&suggest, meant, sizeof(meant)));
 }
 
-/* A verdict's row of counters.h by its name, or what follows "drop_" and the like in it. */
-static int set_reason(struct reading *r, const char *name)
+/* The rows of counters.h that @name may stand for: that of such a name, or all where it is what follows
+ * "drop_" and the like. How many; *ret is the first one, *ret_other the last one. */
+static size_t find_reason(const char *name, uint32_t *ret, uint32_t *ret_other)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < TUNDISH_COUNTER_MAX; i++) {
+		if (td_capture_reasons[i].kind == TD_CAPTURE_EVENT)
+			continue;
+		if (!strcmp(name, td_capture_reasons[i].name)) {
+			*ret = i;
+			return 1;
+		}
+		if (strcmp(name, td_capture_reason(i)))
+			continue;
+		*(n++ ? ret_other : ret) = i;
+	}
+	return n;
+}
+
+static int no_reason(const struct reading *r, const char *name)
 {
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	for (size_t i = 0; name && i < TUNDISH_COUNTER_MAX; i++) {
-		const char *full = td_capture_reasons[i].name, *reason = td_capture_reason(i);
-
-		if (td_capture_reasons[i].kind == TD_CAPTURE_EVENT)
-			continue;
-		td_suggest_add(&suggest, reason);
-		if (strcmp(name, full) && strcmp(name, reason))
-			continue;
-		r->conf->filter.counter = (uint32_t)i + 1;
-		/* what is dropped is so as it came */
-		if (td_capture_reasons[i].kind == TD_CAPTURE_DROP &&
-		    (r->conf->filter.points & TUNDISH_CAPTURE_IN))
-			r->conf->filter.points = TUNDISH_CAPTURE_DROPPED;
-		return 0;
-	}
+	for (uint32_t i = 0; name && i < TUNDISH_COUNTER_MAX; i++)
+		if (td_capture_reasons[i].kind != TD_CAPTURE_EVENT)
+			td_suggest_add(&suggest, td_capture_reason(i));
 	return td_fail(
 		r->error, EINVAL,
 		"FILTER: \"%.32s\" is no reason of a verdict%s; tundish(8) has all of them under "
 		"COUNTERS",
 		name ?: "", td_suggest_tell(&suggest, meant, sizeof(meant)));
+}
+
+/* What is dropped is so as it came; what is passed leaves for nowhere, but it may be unwrapped. */
+static int set_reason(struct reading *r, const char *name)
+{
+	struct tundish_capture *f = &r->conf->filter;
+	uint32_t counter = 0, other = 0;
+	enum td_capture_kind kind;
+	size_t n = name ? find_reason(name, &counter, &other) : 0;
+
+	if (!n)
+		return no_reason(r, name);
+	if (n > 1)
+		return td_fail(r->error, EINVAL, "FILTER: \"%s\" is %s and %s; give one", name,
+			       td_capture_reasons[counter].name, td_capture_reasons[other].name);
+	kind = td_capture_reasons[counter].kind;
+	if (f->points == TUNDISH_CAPTURE_DROPPED && kind != TD_CAPTURE_DROP)
+		return td_fail(r->error, EINVAL,
+			       "FILTER: no packet is dropped as %s; capture it with --point all",
+			       td_capture_reasons[counter].name);
+	if (f->points == TUNDISH_CAPTURE_OUT && kind != TD_CAPTURE_SEND &&
+	    counter != TUNDISH_COUNTER_pass_decapsulated)
+		return td_fail(r->error, EINVAL,
+			       "FILTER: no packet leaves as %s; capture it with --point %s",
+			       td_capture_reasons[counter].name,
+			       kind == TD_CAPTURE_DROP ? "dropped" : "in");
+	f->counter = counter + 1;
+	if (kind == TD_CAPTURE_DROP)
+		f->points = TUNDISH_CAPTURE_DROPPED;
+	return 0;
 }
 
 /* ---- all of it ------------------------------------------------------------------------- */
@@ -271,6 +308,6 @@ int td_capture_filter(const char *text, const struct td_capture_names *names,
 		return td_fail(error, EINVAL, "FILTER: something has to follow \"and\"; valid: %s",
 			       VALID);
 	if (r.family)
-		conf->filter.protocol[r.family == 4] = NO_PROTOCOL;
+		conf->filter.protocol[r.family == 4] = TUNDISH_CAPTURE_NO_FAMILY;
 	return e;
 }

@@ -529,6 +529,7 @@ struct td_capture_conf {
 	struct tundish_capture filter;
 	char text[256];			/* the filter as it was typed */
 	char service[TUNDISH_NAME_LEN]; /* filter.service's name; "": none */
+	char interface[IF_NAMESIZE];	/* filter.ifindex's name; "": any */
 	uint32_t seconds;
 };
 
@@ -537,10 +538,12 @@ struct td_capture {
 	struct td_daemon *d; /* NULL: it has no ring any more */
 	struct td_capture_conf conf;
 	char who[64];
+	int process;   /* id of who asked for it; 0: not known */
 	char why[200]; /* why it ended; "": it goes on */
-	uint64_t ends_ns, sampled, full;
+	uint64_t ends_ns, stopped_ns, woken_ns, sampled, full;
+	uint64_t left;	  /* in the ring, as it was closed over a reader that did not read them */
 	uint64_t packets; /* that were read; its reader counts */
-	sd_event_source *timer, *io;
+	sd_event_source *timer, *io, *wake;
 };
 
 /* Begins it, with conf and who as they stand in *c, which stays where it is until it is closed. -EBUSY
@@ -555,6 +558,12 @@ void td_capture_read(struct td_capture *c);
 void td_capture_wait(struct td_capture *c);
 /* Its ring is gone. More than once is allowed. */
 void td_capture_close(struct td_capture *c);
+/* Of that which is under way, if any: td_capture_stop ... */
+void td_capture_end(struct td_daemon *d, const char *why);
+/* ... td_capture_close, with what nobody has read counted ... */
+void td_capture_abandon(struct td_daemon *d);
+/* ... and while the event loop stands still: the lease, and who waits. */
+void td_capture_breathe(struct td_daemon *d);
 
 /* ---- rates.c -------------------------------------------------------------------- */
 int td_rates_open(struct td_daemon *d);
