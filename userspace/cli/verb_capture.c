@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 
@@ -55,6 +56,7 @@ static void read_statistics(struct capturing *p, const char *block, size_t lengt
 
 static bool open_file(struct capturing *p)
 {
+	struct stat s;
 	int fd;
 
 	p->out = stdout;
@@ -62,6 +64,8 @@ static bool open_file(struct capturing *p)
 		return true;
 	/* packets of other people are in it */
 	fd = open(p->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0 && (fstat(fd, &s) < 0 || (S_ISREG(s.st_mode) && fchmod(fd, 0600) < 0)))
+		td_fd_close(&fd);
 	p->out = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!p->out)
 		p->failed = cli_fail(CLI_FAILED, "cannot write %s: %s", p->file, strerror(errno));
@@ -123,6 +127,7 @@ static bool tick(void *context)
 	struct capturing *p = context;
 	struct cli_target t = {0};
 	struct cli_answer a = {0};
+	char own[16];
 
 	if (!interrupted)
 		return true;
@@ -131,6 +136,8 @@ static bool tick(void *context)
 	p->asked = true;
 	cli_target_word(&t, "capture");
 	cli_target_word(&t, "end");
+	snprintf(own, sizeof(own), "%d", (int)getpid());
+	cli_target_query(&t, "process", own);
 	if (cli_send_within(p->c->control, &t, "", 5, &a, NULL) < 0)
 		return false;
 	cli_answer_done(&a);
@@ -154,7 +161,7 @@ static void join_words(const struct cli *c, struct cli_target *t)
 int cli_run_capture(const struct cli *c)
 {
 	static const char *const options[] = {"point", "count", "seconds", "size", "snaplen"};
-	struct sigaction on = {.sa_handler = on_signal};
+	struct sigaction on = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
 	struct capturing p = {.c = c, .file = cli_option(c, "write")};
 	const struct cli_stream stream = {take, tick, &p};
 	struct cli_target t = {0};
