@@ -92,6 +92,18 @@ check 'with a summary' grep -qE '^tundish: [0-9]+ packets; it was ended by comma
 check 'and a whole file' test "$(shown interrupted frame.number | wc -l)" -ge 10
 is 'that tshark takes' "$(grep -cv 'Running as user' "$T/interrupted.tshark")" 0
 
+# ^C ends one's own alone; a file that was there is its owner's.
+(umask 0 && : >"$T/others.pcapng")
+captures others tcp
+eventually 10 test -s "$T/others.pcapng"
+check 'a file that was there is kept from others' [ "$(stat -c %a "$T/others.pcapng")" = 600 ]
+ends() { in_ns edge curl -s --unix-socket /run/tundish/edge.sock -X POST "http://l/v1/capture/end?process=$1"; }
+is "another's is not ended" "$(ends 1 | jq .ended)" false
+check 'and goes on' kill -0 "${PID[others]}"
+is 'the process that began it is known' "$(ends "${PID[others]}" | jq .ended)" true
+captured others
+check 'and told' grep -q 'it was ended by command$' "$T/others.err"
+
 captures killed tcp
 kill -KILL "${PID[killed]}"
 { captured killed; } 2>/dev/null
@@ -115,6 +127,46 @@ wait $slow
 check 'what was left out is told' grep -qE '^tundish: [0-9]+ packets, [1-9][0-9]* more left out' "$T/slow.err"
 between 'the rest is there' "$(shown slow frame.number | wc -l)" 1000 7900
 
+# One that reads a little now and then holds the slot no longer than 10 s after its end.
+(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock capture icmp --snaplen 2048 --seconds 600 \
+	2>"$T/little.err") | (
+	until [ -e "$T/read all" ]; do
+		head -c 40960
+		sleep 0.5
+	done >"$T/little.pcapng"
+	cat >>"$T/little.pcapng"
+) &
+little=$!
+eventually 10 eval '! idle'
+in_ns client ping -q -f -c 4000 -s 1400 -W 2 $VIP >"$T/ping"
+ends "$(t events --once | grep -oE 'process [0-9]+\).*begins' | tail -1 | grep -oE '[0-9]+' | head -1)" >/dev/null
+others_may() { t capture port 81 --seconds 1 --write "$T/then.pcapng"; }
+refused 'it holds the slot at first' 1 'captures already \(icmp\)' others_may
+check 'and not for long' eventually 60 others_may
+touch "$T/read all"
+wait $little
+check 'what it did not read is told' grep -qE ' [1-9][0-9]* that were not read in time\); it was ended by command$' "$T/little.err"
+
+# ---- the daemon ends, or another takes over -----------------------------------------------
+captures over tcp
+get $VIP 2 >/dev/null
+kill -USR2 "${PID[edge]}"
+captured over
+is 'a daemon that executes itself anew ends it well' \
+	"$?/$(grep -cE '^tundish: [1-9][0-9]* packets; another program takes over the daemon$' "$T/over.err")" 0/1
+eventually 10 t status >/dev/null
+captures after port 80 --count 2
+get $VIP 1 >/dev/null
+captured after
+is 'and captures then' "$(shown after frame.number | wc -l)" 2
+captures ended tcp
+get $VIP 2 >/dev/null
+stop edge TERM
+captured ended
+is 'a daemon that ends does so too' "$?/$(grep -cE '^tundish: [1-9][0-9]* packets; the daemon ends$' "$T/ended.err")" 0/1
+check 'with what was captured' test "$(shown ended frame.number | wc -l)" -ge 10
+start edge
+
 # ---- the daemon is killed ------------------------------------------------------------------
 captures orphaned tcp
 get $VIP 2 >/dev/null
@@ -132,3 +184,9 @@ captures next port 80 --count 2
 get $VIP 1 >/dev/null
 captured next
 is 'the next daemon captures' "$(shown next frame.number | wc -l)" 2
+
+# ---- unload ---------------------------------------------------------------------------------
+captures unloaded tcp
+check 'a host is unloaded beside it' t unload
+captured unloaded
+is 'which is told' "$?/$(grep -c '; the data path is unloaded$' "$T/unloaded.err")" 0/1

@@ -74,7 +74,7 @@ static const char *backend_name(struct reader *r, uint32_t id, char name[TUNDISH
 	return name;
 }
 
-/* The number of a NIC's block, which is made where there is none yet. */
+/* The number of a NIC's block, which is made where there is none yet; the last one is for all others. */
 static uint32_t interface_of(struct reader *r, uint32_t ifindex, uint32_t point)
 {
 	char name[IF_NAMESIZE + 12];
@@ -84,7 +84,12 @@ static uint32_t interface_of(struct reader *r, uint32_t ifindex, uint32_t point)
 		if (r->interface[i].ifindex == ifindex && r->interface[i].point == point)
 			return i;
 	if (i == INTERFACES_MAX)
-		return 0;
+		return INTERFACES_MAX - 1;
+	if (i == INTERFACES_MAX - 1) {
+		td_pcapng_interface(&r->blocks, "others", "more interfaces than are told apart",
+				    r->capture.conf.text, r->capture.conf.filter.snaplen);
+		return r->n_interfaces++; /* under 0, which no packet has */
+	}
 	if (!if_indextoname(ifindex, name))
 		snprintf(name, sizeof(name), "number %u", ifindex);
 	td_pcapng_interface(&r->blocks, name,
@@ -94,6 +99,13 @@ static uint32_t interface_of(struct reader *r, uint32_t ifindex, uint32_t point)
 	r->interface[i].ifindex = ifindex;
 	r->interface[i].point = point;
 	return r->n_interfaces++;
+}
+
+/* Nothing more is asked for. */
+static bool is_full(const struct reader *r)
+{
+	return (r->count && r->capture.packets >= r->count) ||
+	       r->sent + r->blocks.length >= r->bytes;
 }
 
 static bool on_packet(void *context, const struct tundish_captured *p, const void *frame)
@@ -113,7 +125,7 @@ static bool on_packet(void *context, const struct tundish_captured *p, const voi
 		.comment = comment,
 	};
 
-	if (r->count && r->capture.packets >= r->count)
+	if (is_full(r))
 		return false;
 	td_capture_comment(p->counter, service_name(r, p->service),
 			   backend_name(r, p->backend, backend), comment, sizeof(comment));
@@ -123,18 +135,22 @@ static bool on_packet(void *context, const struct tundish_captured *p, const voi
 	if (r->count && r->capture.packets >= r->count)
 		td_capture_stop(&r->capture, "%llu packets were captured",
 				(unsigned long long)r->count);
-	else if (r->sent + r->blocks.length >= r->bytes)
+	else if (is_full(r))
 		td_capture_stop(&r->capture, "%llu MiB were captured",
 				(unsigned long long)r->bytes >> 20);
-	return r->blocks.length < ENOUGH &&
-	       !(r->capture.why[0] && r->sent + r->blocks.length >= r->bytes);
+	return r->blocks.length < ENOUGH && !is_full(r);
 }
 
 static void begin(struct reader *r)
 {
+	uint32_t only = r->capture.conf.filter.ifindex;
+
 	r->begun = true;
 	td_pcapng_section(&r->blocks, "tundish " TD_VERSION, r->capture.conf.text);
-	for (size_t i = 0; i < r->d->n_attachments; i++)
+	if (only)
+		interface_of(r, only, TUNDISH_CAPTURE_IN);
+	for (size_t i = 0; !only && i < TD_MIN(r->d->n_attachments, (size_t)INTERFACES_MAX / 2);
+	     i++)
 		interface_of(r, r->d->attachments[i].ifindex, TUNDISH_CAPTURE_IN);
 	if (!r->n_interfaces)
 		interface_of(r, 0, TUNDISH_CAPTURE_IN);
@@ -144,18 +160,22 @@ static void begin(struct reader *r)
 static void tell(struct reader *r, uint64_t now)
 {
 	const struct td_capture *c = &r->capture;
-	uint64_t lost = c->sampled + c->full;
-	char comment[TD_PCAPNG_TEXT_MAX];
+	uint64_t lost = c->sampled + c->full + c->left;
+	char comment[TD_PCAPNG_TEXT_MAX], left[64] = "";
 	int n;
+
+	if (c->left)
+		snprintf(left, sizeof(left), ", %llu that were not read in time",
+			 (unsigned long long)c->left);
 
 	n = snprintf(comment, sizeof(comment), "%llu packets", (unsigned long long)c->packets);
 	if (lost)
 		n += snprintf(
 			comment + n, sizeof(comment) - (size_t)n,
 			", %llu more left out (%llu by sampling while the ring was half full, "
-			"%llu while it was full)",
+			"%llu while it was full%s)",
 			(unsigned long long)lost, (unsigned long long)c->sampled,
-			(unsigned long long)c->full);
+			(unsigned long long)c->full, left);
 	if (c->why[0])
 		snprintf(comment + n, sizeof(comment) - (size_t)n, "; %s", c->why);
 	td_pcapng_statistics(&r->blocks, 0, r->began_ns, clock_ns(CLOCK_REALTIME), c->packets, lost,
@@ -169,11 +189,14 @@ static void fill(struct reader *r)
 	uint64_t now = td_now_ns();
 
 	r->at = r->blocks.length = 0;
+	r->service.id = 0; /* its name may be another's by now */
 	r->offset_ns = clock_ns(CLOCK_REALTIME) - now;
 	if (!r->begun)
 		begin(r);
-	else if (!(r->count && r->capture.packets >= r->count) && r->sent < r->bytes)
+	else if (!is_full(r))
 		td_capture_read(&r->capture);
+	if (is_full(r))
+		td_capture_close(&r->capture); /* others may capture while this one is sent */
 	if (r->blocks.length)
 		return;
 	if (r->capture.why[0]) {
@@ -280,18 +303,33 @@ static int read_request(struct td_daemon *d, const struct td_request *q, struct 
 	return code;
 }
 
+/* Whether that process began it; one in a namespace of its own knows its id by another number, and is
+ * known by its connections. */
+static bool is_of(const struct td_capture *c, const struct td_request *q, uint32_t process)
+{
+	return c->process &&
+	       (c->process == (int)process || (q->peer && (int)q->peer->pid == c->process));
+}
+
+/* By anybody who may capture; with "process" only what that one began. */
 static void answer_end(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
+	uint32_t process = 0;
+	bool ends;
+
 	if (strcmp(q->word[1], "end")) {
 		td_reply_error(reply, 404, 2, "there is no /v1/capture/%.40s; there is: end",
 			       q->word[1]);
 		return;
 	}
-	if (d->capture) {
-		td_capture_stop(d->capture, "it was ended by command");
+	if (td_read_number(q, "process", INT32_MAX, &process, reply) < 0)
+		return;
+	ends = d->capture && (!q->query(q, "process") || is_of(d->capture, q, process));
+	if (ends) {
+		td_capture_end(d, "it was ended by command");
 		td_control_resume(d->control);
 	}
-	reply->json = json_pack("{s:b}", "ended", d->capture != NULL);
+	reply->json = json_pack("{s:b}", "ended", ends);
 }
 
 void td_answer_capture(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
@@ -318,8 +356,9 @@ void td_answer_capture(struct td_daemon *d, const struct td_request *q, struct t
 		free(r);
 		return;
 	}
+	r->capture.process = q->peer ? (int)q->peer->pid : 0;
 	snprintf(r->capture.who, sizeof(r->capture.who), "uid %u (process %d)",
-		 q->peer ? q->peer->uid : 0, q->peer ? (int)q->peer->pid : 0);
+		 q->peer ? q->peer->uid : 0, r->capture.process);
 	code = td_capture_open(d, &r->capture, on_packet, r, &e);
 	if (code < 0) {
 		td_reply_error(reply, code == -EBUSY ? 409 : 500, 1, "%s", e.text);

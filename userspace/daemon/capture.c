@@ -5,18 +5,33 @@
  * kernel's ring until their reader has room for them, and nowhere else: one that is slow loses
  * packets, which are counted, and keeps nothing in memory here.
  */
+#include <net/if.h>
 #include <sys/epoll.h>
 
 #include "daemon/daemon.h"
 
 #define LEASE_NS (3 * TD_NS_PER_S)
 #define RENEW_NS TD_NS_PER_S
+#define WAKE_NS	 (5 * TD_NS_PER_MS) /* from one time that the ring wakes its reader to the next */
+#define REST_NS	 (10 * TD_NS_PER_S) /* for its reader to take what is in the ring at the end */
+
+static int on_wake(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_capture *c = userdata;
+
+	c->woken_ns = td_now_ns();
+	td_control_resume(c->d->control);
+	return 0;
+}
 
 static int on_packets(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct td_capture *c = userdata;
+	uint64_t since = td_now_ns() - c->woken_ns;
 
-	td_control_resume(c->d->control);
+	if (since >= WAKE_NS)
+		return on_wake(NULL, 0, c);
+	td_timer_arm(c->wake, (WAKE_NS - since) / 1000);
 	return 0;
 }
 
@@ -30,32 +45,62 @@ static bool service_stands(struct td_capture *c)
 		!strcmp(name, c->conf.service));
 }
 
+/* Whether packets may still come by the NIC: it is there, and the program on it. */
+static bool interface_stands(const struct td_capture *c)
+{
+	uint32_t ifindex = c->conf.filter.ifindex;
+	char name[IF_NAMESIZE];
+
+	if (!ifindex)
+		return true;
+	for (size_t i = 0; i < c->d->n_attachments; i++)
+		if (c->d->attachments[i].ifindex == ifindex)
+			return if_indextoname(ifindex, name) != NULL;
+	return false;
+}
+
+static void renew(struct td_capture *c, uint64_t now)
+{
+	if (now >= c->ends_ns)
+		td_capture_stop(c, "%u seconds are over", c->conf.seconds);
+	if (!c->why[0])
+		td_kernel_capture_renew(c->d->kernel, now + LEASE_NS);
+}
+
 static int on_second(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct td_capture *c = userdata;
+	struct td_daemon *d = c->d;
 	uint64_t now = td_now_ns();
 
-	if (now >= c->ends_ns)
-		td_capture_stop(c, "%u seconds are over", c->conf.seconds);
-	else if (!service_stands(c))
+	if (!service_stands(c))
 		td_capture_stop(c, "the service %s is gone", c->conf.service);
-	if (!c->why[0])
-		td_kernel_capture_renew(c->d->kernel, now + LEASE_NS);
-	td_control_resume(c->d->control);
-	td_timer_arm(source, RENEW_NS / 1000);
+	else if (!interface_stands(c))
+		td_capture_stop(c, "the interface %s is gone", c->conf.interface);
+	renew(c, now);
+	td_control_resume(d->control);
+	if (c->stopped_ns && now - c->stopped_ns >= REST_NS)
+		td_capture_abandon(d);
+	else
+		td_timer_arm(source, RENEW_NS / 1000);
 	return 0;
+}
+
+static int add_timer(struct td_capture *c, sd_event_source **ret, sd_event_time_handler_t handler)
+{
+	int r = sd_event_add_time(c->d->event, ret, CLOCK_MONOTONIC, 0, 1000, handler, c);
+
+	return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 static int add_sources(struct td_capture *c)
 {
-	sd_event *e = c->d->event;
-	int r = sd_event_add_io(e, &c->io, td_kernel_capture_fd(c->d->kernel), EPOLLIN, on_packets,
-				c);
+	int r = sd_event_add_io(c->d->event, &c->io, td_kernel_capture_fd(c->d->kernel), EPOLLIN,
+				on_packets, c);
 
 	r = r < 0 ? r : sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
-	r = r < 0 ? r : sd_event_add_time(e, &c->timer, CLOCK_MONOTONIC, 0, 1000, on_second, c);
-	r = r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-	return r;
+	r = r < 0 ? r : add_timer(c, &c->timer, on_second);
+	return r < 0 ? r : add_timer(c, &c->wake, on_wake);
 }
 
 int td_capture_open(struct td_daemon *d, struct td_capture *c, td_capture_each each, void *context,
@@ -102,6 +147,7 @@ void td_capture_stop(struct td_capture *c, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(c->why, sizeof(c->why), format, ap);
 	va_end(ap);
+	c->stopped_ns = td_now_ns();
 	if (c->d)
 		td_kernel_capture_renew(c->d->kernel, 0);
 }
@@ -130,10 +176,33 @@ void td_capture_close(struct td_capture *c)
 	/* before the ring, whose descriptor it polls */
 	c->io = sd_event_source_disable_unref(c->io);
 	c->timer = sd_event_source_disable_unref(c->timer);
+	c->wake = sd_event_source_disable_unref(c->wake);
 	td_kernel_capture_end(d->kernel);
 	c->d = NULL;
 	d->capture = NULL;
 	td_event(d, "capture-end", c->who, "%s; %llu packets, %llu left out",
 		 c->why[0] ? c->why : "its reader is gone", (unsigned long long)c->packets,
-		 (unsigned long long)(c->sampled + c->full));
+		 (unsigned long long)(c->sampled + c->full + c->left));
+}
+
+void td_capture_end(struct td_daemon *d, const char *why)
+{
+	if (d->capture)
+		td_capture_stop(d->capture, "%s", why);
+}
+
+void td_capture_abandon(struct td_daemon *d)
+{
+	if (!d->capture)
+		return;
+	d->capture->left = td_kernel_capture_drop(d->kernel);
+	td_capture_close(d->capture);
+}
+
+void td_capture_breathe(struct td_daemon *d)
+{
+	if (!d->capture)
+		return;
+	renew(d->capture, td_now_ns());
+	td_control_resume(d->control);
 }

@@ -53,10 +53,8 @@ int td_daemon_unload(struct td_daemon *d, struct td_error *error)
 		s = (struct td_state){0};
 	td_kernel_read_lanes(d->kernel, &s);
 	d->unloading = true;
-	if (d->capture) {
-		td_capture_stop(d->capture, "the data path is unloaded");
-		td_capture_close(d->capture);
-	}
+	td_capture_end(d, "the data path is unloaded");
+	td_capture_abandon(d);
 	if (d->groups_on)
 		td_migrate_off(d, 0, td_kernel_settings(d->kernel)->workers_max);
 	detach_all(d);
@@ -305,6 +303,7 @@ static int open_parts(struct td_daemon *d, const struct td_config *c, struct td_
 static void close_parts(struct td_daemon *d)
 {
 	d->leaves = true;
+	td_capture_end(d, "the daemon ends"); /* its reader has the rest before the socket goes */
 	d->control = td_control_close(d->control);
 	td_load_close(d);
 	td_looks_close(d);

@@ -85,6 +85,7 @@ void td_breathe(struct td_daemon *d)
 	if (now - d->breath_ns < BREATH_NS)
 		return;
 	tell_progress(d, now);
+	td_capture_breathe(d);
 	td_control_run(d->control);
 	d->breath_ns = td_now_ns();
 }

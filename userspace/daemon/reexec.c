@@ -219,8 +219,7 @@ void td_reexec(struct td_daemon *d)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)td_now_ns() / 1000);
 	td_checks_stop_programs(d);
 	d->leaves = true;
-	if (d->capture)
-		td_capture_stop(d->capture, "another program takes over the daemon");
+	td_capture_end(d, "another program takes over the daemon");
 	td_control_hand_over(d->control, &f);
 	step(d, &f);
 	d->leaves = false;
