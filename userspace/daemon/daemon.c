@@ -193,7 +193,8 @@ static int prepare_control(sd_event_source *source, void *userdata)
 	if (wait < 0)
 		return sd_event_source_set_enabled(d->control_timer, SD_EVENT_OFF);
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
-	sd_event_source_set_time(d->control_timer, now + (uint64_t)wait * 1000);
+	/* at once is a moment that is over: what is now may come later by the timer's accuracy */
+	sd_event_source_set_time(d->control_timer, wait ? now + (uint64_t)wait * 1000 : 0);
 	return sd_event_source_set_enabled(d->control_timer, SD_EVENT_ONESHOT);
 }
 
