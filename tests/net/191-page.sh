@@ -235,13 +235,13 @@ page run 'scrollTo(0, 0)' >/dev/null
 # answers that this host does not give by itself
 page open >/dev/null
 page run "document.querySelector('#services-table [data-service=web]').id = 'spark'" >/dev/null
-stub() { # PATH STATUS BODY: the page gets this for what begins with the path
+given() { # PATH STATUS BODY: the page gets this for what begins with the path
 	page run "const was = window.fetch, [path, status, body] = arguments;
 		window.fetch = (p, o) => p.startsWith('/v1/' + path) ? Promise.resolve(new Response(body, {status: Number(status)})) : was(p, o)" "$@" >/dev/null
 }
 finding='{"id": "x", "what": "queue", "verdict": "warn", "value": 5000, "limit": null, "unit": "frames", "sentence": "full"}'
-stub doctor 200 "[$finding, $finding, {\"id\": \"y\", \"what\": \"z\", \"verdict\": \"note\", \"value\": null}]"
-stub ports 200 "$(jq -nc '[{remote_port: 1, seconds_to_exhaustion: 9}, {remote_port: 2, seconds_to_exhaustion: null}, {remote_port: 3, seconds_to_exhaustion: 5}]')"
+given doctor 200 "[$finding, $finding, {\"id\": \"y\", \"what\": \"z\", \"verdict\": \"note\", \"value\": null}]"
+given ports 200 "$(jq -nc '[{remote_port: 1, seconds_to_exhaustion: 9}, {remote_port: 2, seconds_to_exhaustion: null}, {remote_port: 3, seconds_to_exhaustion: 5}]')"
 doctor_rows() { page rows '#doctor-table' | jq -r "$1"; }
 check 'findings that are called the same are all there' eventually 30 eval '[ "$(doctor_rows "map(.What) | join(\" \")")" = "queue queue z" ]'
 page click_text '#doctor-table thead button' What >/dev/null
@@ -251,15 +251,15 @@ when() { page click_text '#ports-table thead button' When >/dev/null && page row
 shows 'source ports, one of which does not fill' "return document.querySelectorAll('#ports-table tbody tr').length === 3"
 is 'what is not known is last' "$(when)" '["1","3","2"]'
 is 'the other way round too' "$(when)" '["3","1","2"]'
-stub ports 503 '{"error": "a scan is under way"}'
-stub timewait 503 '{"error": "source ports are not watched; set ports: {watch: on}"}'
-stub tuples 404 '{"error": "nothing there"}'
+given ports 503 '{"error": "a scan is under way"}'
+given timewait 503 '{"error": "source ports are not watched; set ports: {watch: on}"}'
+given tuples 404 '{"error": "nothing there"}'
 page run "const was = window.fetch; window.hung = [];
 	window.fetch = (p, o) => p.startsWith('/v1/doctor') ? (hung.push(performance.now()), new Promise(() => {})) : was(p, o)" >/dev/null
 shows 'what is off is not there' "return document.querySelector('#timewait').hidden && document.querySelector('#tuples').hidden"
 shows 'nobody waits for a doctor who is long' "return hung.length && performance.getEntriesByType('resource').some((e) => e.name.endsWith('/v1/status') && e.startTime > hung[0] + 500)"
 is 'what is refused for now stays as it was' "$(page rows '#ports-table' | jq length) $(text_of '#ports .trouble')" '3 a scan is under way'
-attend() { stub status 200 "$(http $URL/v1/status >/dev/null && jq -c ".attention = $1" "$T/answer")"; }
+attend() { given status 200 "$(http $URL/v1/status >/dev/null && jq -c ".attention = $1" "$T/answer")"; }
 attend '[{what: "first", why: "4 of 9"}, {what: "queue", why: "5 of 9 full", seconds: 0, do: "this", command: "that"}]'
 shows 'attention, from now on' "return /queue: 5 of 9 full, since \d\d:/.test(document.querySelector('#attention-list').textContent)"
 is 'is read aloud' "$(text_of '#attention-said')" '2 things need attention: first: 4 of 9; queue: 5 of 9 full'
@@ -285,7 +285,7 @@ is 'rows that move keep the focus' "$(page run "const lost = [];
 is 'what is hidden is, however it is laid out' "$(page run "const e = document.querySelector('.tools');
 	e.hidden = true; const display = getComputedStyle(e).display; e.hidden = false; return display")" '"none"'
 is 'plots are drawn in their place' "$(page run "return document.querySelector('#spark').isConnected")" true
-stub services 200 "$(http $URL/v1/services >/dev/null && jq -c 'map(if .service == "web" then .backends = 6000 else . end)' "$T/answer")"
+given services 200 "$(http $URL/v1/services >/dev/null && jq -c 'map(if .service == "web" then .backends = 6000 else . end)' "$T/answer")"
 page run "const was = window.fetch; window.fetch = (p, o) => !p.startsWith('/v1/backends/web') ? was(p, o) : Promise.resolve(new Response(JSON.stringify(
 	Array.from({length: 500}, (x, i) => ({id: i + 1 + Number(new URL(p, location).searchParams.get('after')), name: 'b' + i})))));
 	location.hash = 'service=web'" >/dev/null
