@@ -71,7 +71,7 @@ wait "${PID[scrapers]}"
 unset 'PID[scrapers]'
 of() { tail -n 1 "$T/scrapers" | jq ".[\"$1\"] // 0"; }
 check 'some have all of it' [ "$(of whole)" -ge 10 ]
-is 'each of the others is told, or not heard; none waits, none has a part' "$(($(of whole) + $(of 503) + $(of closed))) $(of waiting) $(of cut)" '2000 0 0'
+is 'each of the others is told, not heard, or waits its turn; none has a part' "$(($(of whole) + $(of 503) + $(of closed) + $(of waiting))) $(of cut)" '2000 0'
 between 'they took little memory (KiB)' $(($(resident) - before)) -100000 32768
 is 'the next one has all of it' "$(scrape -H "Accept: $open" | tail -n 1)" '# EOF'
 

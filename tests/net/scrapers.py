@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """scrapers.py ADDRESS PORT N: so many ask for /metrics at once, and read what comes.
 
-Prints "asked" when all have, and an object: how many got all of it ("whole"), how many which other status,
-were "closed" without an answer, or "cut" in its midst.
+Prints "asked" when all have, and after at most 20 s an object: how many got all of it ("whole"), how many which
+other status, were "closed" without an answer, or "cut" in its midst, and how many wait.
 """
 import collections
 import json
@@ -33,7 +33,7 @@ def end(s):
 
 
 asked = False
-until = time.monotonic() + 60
+until = time.monotonic() + 20
 while heads and time.monotonic() < until:
     for key, events in selector.select(1):
         s = key.fileobj
