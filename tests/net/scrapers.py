@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """scrapers.py ADDRESS PORT N: so many ask for /metrics at once, and read what comes.
 
-Prints "asked" when all have, and after at most 20 s an object: how many got all of it ("whole"), how many which
-other status, were "closed" without an answer, or "cut" in its midst, and how many wait.
+Prints after at most 20 s how many got all of it ("whole"), how many which other status,
+were "closed" without an answer, or "cut" in its midst, and how many wait.
 """
 import collections
 import json
@@ -32,7 +32,6 @@ def end(s):
     s.close()
 
 
-asked = False
 until = time.monotonic() + 20
 while heads and time.monotonic() < until:
     for key, events in selector.select(1):
@@ -49,8 +48,5 @@ while heads and time.monotonic() < until:
             end(s)
             continue
         heads[s] = [heads[s][0] or data[:64], (heads[s][1] + data)[-16:]]
-    if not asked and not any(k.events & selectors.EVENT_WRITE for k in selector.get_map().values()):
-        asked = True
-        print("asked", flush=True)
 counts["waiting"] = len(heads)
 print(json.dumps(counts))
