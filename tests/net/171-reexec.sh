@@ -104,14 +104,16 @@ check 'and answers' eventually 20 t status
 is 'the same program is attached: the build is the same' "$(program)" "$before"
 is 'it has no more privileges than it had' "$(awk '/^CapEff/ {print $2}' /proc/"$pid"/status)" 000000c000003000
 
-# Another version lies on disk: other words in it, and maps that say they were made by another build.
+# Another version lies on disk: another word in it, and maps that say they were made by another build.
+# Of the word its first character alone: the linker keeps a string that is another's tail within it, so
+# that a commit which ends in 16 holds the default of 16 too.
 version=$("$T/tundishd" --version | cut -d' ' -f2)
 $PYTHON - "$BUILD/tundishd" "$T/new" "$version" <<'PY'
 import sys
 data = open(sys.argv[1], "rb").read()
 old = sys.argv[3].encode() + b"\0"
 assert old in data
-open(sys.argv[2], "wb").write(data.replace(old, b"N" * (len(old) - 1) + b"\0"))
+open(sys.argv[2], "wb").write(data.replace(old, b"N" + old[1:]))
 PY
 chmod +x "$T/new"
 mv "$T/new" "$T/tundishd"
@@ -139,7 +141,7 @@ else
 	is 'once' "$(ip -n edge -j -d link show eth0 | jq '[.[].xdp.attached[]?] | length <= 1')" true
 fi
 check 'and answers in the same process' eventually 20 t status
-is 'it is the new version' "$(t --json status | jq -r '.version | test("^N+$")')" true
+is 'it is the new version' "$(t --json status | jq -r .version)" "N${version:1}"
 steady 'the open connections stay through the upgrade'
 
 # What cannot go on.
