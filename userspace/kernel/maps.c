@@ -338,22 +338,26 @@ void td_kernel_put_backend(struct td_kernel *k, uint32_t id, const struct tundis
 
 static int read_services(struct td_kernel *k, struct td_state *s)
 {
-	for (uint32_t id = 1; id < k->settings.services_max; id++) {
-		struct td_service_state e = {.id = id};
-		int r;
+	struct entry {
+		uint32_t key;
+		struct tundish_service value;
+	};
+	_cleanup_free_ struct entry *all = NULL;
+	size_t n = 0;
+	int r = TD_READ_TABLE(k, TD_MAP_services, k->settings.services_max, struct entry, &all, &n);
 
-		if (bpf_map_lookup_elem(k->map_fd[TD_MAP_services], &id, &e.value) < 0)
-			return -errno;
-		if (e.value.state == TUNDISH_SERVICE_FREE)
+	for (size_t i = 0; r == 0 && all && i < n; i++) {
+		struct td_service_state e = {.id = all[i].key, .value = all[i].value};
+
+		if (!e.id || e.value.state == TUNDISH_SERVICE_FREE)
 			continue;
 		e.value.name[sizeof(e.value.name) - 1] = '\0';
-		e.deliver = td_kernel_deliveries(k)[id];
+		e.deliver = td_kernel_deliveries(k)[e.id];
 		r = td_grow(&s->services, s->n_services, sizeof(e));
-		if (r < 0)
-			return r;
-		s->services[s->n_services++] = e;
+		if (r == 0)
+			s->services[s->n_services++] = e;
 	}
-	return 0;
+	return r;
 }
 
 static int read_backends(struct td_kernel *k, struct td_state *s)
@@ -376,49 +380,46 @@ static int read_backends(struct td_kernel *k, struct td_state *s)
 	return 0;
 }
 
-/* An entry deleted meanwhile makes the kernel begin anew, so an address may come
- * twice; the number of steps is bounded and doubles are dropped. */
-static int read_vip_map(struct td_kernel *k, enum td_map m, struct td_state *s)
+static int add_vip(struct td_state *s, const struct tundish_addr *address, uint8_t prefix,
+		   const struct tundish_vip *value)
 {
-	const size_t steps_max = 2 * (size_t)k->settings.vips_max + 16;
-	bool prefixes = m == TD_MAP_prefixes;
-	struct tundish_prefix key, former;
-	bool first = true;
+	struct td_vip_state e = {*address, prefix, *value};
+	int r = td_grow(&s->vips, s->n_vips, sizeof(e));
 
-	for (size_t step = 0; step < steps_max; step++) {
-		void *at = prefixes ? (void *)&key : &key.address;
-		void *from = prefixes ? (void *)&former : &former.address;
-		struct td_vip_state e;
-		int r;
-
-		if (bpf_map_get_next_key(k->map_fd[m], first ? NULL : from, at) < 0) {
-			if (errno == ENOENT)
-				break;
-			return -errno;
-		}
-		former = key;
-		first = false;
-		e.address = key.address;
-		e.prefix = prefixes ? (uint8_t)key.length : TD_PREFIX_ALL;
-		if (bpf_map_lookup_elem(k->map_fd[m], at, &e.value) < 0)
-			continue;
-		if (e.value.n_ranges > TUNDISH_RANGES_MAX)
-			e.value.n_ranges = TUNDISH_RANGES_MAX;
-		r = td_grow(&s->vips, s->n_vips, sizeof(e));
-		if (r < 0)
-			return r;
-		s->vips[s->n_vips++] = e;
-	}
+	if (r < 0)
+		return r;
+	if (e.value.n_ranges > TUNDISH_RANGES_MAX)
+		e.value.n_ranges = TUNDISH_RANGES_MAX;
+	s->vips[s->n_vips++] = e;
 	return 0;
 }
 
+/* Where an entry is deleted meanwhile another may come twice: doubles are dropped. */
 static int read_vips(struct td_kernel *k, struct td_state *s)
 {
-	int r = read_vip_map(k, TD_MAP_vips, s);
-	size_t n = 0;
+	struct vip {
+		struct tundish_addr key;
+		struct tundish_vip value;
+	};
+	struct prefix {
+		struct tundish_prefix key;
+		struct tundish_vip value;
+	};
+	const size_t most = 2 * (size_t)k->settings.vips_max;
+	_cleanup_free_ struct vip *vips = NULL;
+	_cleanup_free_ struct prefix *prefixes = NULL;
+	size_t n_vips = 0, n_prefixes = 0, n = 0;
+	int r;
 
-	if (r == 0)
-		r = read_vip_map(k, TD_MAP_prefixes, s);
+	if ((r = TD_READ_TABLE(k, TD_MAP_vips, most, struct vip, &vips, &n_vips)) < 0 ||
+	    (r = TD_READ_TABLE(k, TD_MAP_prefixes, most, struct prefix, &prefixes, &n_prefixes)) <
+		    0)
+		return r;
+	for (size_t i = 0; r == 0 && vips && i < n_vips; i++)
+		r = add_vip(s, &vips[i].key, TD_PREFIX_ALL, &vips[i].value);
+	for (size_t i = 0; r == 0 && prefixes && i < n_prefixes; i++)
+		r = add_vip(s, &prefixes[i].key.address, (uint8_t)prefixes[i].key.length,
+			    &prefixes[i].value);
 	if (r < 0)
 		return r;
 	if (s->n_vips)
@@ -430,38 +431,25 @@ static int read_vips(struct td_kernel *k, struct td_state *s)
 	return 0;
 }
 
-/* As above: what is deleted meanwhile makes the kernel begin anew. */
 static int read_server_ids(struct td_kernel *k, struct td_state *s)
 {
-	const size_t steps_max = 2 * (size_t)TUNDISH_QUIC_IDS_OF(k->settings.backends_max) + 16;
-	struct tundish_quic_key former;
-	struct td_quic_state e;
+	struct entry {
+		struct tundish_quic_key key;
+		uint32_t value;
+	};
+	_cleanup_free_ struct entry *all = NULL;
 	size_t n = 0;
+	int r = TD_READ_TABLE(k, TD_MAP_quic_ids, TUNDISH_QUIC_IDS_OF(k->settings.backends_max),
+			      struct entry, &all, &n);
 
-	for (size_t step = 0; step < steps_max; step++) {
-		int r;
-
-		if (bpf_map_get_next_key(k->map_fd[TD_MAP_quic_ids], step ? &former : NULL,
-					 &e.key) < 0) {
-			if (errno == ENOENT)
-				break;
-			return -errno;
-		}
-		former = e.key;
-		if (td_kernel_get_server_id(k, &e.key, &e.backend) < 0)
-			continue;
-		r = td_grow(&s->quic, s->n_quic, sizeof(e));
-		if (r < 0)
-			return r;
-		s->quic[s->n_quic++] = e;
+	for (size_t i = 0; r == 0 && all && i < n; i++) {
+		r = td_grow(&s->quic, s->n_quic, sizeof(*s->quic));
+		if (r == 0)
+			s->quic[s->n_quic++] = (struct td_quic_state){all[i].key, all[i].value};
 	}
-	if (s->n_quic)
+	if (r == 0 && s->n_quic)
 		qsort(s->quic, s->n_quic, sizeof(*s->quic), td_quic_state_compare);
-	for (size_t i = 0; i < s->n_quic; i++)
-		if (n == 0 || td_quic_state_compare(&s->quic[n - 1], &s->quic[i]))
-			s->quic[n++] = s->quic[i];
-	s->n_quic = n;
-	return 0;
+	return r;
 }
 
 int td_kernel_read_state(struct td_kernel *k, struct td_state *ret)

@@ -1,112 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * What was counted of source ports. Tables are read whole, in batches, since the
- * largest has a million entries; what changes meanwhile is seen before or after.
- */
+/* What was counted of source ports. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "kernel/private.h"
 
-#define BATCH 1024
-
 /* ---- tables as a whole ------------------------------------------------------------------ */
 
-struct table {
-	char *entries; /* key, then value, of one type */
-	size_t n, room;
-	size_t entry_bytes, key_bytes, value_at, value_bytes;
-	/* Where it is being read. */
-	char *keys, *values;
-	uint32_t position, batch;
-	bool begun;
-};
-
-static void table_done(struct table *t)
-{
-	free(t->entries);
-	free(t->keys);
-	free(t->values);
-	*t = (struct table){0};
-}
-
-static int table_add(struct table *t, size_t n, size_t most)
-{
-	if (n > most - t->n)
-		n = most - t->n; /* added and removed meanwhile: as many as there is room for */
-	if (t->n + n > t->room) {
-		size_t room = TD_MAX(t->n + n, 2 * t->room);
-		char *entries = reallocarray(t->entries, room, t->entry_bytes);
-
-		if (!entries)
-			return -ENOMEM;
-		t->entries = entries;
-		t->room = room;
-	}
-	for (size_t i = 0; i < n; i++, t->n++) {
-		char *e = t->entries + t->n * t->entry_bytes;
-
-		memset(e, 0, t->entry_bytes);
-		memcpy(e, t->keys + i * t->key_bytes, t->key_bytes);
-		memcpy(e + t->value_at, t->values + i * t->value_bytes, t->value_bytes);
-	}
-	return 0;
-}
-
-/* One batch more, @most entries in all. Returns 1, 0 where it was the last one, or
- * negative errno. The kernel wants room for a whole bucket, and says ENOSPC where there
- * is less. */
-static int table_read(struct td_kernel *k, enum td_map m, struct table *t, size_t most)
-{
-	uint32_t n;
-	int r;
-
-	if (!t->keys) {
-		t->batch = BATCH;
-		t->keys = calloc(8 * BATCH, t->key_bytes);
-		t->values = calloc(8 * BATCH, t->value_bytes);
-	}
-	if (!t->keys || !t->values)
-		return -ENOMEM;
-	for (;;) {
-		n = t->batch;
-		r = bpf_map_lookup_batch(k->map_fd[m], t->begun ? &t->position : NULL, &t->position,
-					 t->keys, t->values, &n, NULL) < 0
-			    ? -errno
-			    : 0;
-		if (r != -ENOSPC || t->batch >= 8 * BATCH)
-			break;
-		t->batch *= 2;
-	}
-	if (r < 0 && r != -ENOENT)
-		return r;
-	t->begun = true;
-	return table_add(t, n, most) ?: r == 0 && t->n < most;
-}
-
-#define TABLE_OF(type)                                                                             \
-	(struct table)                                                                             \
-	{                                                                                          \
-		.entry_bytes = sizeof(type), .key_bytes = sizeof(((type *)0)->key),                \
-		.value_at = offsetof(type, value), .value_bytes = sizeof(((type *)0)->value)       \
-	}
-
-#define READ_TABLE(k, map, most, type, ret, ret_n)                                                 \
-	({                                                                                         \
-		_cleanup_(table_done) struct table t_ = TABLE_OF(type);                            \
-		int r_;                                                                            \
-                                                                                                   \
-		while ((r_ = table_read(k, map, &t_, most)) > 0)                                   \
-			;                                                                          \
-		if (r_ == 0) {                                                                     \
-			*(ret_n) = t_.n;                                                           \
-			*(ret) = (type *)(void *)TD_TAKE_PTR(t_.entries);                          \
-		}                                                                                  \
-		r_;                                                                                \
-	})
-
 struct td_ports_reading {
-	struct table table;
+	struct td_table table;
 	size_t seen;
 };
 
@@ -116,7 +18,7 @@ int td_kernel_ports_begin(struct td_ports_reading **ret)
 
 	if (!r)
 		return -ENOMEM;
-	r->table = TABLE_OF(struct td_port_entry);
+	r->table = TD_TABLE_OF(struct td_port_entry);
 	*ret = r;
 	return 0;
 }
@@ -124,11 +26,11 @@ int td_kernel_ports_begin(struct td_ports_reading **ret)
 int td_kernel_ports_next(struct td_kernel *k, struct td_ports_reading *reading,
 			 const struct td_port_entry **ret, size_t *ret_n)
 {
-	struct table *t = &reading->table;
+	struct td_table *t = &reading->table;
 	int r;
 
 	t->n = 0;
-	r = table_read(k, TD_MAP_ports, t, k->settings.ports_max - reading->seen);
+	r = td_table_read(k, TD_MAP_ports, t, k->settings.ports_max - reading->seen);
 	if (r < 0)
 		return r;
 	reading->seen += t->n;
@@ -140,25 +42,26 @@ int td_kernel_ports_next(struct td_kernel *k, struct td_ports_reading *reading,
 struct td_ports_reading *td_kernel_ports_end(struct td_ports_reading *reading)
 {
 	if (reading)
-		table_done(&reading->table);
+		td_table_done(&reading->table);
 	free(reading);
 	return NULL;
 }
 
 int td_kernel_ports(struct td_kernel *k, struct td_port_entry **ret, size_t *ret_n)
 {
-	return READ_TABLE(k, TD_MAP_ports, k->settings.ports_max, struct td_port_entry, ret, ret_n);
+	return TD_READ_TABLE(k, TD_MAP_ports, k->settings.ports_max, struct td_port_entry, ret,
+			     ret_n);
 }
 
 int td_kernel_port_owners(struct td_kernel *k, struct td_port_owner **ret, size_t *ret_n)
 {
-	return READ_TABLE(k, TD_MAP_port_owners, TUNDISH_PORT_OWNERS_MAX, struct td_port_owner, ret,
-			  ret_n);
+	return TD_READ_TABLE(k, TD_MAP_port_owners, TUNDISH_PORT_OWNERS_MAX, struct td_port_owner,
+			     ret, ret_n);
 }
 
 int td_kernel_closers(struct td_kernel *k, struct td_closer **ret, size_t *ret_n)
 {
-	return READ_TABLE(k, TD_MAP_closers, TUNDISH_CLOSERS_MAX, struct td_closer, ret, ret_n);
+	return TD_READ_TABLE(k, TD_MAP_closers, TUNDISH_CLOSERS_MAX, struct td_closer, ret, ret_n);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
  *   program.c    the program to attach, loaded when it is first needed
  *   attach.c     onto interfaces and off them
  *   unload.c     everything down, without a daemon
+ *   table.c      maps read whole, in batches
  *   maps.c       typed access
  *   nat.c        the maps of translated connections
  *   links.c      those of NICs and of ways back to clients
@@ -120,6 +121,50 @@ static inline void td_kernel_step(const char *step)
 	if (td_kernel_step_hook)
 		td_kernel_step_hook(step);
 }
+
+/* ---- table.c --------------------------------------------------------------- */
+
+/* A hash, trie or array as it is read; begins as TD_TABLE_OF its entries' type, which has a `key`
+ * and a `value` as the map has them. */
+struct td_table {
+	char *entries; /* of that type */
+	size_t n, room;
+	size_t entry_bytes, key_bytes, value_at, value_bytes;
+	/* Where it is being read. */
+	char *keys, *values;
+	char position[64]; /* a number, or as long as a trie's key */
+	uint32_t batch;
+	bool begun;
+};
+
+/* One batch more, `most` entries in all. Returns 1, 0 where it was the last one, or
+ * negative errno. The kernel wants room for a whole bucket, and says ENOSPC where there
+ * is less. */
+int td_table_read(struct td_kernel *k, enum td_map m, struct td_table *t, size_t most);
+void td_table_done(struct td_table *t);
+
+#define TD_TABLE_OF(type)                                                                          \
+	(struct td_table)                                                                          \
+	{                                                                                          \
+		.entry_bytes = sizeof(type), .key_bytes = sizeof(((type *)0)->key),                \
+		.value_at = offsetof(type, value), .value_bytes = sizeof(((type *)0)->value)       \
+	}
+
+/* All at once; what they are put into is the caller's to free. 0 or negative errno. */
+#define TD_READ_TABLE(k, map, most, type, ret, ret_n)                                              \
+	({                                                                                         \
+		_cleanup_(td_table_done) struct td_table t_ = TD_TABLE_OF(type);                   \
+		int r_;                                                                            \
+                                                                                                   \
+		_Static_assert(sizeof(((type *)0)->key) <= sizeof(t_.position), "a trie's key");   \
+		while ((r_ = td_table_read(k, map, &t_, most)) > 0)                                \
+			;                                                                          \
+		if (r_ == 0) {                                                                     \
+			*(ret_n) = t_.n;                                                           \
+			*(ret) = (type *)(void *)TD_TAKE_PTR(t_.entries);                          \
+		}                                                                                  \
+		r_;                                                                                \
+	})
 
 /* ---- debug.c --------------------------------------------------------------- */
 
