@@ -5,7 +5,7 @@
  *
  *   handlers.c    which request is whose
  *   page.c        what is different for the stats page, and its text
- *   objects.c     services and backends, outlook.c: how a service is; workers.c: groups, workers and their commands
+ *   services.c    services, outlook.c: how one is; objects.c: backends; workers.c: groups, workers and their commands
  *   status.c      one screen, with attention.c: what is wrong, why, and what to do
  *   changes.c     the configuration, and commands on backends
  *   history.c     the last hour; doctor.c: queues and limits of this host
@@ -45,11 +45,19 @@ void td_no_backend(const struct td_state *s, const struct td_service_state *serv
 int td_names_known(const struct td_state *s, const char *service, const char *backend,
 		   struct td_reply *reply);
 
-/* ---- objects.c --------------------------------------------------------------- */
+/* ---- services.c -------------------------------------------------------------- */
 void td_answer_services(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-/* A list of at most `limit`, whose numbers are over `after`; NULL: out of memory. Between td_traffic_begin, or td_traffic_recent, and its end. */
+/* Lists between td_begin_traffic, or td_traffic_recent, and its end; NULL: out of memory. Of at most
+ * `limit`, whose numbers are over `after`: */
 json_t *td_services_json(struct td_daemon *d, const struct td_state *s, uint32_t after,
 			 uint32_t limit);
+/* of at most `limit`, those that are down first, then those that are degraded, then the others. */
+json_t *td_services_worst_json(struct td_daemon *d, const struct td_state *s, uint32_t limit);
+
+/* ---- objects.c --------------------------------------------------------------- */
+/* What so many backends have had of traffic is asked for: of a page that asks again and again as
+ * the last second's sample had it. td_traffic_end ends it. */
+void td_begin_traffic(struct td_daemon *d, const struct td_request *q, size_t backends);
 void td_answer_backends(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 /* Both return a negative errno after they have answered why. */
 int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Services and backends as JSON, and the commands on backends. Both are read
- * out of the maps at each request: they are the truth.
+ * Backends as JSON, and the commands on them. They are read out of the maps at each request: these
+ * are the truth.
  */
 #include <netinet/in.h>
 
@@ -27,114 +27,7 @@ const char *td_delivery_name(uint8_t delivery)
 	return delivery < TD_ARRAY_SIZE(names) ? names[delivery] : "unknown";
 }
 
-/* ---- services ---------------------------------------------------------------- */
-
-static json_t *ports_json(const struct td_service_conf *c)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; c && i < c->n_ports; i++) {
-		uint16_t first = c->ports[i].first, last = c->ports[i].last;
-
-		if (first == 0 && last == 65535)
-			json_array_append_new(list, json_string("any"));
-		else if (first == last)
-			json_array_append_new(list, json_sprintf("%u", first));
-		else
-			json_array_append_new(list, json_sprintf("%u-%u", first, last));
-	}
-	return list;
-}
-
-/* What deliveries nat and fullnat have beside. */
-static void add_nat_json(json_t *o, const struct td_service_conf *c)
-{
-	json_t *sources = json_array();
-	char text[TD_ADDRESS_TEXT];
-
-	for (size_t i = 0; i < c->n_sources; i++)
-		json_array_append_new(sources,
-				      json_string(td_address_print(&c->sources[i].address, text)));
-	json_object_set_new(o, "sources", sources);
-	json_object_set_new(
-		o, "source_ports",
-		c->nat.source_ports.last
-			? json_sprintf("%u-%u", c->nat.source_ports.first, c->nat.source_ports.last)
-			: json_string("auto"));
-	json_object_set_new(o, "client_address", json_string(c->nat.toa ? "toa" : "none"));
-}
-
-static json_t *service_json(struct td_daemon *d, const struct td_state *s,
-			    const struct td_members *of, const struct td_service_state *v)
-{
-	const struct td_service_conf *c = td_config_service(d->config, v->value.name);
-	uint64_t active = 0, total = 0, packets = 0, bytes = 0;
-	double connections_rate = 0, packets_rate = 0, bytes_rate = 0;
-	const char *health = NULL, *reason = NULL;
-	struct td_outlook outlook = {0};
-	unsigned int n = 0, up = 0;
-	json_t *vips = json_array(), *workers, *o;
-
-	for (size_t k = of->first[v->id]; k < of->first[v->id + 1]; k++) {
-		size_t i = of->index[k];
-		const struct tundish_backend *b = &s->backends[i].value;
-		const struct td_sample *sample = &d->samples[s->backends[i].id];
-		struct tundish_traffic t;
-
-		if (b->state == TUNDISH_BACKEND_FREE)
-			continue;
-		td_traffic_of(d, s->backends[i].id, &t);
-		if (b->delivery == TUNDISH_DELIVERY_WORKERS && b->state != TUNDISH_BACKEND_GONE)
-			health = td_backend_health(d, s->backends[i].id, &reason);
-		td_outlook_add(d, &s->backends[i], &outlook);
-		n += b->state != TUNDISH_BACKEND_GONE;
-		up += b->state == TUNDISH_BACKEND_UP;
-		active += b->connections_active;
-		total += b->connections_total;
-		packets += t.packets;
-		bytes += t.bytes;
-		connections_rate += sample->connections_rate;
-		packets_rate += sample->packets_rate;
-		bytes_rate += sample->bytes_rate;
-	}
-	for (size_t i = 0; c && i < c->n_vips; i++) {
-		struct td_prefix p = {c->vips[i].address, c->vips[i].prefix};
-		char text[TD_PREFIX_TEXT];
-
-		json_array_append_new(vips, json_string(td_prefix_print(&p, text)));
-	}
-	workers = td_workers_of_service_json(d, v->id);
-	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f s:I}",
-		      "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
-		      td_protocol_name(v->value.protocol), "delivery",
-		      td_delivery_name(v->value.delivery), "scheduler",
-		      v->deliver.flags & TUNDISH_DELIVER_LEAST ? "least-connections" : "maglev",
-		      "own", (int)v->value.own, "backends", (int)n, "backends_up", (int)up,
-		      "connections_active", (json_int_t)active, "connections_total",
-		      (json_int_t)total, "packets", (json_int_t)packets, "bytes", (json_int_t)bytes,
-		      "connections_per_second", connections_rate, "packets_per_second",
-		      packets_rate, "bytes_per_second", bytes_rate, "id", (json_int_t)v->id);
-	if (health)
-		json_object_set_new(o, "health", json_string(health));
-	if (reason)
-		json_object_set_new(o, "reason", json_string(reason));
-	td_outlook_json(&outlook, o);
-	json_object_set_new(o, "flows", json_boolean(!c || c->flows));
-	if (v->value.chooses)
-		json_object_set_new(o, "connections_refused",
-				    json_integer((json_int_t)v->deliver.refused));
-	if (workers)
-		json_object_set_new(o, "workers", workers);
-	if (v->value.server_id_length)
-		json_object_set_new(o, "quic",
-				    json_pack("{s:i s:i}", "config", (int)v->value.quic_config,
-					      "server_id_length", (int)v->value.server_id_length));
-	if (c && v->value.delivery == TUNDISH_DELIVERY_GUE)
-		json_object_set_new(o, "gue_port", json_integer(c->gue.port));
-	if (c && td_translates(v->value.delivery))
-		add_nat_json(o, c);
-	return o;
-}
+/* ---- reading -------------------------------------------------------------------- */
 
 int td_read_state(struct td_daemon *d, struct td_state *s, struct td_reply *reply)
 {
@@ -165,55 +58,12 @@ int td_read_service(struct td_daemon *d, const char *name, struct td_state *s,
 	return 0;
 }
 
-json_t *td_services_json(struct td_daemon *d, const struct td_state *s, uint32_t after,
-			 uint32_t limit)
-{
-	_cleanup_(td_members_done) struct td_members of = {0};
-	json_t *list;
-
-	if (td_state_members(s, &of) < 0)
-		return NULL;
-	list = json_array();
-	for (size_t i = 0; i < s->n_services && json_array_size(list) < limit; i++)
-		if (s->services[i].id > after &&
-		    s->services[i].value.state == TUNDISH_SERVICE_ACTIVE)
-			json_array_append_new(list, service_json(d, s, &of, &s->services[i]));
-	return list;
-}
-
-/* A page that asks again and again has what the last second's sample had. */
-static void begin_traffic(struct td_daemon *d, const struct td_request *q, size_t backends)
+void td_begin_traffic(struct td_daemon *d, const struct td_request *q, size_t backends)
 {
 	if (q->peer)
 		td_traffic_begin(d, backends);
 	else
 		td_traffic_recent(d);
-}
-
-void td_answer_services(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
-{
-	_cleanup_(td_state_done) struct td_state s = {0};
-	_cleanup_(td_members_done) struct td_members of = {0};
-	uint32_t limit = td_page_rows(q), after = 0;
-	const struct td_service_state *only;
-	size_t backends;
-
-	if (td_read_number(q, "limit", limit, &limit, reply) < 0 ||
-	    td_read_number(q, "after", UINT32_MAX, &after, reply) < 0 ||
-	    td_read_service(d, q->n_words > 1 ? q->word[1] : NULL, &s, &only, reply) < 0)
-		return;
-	if (only) {
-		if (td_state_members(&s, &of) == 0)
-			reply->json = service_json(d, &s, &of, only);
-	} else {
-		backends =
-			limit < s.n_services ? s.n_backends / s.n_services * limit : s.n_backends;
-		begin_traffic(d, q, backends);
-		reply->json = td_services_json(d, &s, after, limit);
-		td_traffic_end(d);
-	}
-	if (!reply->json)
-		td_reply_error(reply, 500, 1, "out of memory");
 }
 
 /* ---- backends ---------------------------------------------------------------- */
@@ -308,7 +158,7 @@ void td_answer_backends(struct td_daemon *d, const struct td_request *q, struct 
 	    td_read_service(d, q->n_words > 1 ? q->word[1] : NULL, &s, &only, reply) < 0)
 		return;
 	list = json_array();
-	begin_traffic(d, q, only ? 0 : TD_MIN(s.n_backends, limit));
+	td_begin_traffic(d, q, only ? 0 : TD_MIN(s.n_backends, limit));
 	for (size_t i = 0; i < s.n_backends && json_array_size(list) < limit; i++) {
 		const struct tundish_backend *b = &s.backends[i].value;
 

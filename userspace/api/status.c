@@ -75,27 +75,44 @@ static json_t *reload_json(const struct td_daemon *d)
 			 (double)(td_now_ns() - p.since_ns) / TD_NS_PER_S);
 }
 
-void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+/* All in their order, or at most so many as are asked for: those first that need looking at most. */
+static json_t *services_json(struct td_daemon *d, const struct td_state *s, uint32_t most,
+			     json_int_t *ret_total)
 {
-	const struct tundish_settings *set = td_kernel_settings(d->kernel);
-	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
-	_cleanup_(td_state_done) struct td_state s = {0};
-	json_t *o, *nat, *reload = reload_json(d), *services, *v;
+	json_int_t total = 0;
+	json_t *list, *v;
 	size_t i;
 
-	if (td_read_state(d, &s, reply) < 0) {
-		json_decref(reload);
-		return;
-	}
+	for (i = 0; i < s->n_services; i++)
+		total += s->services[i].value.state == TUNDISH_SERVICE_ACTIVE;
 	td_traffic_recent(d); /* rates are of the last second anyway */
-	services = td_services_json(d, &s, 0, q->peer ? UINT32_MAX : 0);
+	list = most == UINT32_MAX ? td_services_json(d, s, 0, most)
+				  : td_services_worst_json(d, s, most);
 	td_traffic_end(d);
-	json_array_foreach (services, i, v) {
+	json_array_foreach (list, i, v) {
 		size_t vips = json_array_size(json_object_get(v, "vips"));
 
 		json_object_set(v, "name", json_object_get(v, "service"));
 		json_object_set_new(v, "vips", json_integer((json_int_t)vips));
 	}
+	*ret_total = total;
+	return list;
+}
+
+void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
+{
+	const struct tundish_settings *set = td_kernel_settings(d->kernel);
+	const struct td_sweep_counts *n = td_sweep_counts(d->sweep, NULL);
+	_cleanup_(td_state_done) struct td_state s = {0};
+	uint32_t most = q->peer ? UINT32_MAX : 0; /* a page reads them in pieces */
+	json_t *o, *nat, *reload, *services;
+	json_int_t total;
+
+	if (td_read_number(q, "services", most, &most, reply) < 0 ||
+	    td_read_state(d, &s, reply) < 0)
+		return;
+	reload = reload_json(d);
+	services = services_json(d, &s, most, &total);
 	o = json_pack("{s:s s:s s:I s:I s:o s:o s:{s:I s:I s:I s:I} s:{s:I s:I}}", "version",
 		      TD_VERSION, "pin", d->options.pin, "uptime_seconds",
 		      (json_int_t)((td_now_ns() - d->started_ns) / TD_NS_PER_S), "reloads",
@@ -106,6 +123,7 @@ void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->flow6_buckets), "tuples", "active",
 		      (json_int_t)n->tuples, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
+	json_object_set_new(o, "services_total", json_integer(total));
 	add_counters(d, o);
 	json_object_set_new(o, "loads", loads_json(d));
 	if (reload)

@@ -8,9 +8,10 @@
 
 #include "cli/cli.h"
 
-#define TABLES_LINES   7 /* how full tables are, drops, source ports */
-#define SERVICES_LEAST 3
-#define SERVICES_PART  8 /* shown if there is much that needs attention */
+#define SERVICES_AROUND 3 /* lines about services but for their own */
+#define SERVICES_LEAST	3
+#define SERVICES_PART	8 /* shown if there is much that needs attention */
+#define SERVICES_MOST	200
 
 static const struct cli_column interface_columns[] = {
 	{"INTERFACE", "name", CLI_TEXT, NULL},
@@ -21,8 +22,9 @@ static const struct cli_column interface_columns[] = {
 };
 
 /*
- * What a terminal has room for. Whoever reads it elsewhere, a pipe or a file, gets all: there
- * neither lines nor rows end.
+ * What a terminal has room for. Whoever reads it elsewhere, a pipe or a file, gets all that needs
+ * attention: there neither lines nor rows end. Services are asked for as many as are shown, and
+ * `service list` has all.
  */
 struct screen {
 	size_t rows, columns; /* SIZE_MAX: no terminal */
@@ -35,8 +37,7 @@ static struct screen screen_of_stdout(void)
 	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || !w.ws_row ||
 	    !w.ws_col)
 		return (struct screen){SIZE_MAX, SIZE_MAX};
-	return (struct screen){TD_MAX(w.ws_row, 24) - 2u,
-			       w.ws_col}; /* what asks for more is below */
+	return (struct screen){TD_MAX(w.ws_row, 24), w.ws_col};
 }
 
 /* ---- attention --------------------------------------------------------------------------- */
@@ -73,69 +74,55 @@ static void print_entry(const json_t *a)
 	}
 }
 
-/* As many as there is room for, at least one. */
-static void print_attention(const json_t *attention, struct screen *s)
+/* As many as there is room for beside so many services, at least one. */
+static void print_attention(const json_t *attention, size_t services, struct screen *s)
 {
 	size_t n = json_array_size(attention), i = 0;
+	size_t room = s->rows == SIZE_MAX ? SIZE_MAX : s->rows > services ? s->rows - services : 0;
+	size_t used = n > 0; /* the empty line */
 
 	for (; i < n; i++) {
 		const json_t *a = json_array_get(attention, i);
-		size_t lines =
-			s->rows == SIZE_MAX ? 0 : lines_of(a, TD_ARRAY_SIZE(parts), s->columns);
+		size_t lines = room == SIZE_MAX ? 0 : lines_of(a, TD_ARRAY_SIZE(parts), s->columns);
 
-		if (i && lines + (i + 1 < n) > s->rows)
+		if (i && used + lines + (i + 1 < n) > room)
 			break;
-		s->rows -= TD_MIN(lines, s->rows);
+		used += lines;
 		print_entry(a);
 	}
-	if (i < n)
+	if (i < n) {
 		printf("! %zu more; `tundish status | less` and `tundish top` have them\n", n - i);
+		used++;
+	}
 	if (n)
 		fputc('\n', stdout);
+	if (s->rows != SIZE_MAX)
+		s->rows -= TD_MIN(used, s->rows);
 }
 
 /* ---- services ---------------------------------------------------------------------------- */
 
-static int trouble_of(const json_t *service)
-{
-	const char *state = json_string_value(json_object_get(service, "state"));
-
-	return !state ? 0 : strcmp(state, "down") == 0 ? 2 : strcmp(state, "degraded") == 0;
-}
-
-/* The worst and then the first ones of the list, if it is cut. The caller owns it. */
-static json_t *first_services(const json_t *services, size_t room)
-{
-	json_t *kept = json_array(), *service;
-	size_t i;
-
-	for (int trouble = 2; trouble >= 0; trouble--)
-		json_array_foreach ((json_t *)services, i, service)
-			if (trouble_of(service) == trouble && json_array_size(kept) < room)
-				json_array_append(kept, service);
-	return kept;
-}
-
-static void print_services(const struct cli *c, const json_t *services, size_t room)
+/* As many as there is room for, of `total`; those come first that need looking at most. */
+static void print_services(const struct cli *c, const json_t *services, size_t total, size_t room)
 {
 	struct cli_column columns[16] = {0};
-	size_t n = json_array_size(services);
-	json_t *kept = NULL;
+	size_t n = TD_MIN(json_array_size(services), room);
+	json_t *kept = json_array();
 
 	/* Without the last one: the reason is above, where it needs attention. */
 	for (size_t i = 0; i < TD_ARRAY_SIZE(columns) && c->verb->columns[i + 1].title; i++)
 		columns[i] = c->verb->columns[i];
-	if (n > room)
-		kept = first_services(services, room);
-	cli_print_table(stdout, columns, kept ? kept : services);
-	if (kept)
-		printf("and %zu more: tundish service list\n", n - json_array_size(kept));
+	for (size_t i = 0; i < n; i++)
+		json_array_append(kept, json_array_get(services, i));
+	cli_print_table(stdout, columns, kept);
+	if (n < total)
+		printf("and %zu more: tundish service list\n", total - n);
 	json_decref(kept);
 }
 
 /* ---- the rest ---------------------------------------------------------------------------- */
 
-static void print_fill(const char *what, const json_t *table, const char *active,
+static void print_fill(FILE *f, const char *what, const json_t *table, const char *active,
 		       const char *capacity)
 {
 	double n = json_number_value(json_object_get(table, active));
@@ -144,46 +131,47 @@ static void print_fill(const char *what, const json_t *table, const char *active
 
 	if (!json_object_get(table, active))
 		return;
-	printf("%-12s %s of %s (%.0f%%)\n", what, cli_count(n, a, sizeof(a)),
-	       cli_count(of, b, sizeof(b)), of > 0 ? 100 * n / of : 0);
+	fprintf(f, "%-12s %s of %s (%.0f%%)\n", what, cli_count(n, a, sizeof(a)),
+		cli_count(of, b, sizeof(b)), of > 0 ? 100 * n / of : 0);
 }
 
-static void print_drops(const json_t *drops)
+static void print_drops(FILE *f, const json_t *drops)
 {
 	const char *reason, *before = "";
 	json_t *value;
 	char n[24];
 
-	printf("%-12s ", "drops");
+	fprintf(f, "%-12s ", "drops");
 	json_object_foreach ((json_t *)drops, reason, value) {
-		fputs(before, stdout);
-		cli_put_escaped(stdout, reason, CLI_KEEP_NONE);
-		printf(" %s", cli_count(json_number_value(value), n, sizeof(n)));
+		fputs(before, f);
+		cli_put_escaped(f, reason, CLI_KEEP_NONE);
+		fprintf(f, " %s", cli_count(json_number_value(value), n, sizeof(n)));
 		before = ", ";
 	}
-	puts(json_object_size(drops) ? "" : "none");
+	fputs(json_object_size(drops) ? "\n" : "none\n", f);
 }
 
-static void print_nat(const json_t *o)
+static void print_nat(FILE *f, const json_t *o)
 {
 	const json_t *fullest = json_object_get(o, "fullest");
 	const char *tuple = json_string_value(json_object_get(fullest, "tuple"));
 
 	if (!o)
 		return;
-	print_fill("translated", o, "connections", "capacity");
-	printf("%-12s %.0f of %.0f", "NAT lanes", json_number_value(json_object_get(o, "lanes")),
-	       json_number_value(json_object_get(o, "lanes_capacity")));
+	print_fill(f, "translated", o, "connections", "capacity");
+	fprintf(f, "%-12s %.0f of %.0f", "NAT lanes",
+		json_number_value(json_object_get(o, "lanes")),
+		json_number_value(json_object_get(o, "lanes_capacity")));
 	if (tuple) {
-		printf(", the fullest %.0f%% (",
-		       100 * json_number_value(json_object_get(fullest, "utilization")));
-		cli_put_escaped(stdout, tuple, CLI_KEEP_NONE);
-		putchar(')');
+		fprintf(f, ", the fullest %.0f%% (",
+			100 * json_number_value(json_object_get(fullest, "utilization")));
+		cli_put_escaped(f, tuple, CLI_KEEP_NONE);
+		fputc(')', f);
 	}
-	putchar('\n');
+	fputc('\n', f);
 }
 
-static void print_source_ports(const json_t *o)
+static void print_source_ports(FILE *f, const json_t *o)
 {
 	static const struct cli_column age = {"", "age_seconds", CLI_SECONDS, NULL};
 	const json_t *scan = json_object_get(o, "scan");
@@ -194,20 +182,20 @@ static void print_source_ports(const json_t *o)
 	if (!o)
 		return;
 	if (!json_is_true(json_object_get(o, "watch"))) {
-		puts("source ports not watched");
+		fputs("source ports not watched\n", f);
 		return;
 	}
-	printf("%-12s %s tuples", "source ports",
-	       cli_count(json_number_value(json_object_get(o, "tuples")), n, sizeof(n)));
+	fprintf(f, "%-12s %s tuples", "source ports",
+		cli_count(json_number_value(json_object_get(o, "tuples")), n, sizeof(n)));
 	if (fullest) {
-		printf(", the fullest %.0f%% (",
-		       100 * json_number_value(json_object_get(o, "utilization_max")));
-		cli_put_escaped(stdout, fullest, CLI_KEEP_NONE);
-		putchar(')');
+		fprintf(f, ", the fullest %.0f%% (",
+			100 * json_number_value(json_object_get(o, "utilization_max")));
+		cli_put_escaped(f, fullest, CLI_KEEP_NONE);
+		fputc(')', f);
 	}
 	cli_cell(&cell, &age, scan);
-	printf("; counted %s ago, every %.0fs\n", cell.data,
-	       json_number_value(json_object_get(scan, "interval_seconds")));
+	fprintf(f, "; counted %s ago, every %.0fs\n", cell.data,
+		json_number_value(json_object_get(scan, "interval_seconds")));
 	cli_buffer_done(&cell);
 }
 
@@ -229,7 +217,59 @@ static void print_reload(const json_t *o)
 	cli_buffer_done(&cell);
 }
 
-static void print_status(const struct cli *c, const json_t *s)
+static void print_interfaces(FILE *f, const json_t *s)
+{
+	const json_t *interfaces = json_object_get(s, "interfaces");
+
+	if (json_array_size(interfaces))
+		cli_print_table(f, interface_columns, interfaces);
+	else
+		fputs("attached to no interface\n", f);
+	fputc('\n', f);
+}
+
+static void print_tables(FILE *f, const json_t *s)
+{
+	print_fill(f, "flows IPv4", json_object_get(s, "flows"), "active", "capacity");
+	print_fill(f, "flows IPv6", json_object_get(s, "flows"), "active6", "capacity6");
+	print_fill(f, "tuples", json_object_get(s, "tuples"), "active", "capacity");
+	print_nat(f, json_object_get(s, "nat"));
+	print_drops(f, json_object_get(s, "drops"));
+	print_source_ports(f, json_object_get(s, "source_ports"));
+}
+
+/* A part, before it is known how much room there is for others. The caller frees it; NULL: no memory. */
+static char *rendered(void (*print)(FILE *f, const json_t *s), const json_t *s)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	print(f, s);
+	fclose(f);
+	return text;
+}
+
+/* Lines that it takes on a terminal, which folds those that are too long. */
+static size_t lines_in(const char *text, size_t columns)
+{
+	size_t lines = 0;
+
+	for (const char *end; *text; text = end + (*end == '\n')) {
+		_cleanup_free_ char *line = NULL;
+		size_t width;
+
+		end = strchrnul(text, '\n');
+		line = strndup(text, (size_t)(end - text));
+		width = line ? cli_width(line) : 0;
+		lines += width ? width / columns + (width % columns > 0) : 1;
+	}
+	return lines;
+}
+
+static void print_status(const struct cli *c, const json_t *s, struct screen screen)
 {
 	static const struct cli_column head[] = {
 		{"", "version", CLI_TEXT, NULL},
@@ -237,11 +277,15 @@ static void print_status(const struct cli *c, const json_t *s)
 		{"", "pin", CLI_TEXT, NULL},
 	};
 	static const char *const words[] = {"tundish ", ", up ", ", pinned in "};
-	const json_t *interfaces = json_object_get(s, "interfaces");
-	const json_t *services = json_object_get(s, "services");
-	size_t n = json_array_size(services), others;
-	struct screen screen = screen_of_stdout();
+	_cleanup_free_ char *interfaces = rendered(print_interfaces, s);
+	_cleanup_free_ char *tables = rendered(print_tables, s);
+	size_t n = (size_t)json_integer_value(json_object_get(s, "services_total")), used;
 	struct cli_buffer cell = {0};
+
+	if (!interfaces || !tables) {
+		cli_fail(CLI_FAILED, "out of memory");
+		return;
+	}
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(head); i++) {
 		cli_cell(&cell, &head[i], s);
@@ -251,49 +295,42 @@ static void print_status(const struct cli *c, const json_t *s)
 	fputs("\n\n", stdout);
 
 	print_reload(json_object_get(s, "reload"));
-
-	/* All but attention has its lines first; of services at least some are shown. */
-	others = 2 + (json_object_get(s, "reload") ? 2 : 0) + json_array_size(interfaces) + 2 +
-		 TABLES_LINES + 2 + TD_MIN(n, SERVICES_PART);
+	used = 2 + (json_object_get(s, "reload") ? 2 : 0) + lines_in(interfaces, screen.columns) +
+	       lines_in(tables, screen.columns) + SERVICES_AROUND +
+	       1; /* one for what asks for more */
 	if (screen.rows != SIZE_MAX)
-		screen.rows = screen.rows > others ? screen.rows - others : 0;
-	print_attention(json_object_get(s, "attention"), &screen);
-	if (json_array_size(interfaces))
-		cli_print_table(stdout, interface_columns, interfaces);
-	else
-		puts("attached to no interface");
-	fputc('\n', stdout);
+		screen.rows = screen.rows > used ? screen.rows - used : 0;
+	print_attention(json_object_get(s, "attention"), TD_MIN(n, SERVICES_PART), &screen);
+	fputs(interfaces, stdout);
 	if (n)
-		print_services(
-			c, services,
-			screen.rows == SIZE_MAX
-				? SIZE_MAX
-				: TD_MAX(screen.rows + TD_MIN(n, SERVICES_PART), SERVICES_LEAST));
+		print_services(c, json_object_get(s, "services"), n,
+			       TD_MAX(screen.rows, SERVICES_LEAST));
 	else
 		puts("no services");
 	fputc('\n', stdout);
-	print_fill("flows IPv4", json_object_get(s, "flows"), "active", "capacity");
-	print_fill("flows IPv6", json_object_get(s, "flows"), "active6", "capacity6");
-	print_fill("tuples", json_object_get(s, "tuples"), "active", "capacity");
-	print_nat(json_object_get(s, "nat"));
-	print_drops(json_object_get(s, "drops"));
-	print_source_ports(json_object_get(s, "source_ports"));
+	fputs(tables, stdout);
 }
 
 int cli_run_status(const struct cli *c)
 {
+	struct screen screen = screen_of_stdout();
 	struct cli_target t = {0};
+	char most[24];
 	json_t *status;
 	int r;
 
 	cli_target_word(&t, "status");
+	if (!c->json) {
+		snprintf(most, sizeof(most), "%zu", TD_MIN(screen.rows, (size_t)SERVICES_MOST));
+		cli_target_query(&t, "services", most);
+	}
 	r = cli_ask(c, &t, NULL, &status);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json)
 		cli_print_json(stdout, status);
 	else
-		print_status(c, status);
+		print_status(c, status, screen);
 	json_decref(status);
 	return CLI_DONE;
 }
