@@ -25,7 +25,7 @@ SYN, ACK, FIN = 2, 16, 17
 
 
 def segment(source, destination, port, at, flags, bad=False):
-    seq = at * 7919 + (flags != SYN)
+    seq = (at * 7919 + (flags != SYN)) & 0xFFFFFFFF
     tcp = struct.pack("!HHIIBBHHH", 1024 + at % 60000, port, seq, 0, 6 << 4, flags, 65535, 0, 0) + b"\x02\x04\x05\xb4"
     pseudo = source + destination + struct.pack("!BBH", 0, 6, len(tcp))
     right = checksum(pseudo + tcp)

@@ -82,6 +82,8 @@ void td_outlook_json(const struct td_outlook *l, json_t *o);
 
 /* ---- status.c ---------------------------------------------------------------- */
 void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* How far a reload or an apply is; NULL: none is under way. */
+json_t *td_reload_json(const struct td_daemon *d);
 
 /* ---- attention.c ------------------------------------------------------------- */
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);

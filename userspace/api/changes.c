@@ -196,6 +196,7 @@ void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td
 	const char *verb = q->n_words > 1 ? q->word[1] : NULL;
 	struct td_error e = {0};
 	json_t *list;
+	bool applies;
 
 	if (!verb) {
 		show(d, reply);
@@ -208,30 +209,23 @@ void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td
 			       verb);
 		return;
 	}
-	if (!strcmp(verb, "apply") && !td_rights_ask(d, q, true, reply))
+	applies = !strcmp(verb, "apply");
+	if (applies && (!td_rights_ask(d, q, true, reply) || td_offer_answer(d, q, reply)))
 		return;
-	if (!strcmp(verb, "apply") && td_load_waits(d, q)) {
-		reply->later = true;
+	td_offer_read(d, q, name, applies, &c, reply);
+	if (!c)
+		return;
+	if (td_config_check_host(name, c, &e) < 0) {
+		td_reply_error(reply, 422, 1, "%s", e.text);
 		return;
 	}
-	if (td_config_parse(name, q->body, q->body_length, &c, &e) < 0 ||
-	    td_config_check_host(name, c, &e) < 0) {
-		td_reply_error(reply, 422, 1, "%s",
-			       e.text[0] ? e.text : "the configuration is refused");
+	if (applies) {
+		td_offer_apply(d, q, &c, name, changes, reply);
 		return;
 	}
 	list = changes(d, c, &e);
-	if (!list) {
+	if (!list)
 		td_reply_error(reply, 422, 1, "%s", e.text);
-		return;
-	}
-	if (!strcmp(verb, "apply") && td_reload(d, &c, name, &e) < 0) {
-		json_decref(list);
-		td_event(d, "apply-refused", name, "%s", e.text);
-		td_reply_error(reply, 422, 1, "%s", e.text);
-		return;
-	}
-	if (!strcmp(verb, "apply"))
-		td_event(d, "apply", name, "config apply, %zu changes", json_array_size(list));
-	reply->json = json_pack("{s:o}", "changes", list);
+	else
+		reply->json = json_pack("{s:o}", "changes", list);
 }

@@ -36,7 +36,10 @@ static void answer_events(struct td_daemon *d, const struct td_request *q, struc
 
 static void answer_reload(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
-	td_load_answer(d, q, reply);
+	if (!strcmp(q->method, "POST"))
+		td_load_answer(d, q, reply);
+	else
+		reply->json = td_reload_json(d) ?: json_object();
 }
 
 static int on_leave(sd_event_source *source, uint64_t usec, void *userdata)
@@ -108,6 +111,7 @@ static const struct route routes[] = {
 	{"GET", "doctor", 1, 1, td_answer_doctor},
 	{"POST", "capture", 1, 2, td_answer_capture},
 	{"GET", "metrics", 1, 1, td_answer_metrics},
+	{"GET", "reload", 1, 1, answer_reload},
 	{"POST", "reload", 1, 1, answer_reload},
 	{"POST", "daemon", 2, 2, answer_daemon},
 	{"POST", "unload", 1, 1, answer_unload},

@@ -63,15 +63,15 @@ static json_t *loads_json(const struct td_daemon *d)
 	return list;
 }
 
-/* NULL: none is under way. */
-static json_t *reload_json(const struct td_daemon *d)
+json_t *td_reload_json(const struct td_daemon *d)
 {
 	struct td_load_progress p;
 
 	if (!td_load_progress(d, &p))
 		return NULL;
-	return json_pack("{s:s s:I s:I s:f}", "phase", p.applies ? "applying" : "reading",
-			 "steps_done", (json_int_t)p.done, "steps", (json_int_t)p.steps, "seconds",
+	return json_pack("{s:s s:s s:I s:I s:f}", "what", p.command ? "apply" : "reload", "phase",
+			 p.applies ? "applying" : "reading", "steps_done", (json_int_t)p.done,
+			 "steps", (json_int_t)p.steps, "seconds",
 			 (double)(td_now_ns() - p.since_ns) / TD_NS_PER_S);
 }
 
@@ -111,7 +111,7 @@ void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td
 	if (td_read_number(q, "services", most, &most, reply) < 0 ||
 	    td_read_state(d, &s, reply) < 0)
 		return;
-	reload = reload_json(d);
+	reload = td_reload_json(d);
 	services = services_json(d, &s, most, &total);
 	o = json_pack("{s:s s:s s:I s:I s:o s:o s:{s:I s:I s:I s:I} s:{s:I s:I}}", "version",
 		      TD_VERSION, "pin", d->options.pin, "uptime_seconds",

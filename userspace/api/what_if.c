@@ -163,8 +163,14 @@ static void with_config(struct td_daemon *d, const struct td_request *q,
 	struct what_if w = {.after = &plan.target};
 	char change[200];
 
-	if (td_config_parse(name, q->body, q->body_length, &c, &e) < 0 ||
-	    td_config_check_host(name, c, &e) < 0 || td_plan_for(d, c, &installed, &plan, &e) < 0) {
+	td_offer_read(d, q, name, false, &c, reply);
+	if (!c) {
+		if (reply->later)
+			json_decref(
+				TD_TAKE_PTR(reply->json)); /* it is asked again, and traced again */
+		return;
+	}
+	if (td_config_check_host(name, c, &e) < 0 || td_plan_for(d, c, &installed, &plan, &e) < 0) {
 		td_reply_error(reply, 422, 1, "%s",
 			       e.text[0] ? e.text : "the configuration is refused");
 		return;

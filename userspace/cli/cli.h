@@ -13,6 +13,7 @@
  *   help.c       help, from the table
  *   complete.c   what a shell may offer next, from the table and the daemon
  *   client.c     one request to the daemon
+ *   progress.c   and what a terminal shows while it waits for the answer
  *   table.c      JSON as aligned columns
  *   text.c       numbers for people, strings made harmless
  *   verb_*.c     what a verb does beyond one list
@@ -181,7 +182,8 @@ int cli_ask(const struct cli *c, const struct cli_target *target, const char *bo
 
 /* An answer that is taken while it comes. */
 struct cli_stream {
-	bool (*take)(void *context, const char *bytes, size_t n); /* false: no more of it */
+	bool (*take)(void *context, const char *bytes,
+		     size_t n); /* false: no more of it; NULL: the answer is kept whole */
 	bool (*tick)(
 		void *context); /* about each second, and after a signal; false: no more of it */
 	void *context;
@@ -189,6 +191,20 @@ struct cli_stream {
 /* As cli_ask_raw; what is refused never comes to `take`. */
 int cli_ask_stream(const struct cli *c, const struct cli_target *target, const char *body,
 		   const struct cli_stream *stream);
+
+/* ---- progress ------------------------------------------------------------------ */
+
+struct cli_progress {
+	const char *control;
+	uint64_t begun_ms, told_ms; /* told_ms 0: not yet */
+	size_t shown;		    /* columns, now */
+};
+/* For a request that changes something, if stderr is a terminal: from the first second on it shows what the
+ * daemon does meanwhile. */
+struct cli_stream cli_progress_begin(struct cli_progress *p, const struct cli *c);
+void cli_progress_end(struct cli_progress *p); /* clears it */
+/* "applying: 420 of 1000 steps, 2s", of what /v1/reload answers; 80 bytes do. */
+void cli_reload_text(const json_t *o, char *buffer, size_t size);
 
 /* Tells the sentence on stderr and returns `code`. */
 int cli_fail(int code, const char *format, ...) TD_PRINTF(2, 3);

@@ -3,6 +3,7 @@
  * One HTTP request over the control socket, by libcurl: its answer whole, or as it comes.
  */
 #include <curl/curl.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -83,7 +84,7 @@ static size_t receive(char *bytes, size_t size, size_t n, void *context)
 	long status = 0;
 
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (t->stream && status == 200)
+	if (t->stream && t->stream->take && status == 200)
 		return t->stream->take(t->stream->context, bytes, n) ? n : 0;
 	if (t->answer.length + n > ANSWER_MAX)
 		return 0;
@@ -213,10 +214,19 @@ static int tell_refusal(const struct cli *c, const struct cli_answer *a)
 static int ask(const struct cli *c, const struct cli_target *target, const char *body,
 	       const struct cli_stream *stream, struct cli_answer *ret)
 {
+	bool watches = body && !stream && !c->json && isatty(STDERR_FILENO);
+	struct cli_progress progress = {0};
+	struct cli_stream watch;
 	struct cli_answer a = {0};
 	struct td_error error = {0};
-	int r = transfer(c->control, target, body, SILENCE_S, stream, &a, &error);
+	int r;
 
+	if (watches) {
+		watch = cli_progress_begin(&progress, c);
+		stream = &watch;
+	}
+	r = transfer(c->control, target, body, SILENCE_S, stream, &a, &error);
+	cli_progress_end(&progress);
 	if (r < 0)
 		return cli_fail(r == -ECONNREFUSED ? CLI_NO_DAEMON : CLI_FAILED, "%s", error.text);
 	if (a.status >= 400) {

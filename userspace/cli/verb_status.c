@@ -199,22 +199,14 @@ static void print_source_ports(FILE *f, const json_t *o)
 	cli_buffer_done(&cell);
 }
 
-/* "reloading: 420 of 1000 steps, 2s" */
 static void print_reload(const json_t *o)
 {
-	static const struct cli_column since = {"", "seconds", CLI_SECONDS, NULL};
-	double steps = json_number_value(json_object_get(o, "steps"));
-	struct cli_buffer cell = {0};
+	char text[160];
 
 	if (!o)
 		return;
-	cli_cell(&cell, &since, o);
-	if (steps > 0)
-		printf("reloading: %.0f of %.0f steps, %s\n\n",
-		       json_number_value(json_object_get(o, "steps_done")), steps, cell.data);
-	else
-		printf("reloading: reading the file, %s\n\n", cell.data);
-	cli_buffer_done(&cell);
+	cli_reload_text(o, text, sizeof(text));
+	printf("%s\n\n", text);
 }
 
 static void print_interfaces(FILE *f, const json_t *s)

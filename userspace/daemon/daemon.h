@@ -202,11 +202,12 @@ struct td_daemon {
 	struct td_progress *progress; /* progress.h */
 	struct td_capture *capture;   /* capture.c; NULL: none */
 	struct td_load *load;	      /* load.c */
-	bool breathes;	      /* a reload runs, and requests are answered between its steps */
-	uint64_t breath_ns;   /* the last time */
-	bool undone;	      /* the last reload, after a step that failed */
-	size_t steps_planned; /* of the last one, */
-	size_t steps_at;      /* and how far that is */
+	struct td_offer *offer;	      /* offer.c */
+	bool breathes; /* a configuration is put in force, and requests are answered between its steps */
+	uint64_t breath_ns;	     /* the last time */
+	bool undone;		     /* the last reload, after a step that failed */
+	size_t steps_planned;	     /* of the last one, */
+	size_t steps_at;	     /* and how far that is */
 	uint64_t die_at, steps_done; /* TUNDISH_TEST_DIE_AT */
 	uint64_t fail_from, fail_at; /* TUNDISH_TEST_FAIL_AT */
 
@@ -296,17 +297,40 @@ void td_load_close(struct td_daemon *d);
 void td_load_ask(struct td_daemon *d, const char *by);
 /* Asks for one, and answers what came of it, later. */
 void td_load_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-/* Whether a request that applies something else has to wait for one that was asked for before. */
-bool td_load_waits(const struct td_daemon *d, const struct td_request *q);
+/* Whether who wants to apply something else since then has to wait for a reload. */
+bool td_load_waits(const struct td_daemon *d, uint64_t since_ns);
+/* td_reload, while requests that read are answered between its steps; not in the midst of a request. */
+int td_load_put(struct td_daemon *d, struct td_config **config, const char *name,
+		struct td_error *error);
 struct td_load_progress {
-	bool applies;	    /* else the file is being read */
+	bool command;	    /* `config apply`, else a reload of the file */
+	bool applies;	    /* else it is being read */
 	size_t done, steps; /* of the plan, once it applies */
 	uint64_t since_ns;  /* when it began */
 };
-/* Whether a reload is under way, and how far it is. */
+/* Whether one is under way, and how far it is. */
 bool td_load_progress(const struct td_daemon *d, struct td_load_progress *ret);
-/* Between two steps, where the state is whole: answers requests, if such a reload runs. */
+/* Between two steps, where the state is whole: answers requests, within td_load_put. */
 void td_breathe(struct td_daemon *d);
+
+/* ---- offer.c -------------------------------------------------------------------- */
+int td_offer_open(struct td_daemon *d);
+void td_offer_close(struct td_daemon *d);
+/* The configuration in the request's body, which is the caller's then; where *ret stays as it is `reply`
+ * says why not, or "later". @name: what messages call it; @applies: it is to be applied */
+void td_offer_read(struct td_daemon *d, const struct td_request *q, const char *name, bool applies,
+		   struct td_config **ret, struct td_reply *reply);
+/* What applying it would change, as a list; NULL with the error filled in. */
+typedef json_t *(*td_offer_tell)(struct td_daemon *d, const struct td_config *c,
+				 struct td_error *error);
+/* Takes what td_offer_read has just given, to put it in force, later: td_offer_answer has what came of it,
+ * with what `tell` said before. */
+void td_offer_apply(struct td_daemon *d, const struct td_request *q, struct td_config **config,
+		    const char *name, td_offer_tell tell, struct td_reply *reply);
+/* Whether the request is that of td_offer_apply, and so has its answer here. */
+bool td_offer_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* As td_load_progress, of one that is to be applied. */
+bool td_offer_progress(const struct td_daemon *d, struct td_load_progress *ret);
 
 /* ---- threads.c ------------------------------------------------------------------ */
 /* Starts one that no signal reaches, which are the event loop's; joined by who started it.

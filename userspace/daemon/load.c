@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reloads of the file, as they are asked for by SIGHUP and by command.
+ * Reloads of the file, as they are asked for by SIGHUP and by command; and the putting in force of
+ * configurations that come with requests (offer.c), in the same way.
  *
  * A file with a hundred thousand backends takes a third of a second to read, which a thread
  * does: it touches nothing but what it makes, and the event loop goes on. What then has to be
@@ -53,9 +54,11 @@ bool td_load_progress(const struct td_daemon *d, struct td_load_progress *ret)
 {
 	const struct td_load *l = d->load;
 
-	if (!l->reading)
+	if (l->reading)
+		*ret = (struct td_load_progress){.since_ns = l->begun_ns};
+	else if (!td_offer_progress(d, ret))
 		return false;
-	*ret = (struct td_load_progress){.applies = d->breathes, .since_ns = l->begun_ns};
+	ret->applies = d->breathes;
 	if (d->breathes) {
 		ret->done = d->steps_at;
 		ret->steps = d->steps_planned;
@@ -67,12 +70,13 @@ bool td_load_progress(const struct td_daemon *d, struct td_load_progress *ret)
 static void tell_progress(struct td_daemon *d, uint64_t now)
 {
 	struct td_load *l = d->load;
+	struct td_load_progress p;
 
-	if (now - TD_MAX(l->told_ns, l->begun_ns) < TD_NS_PER_S)
+	if (!td_load_progress(d, &p) || now - TD_MAX(l->told_ns, p.since_ns) < TD_NS_PER_S)
 		return;
 	l->told_ns = now;
-	sd_notifyf(0, "STATUS=Reloading: %zu of %zu steps, %u s.", d->steps_at, d->steps_planned,
-		   (unsigned int)((now - l->begun_ns) / TD_NS_PER_S));
+	sd_notifyf(0, "STATUS=%s: %zu of %zu steps, %u s.", p.command ? "Applying" : "Reloading",
+		   p.done, p.steps, (unsigned int)((now - p.since_ns) / TD_NS_PER_S));
 }
 
 void td_breathe(struct td_daemon *d)
@@ -103,6 +107,20 @@ static void *read_file(void *context)
 	return NULL;
 }
 
+int td_load_put(struct td_daemon *d, struct td_config **config, const char *name,
+		struct td_error *error)
+{
+	int r;
+
+	d->undone = false;
+	d->steps_at = d->steps_planned = 0;
+	d->breathes = true;
+	d->breath_ns = td_now_ns();
+	r = td_reload(d, config, name, error);
+	d->breathes = false;
+	return r;
+}
+
 static void put_in_force(struct td_daemon *d, struct td_load *l)
 {
 	uint64_t begun = td_now_ns();
@@ -110,12 +128,9 @@ static void put_in_force(struct td_daemon *d, struct td_load *l)
 	int r = l->result;
 
 	d->undone = false;
-	d->steps_at = d->steps_planned = 0;
-	d->breathes = true;
-	d->breath_ns = begun;
+	d->steps_planned = 0;
 	if (r == 0)
-		r = td_reload(d, &l->config, l->path, &l->error);
-	d->breathes = false;
+		r = td_load_put(d, &l->config, l->path, &l->error);
 	d->reloads++;
 	if (l->together > 1)
 		snprintf(more, sizeof(more), ", asked for %u times", l->together);
@@ -207,9 +222,11 @@ void td_load_ask(struct td_daemon *d, const char *by)
 		begin_reload(d, l);
 }
 
-bool td_load_waits(const struct td_daemon *d, const struct td_request *q)
+bool td_load_waits(const struct td_daemon *d, uint64_t since_ns)
 {
-	return (d->load->reading || d->load->asked) && td_now_ns() - q->since_ns < PATIENCE_NS;
+	const struct td_load *l = d->load;
+
+	return l->reading || (l->asked && td_now_ns() - since_ns < PATIENCE_NS);
 }
 
 void td_load_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
@@ -245,13 +262,15 @@ int td_load_open(struct td_daemon *d)
 	if (l->done_fd < 0)
 		return -errno;
 	r = sd_event_add_io(d->event, &l->done, l->done_fd, EPOLLIN, on_read, d);
-	return r < 0 ? r : td_timer_add(d, &l->timer, 1000, on_turn);
+	r = r < 0 ? r : td_timer_add(d, &l->timer, 1000, on_turn);
+	return r < 0 ? r : td_offer_open(d);
 }
 
 void td_load_close(struct td_daemon *d)
 {
 	struct td_load *l = d->load;
 
+	td_offer_close(d);
 	if (!l)
 		return;
 	if (l->reading)
