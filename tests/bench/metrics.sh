@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # With 1,000 services of 100 backends each, and a connection of each of 1,000 clients: how long `status` and
-# the first row of each list take, from before the command is started. One reading of /metrics, in both forms: the daemon's CPU time for
+# the first row of each list take, from before the command is started; and with a million flows, that of all, of
+# one service that has a single one, and of as many tuples as are given. One reading of /metrics, in both forms: the daemon's CPU time for
 # it, bytes and lines of the answer; what memory readings one after the other add, and what readers that come
 # all at once and take all that is allowed do; and the longest that another request waits meanwhile.
 . "$(dirname "$0")/lib.sh"
 
 ROUNDS=${BENCH_ROUNDS:-5}
-SERVICES=${METRICS_SERVICES:-1000} EACH=${METRICS_BACKENDS:-100} TUPLES=${METRICS_TUPLES:-1000}
+SERVICES=${METRICS_SERVICES:-1000} EACH=${METRICS_BACKENDS:-100} TUPLES=${METRICS_TUPLES:-1000} FLOWS=${METRICS_FLOWS:-1000000}
 one_nic
-$PYTHON "$TOP/tests/net/large.py" "$SERVICES" "$EACH" >"$T/edge.yaml"
+$PYTHON "$TOP/tests/net/large.py" "$SERVICES" "$EACH" | sed "s/^limits: {/&flows: $((FLOWS + FLOWS / 4)), /" >"$T/edge.yaml"
 ip -n edge route add 10.100.0.0/14 via 10.0.0.11
 
 # What the scheduler counts, in nanoseconds: ticks of 10 ms are too coarse.
@@ -26,11 +27,21 @@ eventually 60 _idle
 ip -n client route add 198.19.0.0/16 via 10.0.0.1
 in_ns client $PYTHON "$TOP/tests/net/syns.py" 198.19.0.1 80 "$TUPLES" --answered
 [ "$(t --json tuple list | jq length)" -ge $((TUPLES / 2)) ] || fail 'no tuples'
+first_row() { # NAME LINE COMMAND...
+	sample "metrics_first_$1" way "$(in_ns edge $PYTHON "$TOP/tests/bench/first_row.py" 9 "$2" "$BUILD/tundish" --control /run/tundish/edge.sock "${@:3}")"
+}
 for list in 'service list' 'backend list' 'flow list' 'tuple list' 'events --once'; do
 	# shellcheck disable=SC2086 # words
-	sample "metrics_first_${list%% *}" way "$(in_ns edge $PYTHON "$TOP/tests/bench/first_row.py" 9 2 "$BUILD/tundish" --control /run/tundish/edge.sock $list)"
+	first_row "${list%% *}" 2 $list
 done
-sample metrics_first_status way "$(in_ns edge $PYTHON "$TOP/tests/bench/first_row.py" 9 1 "$BUILD/tundish" --control /run/tundish/edge.sock status)"
+first_row status 1 status
+# One flow of another service, then very many before and after it: a list of all, and of that one alone.
+in_ns client $PYTHON "$TOP/tests/net/syns.py" 198.19.0.2 80 1 --answered
+in_ns client $PYTHON "$TOP/tests/net/syns.py" 198.19.0.1 80 "$FLOWS" --answered --rate 10000000
+sample metrics_flows way "$(t --json flow count | jq .flows)"
+first_row flow_all 2 flow list --limit 1000000
+first_row flow_one 2 flow list --service s1
+first_row tuple_all 2 tuple list --top 10000
 echo 5 >/proc/"${PID[edge]}"/clear_refs # the peak of starting is no matter here
 before=$(memory VmHWM)
 read_once text/plain
@@ -77,7 +88,8 @@ stop edge KILL
 
 jq -sc "$SAMPLES"'
 	def one($kind): of($kind; "way") | median;
-	(("service", "backend", "flow", "tuple", "events", "status") as $list |
+	row("flows"; one("metrics_flows"); "flows"; 0; null; null),
+	(("service", "backend", "flow", "flow_all", "flow_one", "tuple", "tuple_all", "events", "status") as $list |
 		row("first_row_of_\($list)"; one("metrics_first_\($list)"); "ms"; 0; "below 50"; one("metrics_first_\($list)") < 50)),
 	(row("metrics_text_cpu_ms"; one("metrics_text_cpu_ms"); "ms"; 0; "below 300"; one("metrics_text_cpu_ms") < 300),
 	row("metrics_open_cpu_ms"; one("metrics_application_cpu_ms"); "ms"; 0; "below 300"; one("metrics_application_cpu_ms") < 300),

@@ -172,7 +172,7 @@ static void test_flow_filters(void **state)
 	assert_int_equal(r.exit_code, 0);
 	assert_string_equal(
 		f->requests,
-		"GET flows client=2001:db8::7 client_port=4 vip=192.0.2.1 port=80 state=syn\n");
+		"GET flows client=2001:db8::7 client_port=4 vip=192.0.2.1 port=80 state=syn limit=64\n");
 	run_done(&r);
 }
 

@@ -3,7 +3,7 @@
  * Flows and tuples as JSON: read out of the mapped tables, filtered on the way.
  * Age is not kept for an established flow (it would cost the entry its size);
  * `idle_seconds` is what the sampled packets tell, so it is an upper bound; of UDP, and of
- * translated ones, it is right.
+ * translated ones, it is right. A list of very many is asked for piece by piece, as one of backends.
  */
 #include <netinet/in.h>
 
@@ -93,7 +93,7 @@ static void tell_states(const char *name, struct td_reply *reply)
 static int read_filter(const struct td_request *q, struct td_flow_filter *f, struct td_reply *reply)
 {
 	const char *state = q->query(q, "state");
-	uint32_t limit = LIMIT_DEFAULT;
+	uint32_t limit = LIMIT_DEFAULT, after = 0;
 	int protocol = td_read_protocol(q, reply);
 
 	*f = (struct td_flow_filter){.service = q->query(q, "service"),
@@ -105,9 +105,11 @@ static int read_filter(const struct td_request *q, struct td_flow_filter *f, str
 	    read_address(q, "vip", &f->vip, &f->has_vip, reply) < 0 ||
 	    td_read_number(q, "client_port", 65535, &f->client_port, reply) < 0 ||
 	    td_read_number(q, "port", 65535, &f->port, reply) < 0 ||
-	    td_read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0)
+	    td_read_number(q, "limit", LIMIT_MAX, &limit, reply) < 0 ||
+	    td_read_number(q, "after", UINT32_MAX, &after, reply) < 0)
 		return -EINVAL;
 	f->limit = limit;
+	f->after = after;
 	if (state && !is_state(state)) {
 		tell_states(state, reply);
 		return -EINVAL;
@@ -129,7 +131,8 @@ json_t *td_flow_list(struct td_flow_listing *l, const struct td_flow_row *r)
 	const char *service, *name;
 	json_t *row;
 
-	if ((f->state && strcmp(f->state, r->state)) || (f->udp >= 0 && f->udp != r->udp) ||
+	if ((f->wanted && (r->backend >= TUNDISH_BACKENDS_MAX || !f->wanted[r->backend])) ||
+	    (f->state && strcmp(f->state, r->state)) || (f->udp >= 0 && f->udp != r->udp) ||
 	    (f->has_client && !tundish_addr_equal(r->client, &f->client)) ||
 	    (f->has_vip && (!r->vip || !tundish_addr_equal(r->vip, &f->vip))) ||
 	    (f->client_port && f->client_port != __builtin_bswap16(r->client_port)) ||
@@ -138,9 +141,7 @@ json_t *td_flow_list(struct td_flow_listing *l, const struct td_flow_row *r)
 	b = td_state_backend_by_id(l->s, r->backend);
 	service = b ? td_service_name(l->s, b->value.service) : "unknown";
 	name = b ? b->value.name : "unknown";
-	if ((f->service && strcmp(f->service, service)) || (f->backend && strcmp(f->backend, name)))
-		return NULL;
-	row = json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i}", "client",
+	row = json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i s:I}", "client",
 			td_address_print(r->client, client), "client_port",
 			__builtin_bswap16(r->client_port), "vip",
 			r->vip ? td_address_print(r->vip, vip) : NULL, "port",
@@ -148,7 +149,8 @@ json_t *td_flow_list(struct td_flow_listing *l, const struct td_flow_row *r)
 			td_protocol_name(r->udp ? IPPROTO_UDP : IPPROTO_TCP), "service", service,
 			"backend", name, "state", r->state, "age_seconds",
 			r->age < UINT32_MAX ? json_integer(seconds_of(r->age)) : json_null(),
-			"idle_seconds", seconds_of(r->idle));
+			"idle_seconds", seconds_of(r->idle), "id",
+			(json_int_t)(l->before + l->at + 1));
 	json_array_append_new(l->list, row);
 	return row;
 }
@@ -181,40 +183,40 @@ static void one(struct td_flow_listing *l, const struct tundish_addr *client, __
 
 static void list_flows(struct td_flow_listing *l, const struct td_sweep_tables *t)
 {
-	for (uint32_t i = 0; i < t->flow_buckets; i++)
-		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
-			struct tundish_flow *e = &t->flows[i].entry[k];
-			union tundish_flow_value v;
-			struct tundish_flow copy;
-			struct tundish_addr client;
+	uint64_t n = (uint64_t)t->flow_buckets * TUNDISH_BUCKET_ENTRIES;
 
-			v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
-			if (!v.raw || !~v.raw)
-				continue;
-			copy = *e;
-			client = tundish_addr_v4(copy.client_be);
-			one(l, &client, copy.client_port_be, copy.port_be, v);
-			if (td_flow_list_is_full(l))
-				return;
-		}
+	for (l->at = td_flow_list_from(l); l->at < n && !td_flow_list_is_full(l); l->at++) {
+		struct tundish_flow *e = &t->flows[l->at / TUNDISH_BUCKET_ENTRIES]
+						  .entry[l->at % TUNDISH_BUCKET_ENTRIES];
+		union tundish_flow_value v;
+		struct tundish_flow copy;
+		struct tundish_addr client;
+
+		v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
+		if (!v.raw || !~v.raw)
+			continue;
+		copy = *e;
+		client = tundish_addr_v4(copy.client_be);
+		one(l, &client, copy.client_port_be, copy.port_be, v);
+	}
 }
 
 static void list_flows6(struct td_flow_listing *l, const struct td_sweep_tables *t)
 {
-	for (uint32_t i = 0; i < t->flow6_buckets; i++)
-		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
-			struct tundish_flow6 *e = &t->flows6[i].entry[k];
-			union tundish_flow_value v;
-			struct tundish_flow6 copy;
+	uint64_t n = (uint64_t)t->flow6_buckets * TUNDISH_BUCKET_ENTRIES;
 
-			if (td_flow_list_is_full(l))
-				return;
-			v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
-			if (!v.raw || !~v.raw)
-				continue;
-			copy = *e;
-			one(l, &copy.client, copy.client_port_be, copy.port_be, v);
-		}
+	for (l->at = td_flow_list_from(l); l->at < n && !td_flow_list_is_full(l); l->at++) {
+		struct tundish_flow6 *e = &t->flows6[l->at / TUNDISH_BUCKET_ENTRIES]
+						   .entry[l->at % TUNDISH_BUCKET_ENTRIES];
+		union tundish_flow_value v;
+		struct tundish_flow6 copy;
+
+		v.raw = __atomic_load_n(&e->value.raw, __ATOMIC_ACQUIRE);
+		if (!v.raw || !~v.raw)
+			continue;
+		copy = *e;
+		one(l, &copy.client, copy.client_port_be, copy.port_be, v);
+	}
 }
 
 static void count_flows(struct td_daemon *d, const struct td_sweep_tables *t,
@@ -232,10 +234,56 @@ static void count_flows(struct td_daemon *d, const struct td_sweep_tables *t,
 				(json_int_t)td_nat_count_flows(d));
 }
 
+/* By id; NULL: no memory. */
+static struct tundish_addr *addresses_of_vips(const struct td_state *s)
+{
+	struct tundish_addr *of = calloc(TUNDISH_VIPS_MAX, sizeof(*of));
+
+	for (size_t i = 0; of && i < s->n_vips; i++)
+		for (uint32_t k = 0; k <= s->vips[i].value.mask; k++) {
+			struct tundish_addr a = s->vips[i].address;
+
+			a.word[3] |= htonl(k);
+			of[(s->vips[i].value.id + k) % TUNDISH_VIPS_MAX] = a;
+		}
+	return of;
+}
+
+/* Once, or each of a million flows would look up names. NULL: no memory. */
+static bool *wanted_backends(const struct td_state *s, const struct td_flow_filter *f)
+{
+	bool *wanted = calloc(TUNDISH_BACKENDS_MAX, sizeof(*wanted)), is = !f->service;
+	uint32_t service = UINT32_MAX;
+
+	for (size_t i = 0; wanted && i < s->n_backends; i++) {
+		const struct td_backend_state *b = &s->backends[i];
+
+		if (f->service && b->value.service != service) {
+			service = b->value.service;
+			is = !strcmp(f->service, td_service_name(s, service));
+		}
+		if (b->id < TUNDISH_BACKENDS_MAX)
+			wanted[b->id] = is && (!f->backend || !strcmp(f->backend, b->value.name));
+	}
+	return wanted;
+}
+
+static void list_all(struct td_flow_listing *l, const struct td_sweep_tables *t)
+{
+	l->list = json_array();
+	if (!l->f->has_client || tundish_addr_is_v4(&l->f->client))
+		list_flows(l, t);
+	l->before += (uint64_t)t->flow_buckets * TUNDISH_BUCKET_ENTRIES;
+	list_flows6(l, t);
+	l->before += (uint64_t)t->flow6_buckets * TUNDISH_BUCKET_ENTRIES;
+	td_nat_list_flows(l);
+}
+
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	_cleanup_(td_state_done) struct td_state s = {0};
 	_cleanup_free_ struct tundish_addr *vip_of = NULL;
+	_cleanup_free_ bool *wanted = NULL;
 	struct td_sweep_tables t;
 	struct td_flow_listing l = {.d = d, .s = &s, .tick = tundish_tick(td_now_ns())};
 	struct td_flow_filter f;
@@ -250,28 +298,18 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 	}
 	if (read_filter(q, &f, reply) < 0)
 		return;
-	vip_of = calloc(TUNDISH_VIPS_MAX, sizeof(*vip_of));
-	if (!vip_of) {
-		td_reply_error(reply, 500, 1, "out of memory");
-		return;
-	}
 	/* An empty list would say of a mistyped name that nothing flows there. */
 	if (td_read_state(d, &s, reply) < 0 || td_names_known(&s, f.service, f.backend, reply) < 0)
 		return;
-	for (size_t i = 0; i < s.n_vips; i++)
-		for (uint32_t k = 0; k <= s.vips[i].value.mask; k++) {
-			struct tundish_addr a = s.vips[i].address;
-
-			a.word[3] |= htonl(k);
-			vip_of[(s.vips[i].value.id + k) % TUNDISH_VIPS_MAX] = a;
-		}
+	if (f.service || f.backend)
+		f.wanted = wanted = wanted_backends(&s, &f);
 	l.f = &f;
-	l.vip_of = vip_of;
-	l.list = json_array();
-	if (f.limit && (!f.has_client || tundish_addr_is_v4(&f.client)))
-		list_flows(&l, &t);
-	list_flows6(&l, &t);
-	td_nat_list_flows(&l);
+	l.vip_of = vip_of = addresses_of_vips(&s);
+	if (!vip_of || ((f.service || f.backend) && !wanted)) {
+		td_reply_error(reply, 500, 1, "out of memory");
+		return;
+	}
+	list_all(&l, &t);
 	reply->json = l.list;
 }
 

@@ -16,6 +16,9 @@ struct td_flow_filter {
 	const char *state; /* a name; NULL: all */
 	const char *service, *backend;
 	size_t limit;
+	uint64_t after; /* only rows with a greater number */
+	/* [TUNDISH_BACKENDS_MAX], those of `service` and `backend`; NULL: all */
+	const bool *wanted;
 };
 
 struct td_flow_listing {
@@ -25,7 +28,16 @@ struct td_flow_listing {
 	json_t *list;
 	uint32_t tick;
 	struct tundish_addr *vip_of; /* by id */
+	/* Each place of the tables has a number, from 1 on, one table after the other: flows, flows6, nat. So a
+	 * list is gone on with after any row, and each flow that stays is in it once. */
+	uint64_t before; /* places of the tables before this one */
+	uint64_t at;	 /* of this row, in its table */
 };
+/* Where to begin in this table. */
+static inline uint64_t td_flow_list_from(const struct td_flow_listing *l)
+{
+	return l->f->after > l->before ? l->f->after - l->before : 0;
+}
 
 struct td_flow_row {
 	const struct tundish_addr *client, *vip; /* vip NULL: not in the file any more */

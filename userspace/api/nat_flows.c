@@ -81,16 +81,17 @@ void td_nat_list_flows(struct td_flow_listing *l)
 {
 	struct td_nat_tables t;
 	struct tundish_nat copy;
+	uint64_t n;
 
 	if (!td_nat_is_on(l->d))
 		return;
 	td_nat_tables_of(l->d, &t);
-	for (uint32_t i = 0; i < t.settings.buckets * TUNDISH_NAT_SLOTS; i++) {
+	n = (uint64_t)t.settings.buckets * TUNDISH_NAT_SLOTS;
+	for (l->at = td_flow_list_from(l); l->at < n && !td_flow_list_is_full(l); l->at++) {
+		uint32_t i = (uint32_t)l->at;
 		uint64_t tag = __atomic_load_n(
 			&t.out[i / TUNDISH_NAT_SLOTS].tag[i % TUNDISH_NAT_SLOTS], __ATOMIC_ACQUIRE);
 
-		if (td_flow_list_is_full(l))
-			return;
 		if (tag && read_record(&t.nat[i], tag, &copy))
 			one(l, &t, &copy);
 	}

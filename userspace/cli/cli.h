@@ -88,7 +88,8 @@ struct cli_verb {
 	const char *path;		 /* of a list: below /v1/, arguments and options follow */
 	const struct cli_column *columns;
 	size_t rows; /* of a list: how many the daemon sends where the last option is absent */
-	bool pieces; /* of a list without arguments: asked for by ?limit= and ?after=ID */
+	bool pieces; /* of a list without arguments: asked for by ?limit= and ?after=ID. An option
+		      * "limit" is how many rows of all */
 	bool rest;   /* takes a command after "--" */
 	bool words;  /* its one argument may be many words: struct cli's */
 };

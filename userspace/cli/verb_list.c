@@ -5,6 +5,11 @@
  */
 #include "cli/cli.h"
 
+static bool is_of_pieces(const struct cli *c, size_t option)
+{
+	return c->verb->pieces && strcmp(c->verb->options[option].name, "limit") == 0;
+}
+
 static void list_target(const struct cli *c, struct cli_target *t)
 {
 	char key[64], *next = NULL;
@@ -15,7 +20,7 @@ static void list_target(const struct cli *c, struct cli_target *t)
 	for (size_t i = 0; i < c->n_arguments; i++)
 		cli_target_word(t, c->argument[i]);
 	for (size_t i = 0; c->verb->options[i].name; i++) {
-		if (!c->option[i])
+		if (!c->option[i] || is_of_pieces(c, i))
 			continue;
 		snprintf(key, sizeof(key), "%s", c->verb->options[i].name);
 		for (char *p = key; *p; p++)
@@ -45,6 +50,7 @@ static void tell_cut(const struct cli *c, size_t n)
  * longer than some hundredths of a second. */
 #define PIECE_FIRST 64u
 #define PIECE	    4096u
+#define ROWS_MAX    1000000u /* that any daemon gives at once */
 
 /* The number of the last row; -1: there is none, as of a daemon that knows no pieces. */
 static json_int_t last_of(const json_t *rows)
@@ -54,26 +60,45 @@ static json_int_t last_of(const json_t *rows)
 	return json_is_integer(id) ? json_integer_value(id) : -1;
 }
 
+static int ask_piece(const struct cli *c, size_t limit, json_int_t after, json_t **ret)
+{
+	struct cli_target t = {0};
+	char number[24];
+
+	list_target(c, &t);
+	snprintf(number, sizeof(number), "%zu", limit);
+	cli_target_query(&t, "limit", number);
+	snprintf(number, sizeof(number), "%lld", (long long)after);
+	if (after)
+		cli_target_query(&t, "after", number);
+	return cli_ask(c, &t, NULL, ret);
+}
+
+/* How many rows at most, of all pieces. */
+static size_t rows_wanted(const struct cli *c)
+{
+	for (size_t i = 0; c->verb->options[i].name; i++)
+		if (c->option[i] && is_of_pieces(c, i))
+			return strtoul(c->option[i], NULL, 10);
+	return c->verb->rows ?: SIZE_MAX;
+}
+
 static int run_pieces(const struct cli *c)
 {
+	size_t n = 0, got, all = rows_wanted(c), piece = PIECE_FIRST, limit;
 	json_int_t after = 0, last = 0;
 	struct cli_table table = {0};
-	size_t n = 0, got, limit = PIECE_FIRST;
-	char number[24];
 	json_t *rows;
 	int r;
 
 	do {
-		struct cli_target t = {0};
-
 		after = last;
-		list_target(c, &t);
-		snprintf(number, sizeof(number), "%zu", limit);
-		cli_target_query(&t, "limit", number);
-		snprintf(number, sizeof(number), "%lld", (long long)after);
-		if (after)
-			cli_target_query(&t, "after", number);
-		r = cli_ask(c, &t, NULL, &rows);
+		limit = TD_MIN(piece, all - n);
+		r = ask_piece(c, limit, after, &rows);
+		if (r == CLI_DONE && json_array_size(rows) == limit && last_of(rows) < 0) {
+			json_decref(rows); /* a daemon that knows no pieces, but limits: all at once */
+			r = ask_piece(c, limit = TD_MIN(all, ROWS_MAX), 0, &rows);
+		}
 		if (r != CLI_DONE)
 			return r;
 		if (c->json)
@@ -88,10 +113,11 @@ static int run_pieces(const struct cli *c)
 			return CLI_DONE; /* main tells that nobody takes it */
 		if (got != limit)
 			break;
-		limit = PIECE;
-	} while (last > after);
+		piece = PIECE;
+	} while (last > after && n < all);
 	if (c->json)
 		cli_json_end(stdout, n);
+	tell_cut(c, n);
 	return CLI_DONE;
 }
 

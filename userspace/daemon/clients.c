@@ -74,25 +74,48 @@ static bool above(const struct tundish_tuple *a, const struct tundish_tuple *b)
 						  : a->value.total > b->value.total;
 }
 
-/* By insertion into a short sorted list. */
+static int by_rank(const void *a, const void *b)
+{
+	return above(a, b) ? -1 : above(b, a);
+}
+
+/* A heap, the lowest at its root: from there it goes down to where none below is lower. */
+static void sift(struct tundish_tuple *heap, size_t n, size_t at)
+{
+	for (size_t child; (child = 2 * at + 1) < n; at = child) {
+		struct tundish_tuple was = heap[at];
+
+		if (child + 1 < n && above(&heap[child], &heap[child + 1]))
+			child++;
+		if (!above(&was, &heap[child]))
+			return;
+		heap[at] = heap[child];
+		heap[child] = was;
+	}
+}
+
 size_t td_tuples_highest(struct td_daemon *d, struct tundish_tuple *best, size_t top)
 {
 	struct td_sweep_tables t;
 	size_t n = 0;
 
 	td_sweep_tables_of(d, &t);
-
 	for (uint32_t i = 0; i < t.tuple_buckets; i++)
 		for (unsigned int k = 0; k < TUNDISH_BUCKET_ENTRIES; k++) {
 			struct tundish_tuple e = t.tuples[i].entry[k];
-			size_t at;
 
-			if (!e.value.raw || !~e.value.raw || (n == top && !above(&e, &best[n - 1])))
+			if (!e.value.raw || !~e.value.raw || (n == top && !above(&e, best)))
 				continue;
-			for (at = n < top ? n++ : n - 1; at > 0 && above(&e, &best[at - 1]); at--)
-				best[at] = best[at - 1];
-			best[at] = e;
+			if (n == top) {
+				best[0] = e;
+				sift(best, n, 0);
+				continue;
+			}
+			best[n++] = e;
+			for (size_t at = n / 2; n == top && at-- > 0;)
+				sift(best, n, at);
 		}
+	qsort(best, n, sizeof(*best), by_rank);
 	return n;
 }
 
