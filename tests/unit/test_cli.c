@@ -99,7 +99,7 @@ static void test_other_lists(void **state)
 		"AS          TO\n"
 		"198.51.100.7  40001  192.0.2.10    80  tcp    web      web1     established  3m20s    1s  "
 		"10.0.1.250  10.0.1.21\n");
-	assert_string_equal(f->requests, "GET flows\n");
+	assert_string_equal(f->requests, "GET flows limit=64\n");
 	assert_json(f, "flow list --json", "[" FLOW "]");
 }
 

@@ -141,16 +141,15 @@ json_t *td_flow_list(struct td_flow_listing *l, const struct td_flow_row *r)
 	b = td_state_backend_by_id(l->s, r->backend);
 	service = b ? td_service_name(l->s, b->value.service) : "unknown";
 	name = b ? b->value.name : "unknown";
-	row = json_pack("{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i s:I}", "client",
-			td_address_print(r->client, client), "client_port",
-			__builtin_bswap16(r->client_port), "vip",
-			r->vip ? td_address_print(r->vip, vip) : NULL, "port",
-			__builtin_bswap16(r->port), "protocol",
-			td_protocol_name(r->udp ? IPPROTO_UDP : IPPROTO_TCP), "service", service,
-			"backend", name, "state", r->state, "age_seconds",
-			r->age < UINT32_MAX ? json_integer(seconds_of(r->age)) : json_null(),
-			"idle_seconds", seconds_of(r->idle), "id",
-			(json_int_t)(l->before + l->at + 1));
+	row = json_pack(
+		"{s:s s:i s:s? s:i s:s s:s s:s s:s s:o s:i s:I}", "client",
+		td_address_print(r->client, client), "client_port",
+		__builtin_bswap16(r->client_port), "vip",
+		r->vip ? td_address_print(r->vip, vip) : NULL, "port", __builtin_bswap16(r->port),
+		"protocol", td_protocol_name(r->udp ? IPPROTO_UDP : IPPROTO_TCP), "service",
+		service, "backend", name, "state", r->state, "age_seconds",
+		r->age < UINT32_MAX ? json_integer(seconds_of(r->age)) : json_null(),
+		"idle_seconds", seconds_of(r->idle), "id", (json_int_t)(l->before + l->at + 1));
 	json_array_append_new(l->list, row);
 	return row;
 }

@@ -96,7 +96,8 @@ static int run_pieces(const struct cli *c)
 		limit = TD_MIN(piece, all - n);
 		r = ask_piece(c, limit, after, &rows);
 		if (r == CLI_DONE && json_array_size(rows) == limit && last_of(rows) < 0) {
-			json_decref(rows); /* a daemon that knows no pieces, but limits: all at once */
+			json_decref(
+				rows); /* a daemon that knows no pieces, but limits: all at once */
 			r = ask_piece(c, limit = TD_MIN(all, ROWS_MAX), 0, &rows);
 		}
 		if (r != CLI_DONE)
