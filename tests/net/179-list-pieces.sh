@@ -12,7 +12,7 @@ cat >>"$T/edge.yaml" <<YAML
     ports: [80]
     delivery: nat
     backends: [{name: b1, address: 10.0.0.11}]
-limits: {flows: 20000, nat: 4096}
+limits: {flows: 20000, flows6: 1024, nat: 4096}
 YAML
 stop edge
 tun edge unload >/dev/null
