@@ -14,9 +14,10 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 
-#define SMALL	    65536u /* bytes, read within milliseconds */
-#define TURN_USEC   50000u /* how often is looked whether it can go on */
-#define TURNS_AWAIT 20u	   /* that the request may take to fetch what it asked for */
+#define SMALL	    65536u	      /* bytes, read within milliseconds */
+#define TURN_USEC   50000u	      /* how often is looked whether it can go on */
+#define APPLY_FIRST (5 * TD_NS_PER_S) /* so long others let one go before them */
+#define TURNS_AWAIT 20u		      /* that the request may take to fetch what it asked for */
 
 enum phase {
 	FREE,
@@ -37,6 +38,8 @@ struct td_offer {
 	const void *request;
 	uint64_t since_ns;
 	bool applies;
+	uint64_t
+		apply_waits_ns; /* another one that is to be applied, since it was last told to; 0: none */
 	char *name;
 	/* the thread's, while it reads */
 	char *body; /* a copy: requests end when they like */
@@ -155,6 +158,16 @@ void td_offer_read(struct td_daemon *d, const struct td_request *q, const char *
 		return;
 	}
 	if (o->phase != FREE && (applies || !small)) {
+		if (applies)
+			o->apply_waits_ns = td_now_ns();
+		reply->later = true;
+		return;
+	}
+	/* Who may only look, again and again, keeps nobody from applying. */
+	if (applies) {
+		o->apply_waits_ns = 0;
+	} else if (!small && o->apply_waits_ns && td_now_ns() - o->apply_waits_ns < APPLY_FIRST) {
+		td_timer_arm(o->timer, TURN_USEC);
 		reply->later = true;
 		return;
 	}
