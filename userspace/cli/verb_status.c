@@ -271,13 +271,17 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	static const char *const words[] = {"tundish ", ", up ", ", pinned in "};
 	_cleanup_free_ char *interfaces = rendered(print_interfaces, s);
 	_cleanup_free_ char *tables = rendered(print_tables, s);
-	size_t n = (size_t)json_integer_value(json_object_get(s, "services_total")), used;
+	const json_t *services = json_object_get(s, "services");
+	size_t n, used;
 	struct cli_buffer cell = {0};
 
 	if (!interfaces || !tables) {
 		cli_fail(CLI_FAILED, "out of memory");
 		return;
 	}
+	/* A daemon of a former version sends all, and no number. */
+	n = (size_t)json_integer_value(json_object_get(s, "services_total"));
+	n = TD_MAX(n, json_array_size(services));
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(head); i++) {
 		cli_cell(&cell, &head[i], s);
@@ -295,7 +299,7 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	print_attention(json_object_get(s, "attention"), TD_MIN(n, SERVICES_PART), &screen);
 	fputs(interfaces, stdout);
 	if (n)
-		print_services(c, json_object_get(s, "services"), n,
+		print_services(c, services, n,
 			       TD_MAX(screen.rows, SERVICES_LEAST));
 	else
 		puts("no services");
