@@ -75,7 +75,9 @@ struct td_event {
 struct td_backend_memory {
 	int resolved; /* 0, or the negative errno of the last look-up */
 	bool via_gateway, no_source;
-	char trouble[128]; /* what that look-up said */
+	bool told_unreachable;	/* by an event, and not yet that it can be reached again */
+	uint64_t unresolved_ns; /* since when it has no next hop; 0: it has one */
+	char trouble[128];	/* what that look-up said */
 	struct td_health health;
 	bool told_last;	    /* that it goes on though health says down */
 	bool kept_by_limit; /* for max_ejected, and not for want of others */
@@ -463,6 +465,8 @@ int td_egress_pool_of(struct td_daemon *d, pid_t pid, uint32_t *ret_pool, struct
 int td_nexthops_open(struct td_daemon *d);
 /* Looks one backend up and stores what is found. Returns 0, or why not. */
 int td_nexthop_refresh(struct td_daemon *d, uint32_t backend);
+/* Whether packets to it can be sent: where it is, or where it was last. */
+bool td_backend_hop_known(const struct td_daemon *d, uint32_t backend);
 void td_nexthops_refresh_all(struct td_daemon *d, bool unresolved_only);
 void td_nexthop_forget(struct td_daemon *d, uint32_t backend);
 /* Whether the backend is this host. */

@@ -109,17 +109,40 @@ static bool same(const struct td_daemon *d, uint32_t index, const struct tundish
 	       !memcmp(&d->hops[index].value, value, sizeof(*value));
 }
 
+/* A neighbour that is asked for the first time is silent for a moment, and the kernel asks it for
+ * three seconds. */
+#define SILENT_NS (5 * TD_NS_PER_S)
+
+/* Whether there is something to tell, once for each trouble. */
+static bool is_news(struct td_backend_memory *m, int before)
+{
+	uint64_t now = td_now_ns();
+	bool told = m->told_unreachable;
+
+	if (!m->resolved) {
+		m->unresolved_ns = 0;
+		m->told_unreachable = false;
+		return told;
+	}
+	m->unresolved_ns = m->unresolved_ns ?: now;
+	if (m->resolved == -EAGAIN ? told || now - m->unresolved_ns < SILENT_NS
+				   : told && m->resolved == before)
+		return false;
+	return m->told_unreachable = true;
+}
+
 static void tell(struct td_daemon *d, uint32_t id, int before, bool known)
 {
 	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
-	const struct td_backend_memory *m = &d->memory[id];
+	struct td_backend_memory *m = &d->memory[id];
 	char object[sizeof(((struct td_event *)0)->object)], text[TD_ADDRESS_TEXT];
+	char service[TUNDISH_NAME_LEN];
 
-	if (m->resolved == before || m->resolved == -EAGAIN)
+	if (!is_news(m, before))
 		return;
-	if (!m->resolved && (!before || before == -EAGAIN))
-		return;
-	snprintf(object, sizeof(object), "backend %.63s", b->name);
+	if (td_kernel_service_name(d->kernel, b->service, service) < 0)
+		snprintf(service, sizeof(service), "unknown");
+	snprintf(object, sizeof(object), "backend %.63s/%.63s", service, b->name);
 	td_address_print(&b->address, text);
 	if (!m->resolved)
 		td_event(d, "next-hop", object, "%s is reachable again", text);
@@ -172,18 +195,26 @@ int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint
 	return r;
 }
 
+bool td_backend_hop_known(const struct td_daemon *d, uint32_t id)
+{
+	uint32_t hop = td_kernel_backends(d->kernel)[id].nexthop;
+
+	return hop && hop < d->hops_max && d->hops[hop].value.flags & TUNDISH_NEXTHOP_VALID;
+}
+
 int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
 {
 	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
 	struct td_backend_memory *m = &d->memory[id];
 	int before = m->resolved, r;
-	bool known = b->nexthop != 0;
+	bool known;
 
 	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
 		return 0;
 	r = td_hop_refresh(d, &b->address, &b->nexthop, m,
 			   b->delivery == TUNDISH_DELIVERY_IPIP ||
 				   b->delivery == TUNDISH_DELIVERY_GUE);
+	known = td_backend_hop_known(d, id);
 	tell(d, id, before, known);
 	return r;
 }

@@ -222,10 +222,8 @@ static int fill_neighbour(struct td_net *n, const struct td_link *link,
 	if (r < 0)
 		return td_fail(error, -r, "cannot have the neighbour %s on %s resolved: %s", text,
 			       link->name, td_net_reason(n, r));
-	return td_fail(error, EAGAIN,
-		       "the neighbour %s on %s does not answer (yet) to %s; check that it is up",
-		       text, link->name,
-		       tundish_addr_is_v4(via) ? "ARP" : "neighbour solicitations");
+	return td_fail(error, EAGAIN, "the neighbour %s on %s does not answer (yet) to %s", text,
+		       link->name, tundish_addr_is_v4(via) ? "ARP" : "neighbour solicitations");
 }
 
 int td_net_nexthop(struct td_net *n, const struct tundish_addr *address,
