@@ -13,7 +13,7 @@ cat >>"$T/edge.yaml" <<YAML
     vips: [$VIP2]
     ports: [80]
     delivery: workers
-    workers: {listen: "[::]:8080"}
+    workers: {listen: "0.0.0.0:8080"}
   - name: quiet
     vips: [$VIP2]
     ports: [81]

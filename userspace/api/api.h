@@ -70,20 +70,37 @@ const char *td_protocol_name(uint8_t protocol); /* "tcp" or "udp" */
 
 /* ---- outlook.c --------------------------------------------------------------- */
 struct td_outlook {
-	unsigned int usable, down;
-	char first[200]; /* the first that is down, and its reason */
+	unsigned int all, up; /* in the file; of them in state up, and not down for health */
+	unsigned int usable;  /* that take new connections */
+	unsigned int trouble; /* down, or without a next hop */
+	char first[260];      /* the first of those, and its reason */
 };
 /* One more of its backends. */
 void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 		    struct td_outlook *o);
-/* Into the JSON of a service: "state", which is "up", "degraded" where some of its backends are down,
- * or "down" where none takes new connections; and "reason", where it has none yet. */
+/* Why packets to a backend have nowhere to go, or only to where it was last; NULL: they have. A
+ * neighbour that was asked only now has still a moment to answer. */
+const char *td_backend_unreachable(const struct td_daemon *d, uint32_t backend);
+/* And its virtual IPs of a family that no worker takes. */
+void td_outlook_workers(struct td_daemon *d, const struct td_service_state *v,
+			struct td_outlook *o);
+/* Into the JSON of a service: "backends", "backends_up"; "state", which is "up", "degraded" where some
+ * of its backends are in trouble, or "down" where none takes new connections; and "reason", where it
+ * has none yet. */
 void td_outlook_json(const struct td_outlook *l, json_t *o);
 
 /* ---- status.c ---------------------------------------------------------------- */
 void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 /* How far a reload or an apply is; NULL: none is under way. */
 json_t *td_reload_json(const struct td_daemon *d);
+
+/* ---- workers_attention.c ----------------------------------------------------- */
+/* Of the families of a service's virtual IPs (enum tundish_worker_flag) those that no worker of its group
+ * takes; 0 where all are taken, where nobody is there, and where it has no group. *ret_has: those that
+ * are taken. */
+uint32_t td_group_lacks(struct td_daemon *d, const struct td_service_state *v, uint32_t *ret_has);
+void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
+			  json_t *list);
 
 /* ---- attention.c ------------------------------------------------------------- */
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);

@@ -138,13 +138,15 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 			add_since(list, b->health_since_ns);
 		}
 		if (m->resolved < 0) {
-			snprintf(why, sizeof(why), "no next hop for %s: %s%s", text, m->trouble,
-				 b->nexthop && m->resolved != -ENETUNREACH
-					 ? "; the last known one is used if there was one"
-					 : "");
+			snprintf(why, sizeof(why), "no next hop for %s: %s; packets %s", text,
+				 m->trouble,
+				 td_backend_hop_known(d, s->backends[i].id)
+					 ? "go to where it was last"
+					 : "to it are dropped");
 			add(list, what, why,
 			    "check that the host is up and that `ip route get` and `ip neighbour` "
 			    "show it");
+			add_since(list, m->unresolved_ns);
 		}
 		if (!m->resolved && b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) {
 			snprintf(
@@ -186,88 +188,6 @@ static void services(const struct td_state *s, json_t *list)
 		add(list, what, "no usable backend: new connections are dropped",
 		    "enable one, or give one a weight");
 	}
-}
-
-static bool has_local(const struct td_daemon *d, const struct td_state *s, uint32_t service)
-{
-	bool has = false;
-
-	for (size_t i = 0; i < s->n_backends && !has; i++)
-		has = s->backends[i].value.service == service &&
-		      s->backends[i].value.state != TUNDISH_BACKEND_GONE &&
-		      td_nexthop_is_local(d, s->backends[i].id);
-	return has;
-}
-
-static void groups(struct td_daemon *d, const struct td_state *s, json_t *list)
-{
-	const struct tundish_worker *all = td_kernel_workers(d->kernel);
-	const struct tundish_steering *steering = td_kernel_steering(d->kernel);
-
-	if (d->groups_on)
-		td_kernel_measure_queues(d->kernel);
-	for (size_t i = 0; i < s->n_services; i++) {
-		const struct td_service_state *v = &s->services[i];
-		const struct tundish_group *g = td_group_of_service(d, v->id);
-		uint32_t alive = 0, stalled = 0, full = 0;
-		char what[100], why[300];
-
-		if (v->value.state != TUNDISH_SERVICE_ACTIVE || !g)
-			continue;
-		for (uint32_t k = 0; k < g->used; k++) {
-			const struct tundish_worker *w = &all[g->first + k];
-
-			if (!w->cookie)
-				continue;
-			alive++;
-			full += w->queue > w->limit;
-			stalled += td_worker_stalled(w, &steering[v->id]);
-		}
-		snprintf(what, sizeof(what), "service %.63s", v->value.name);
-		if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
-			add(list, what,
-			    "it has workers, but none of its backends is this host: they get no "
-			    "connections",
-			    "give a backend one of this host's addresses, or take workers out");
-		else if (!alive) {
-			snprintf(why, sizeof(why), "nothing listens on %.63s: new connections %s",
-				 g->name,
-				 v->value.delivery == TUNDISH_DELIVERY_WORKERS
-					 ? "are refused"
-					 : "to this host wait, and after restart_grace go to the "
-					   "other backends");
-			add(list, what, why,
-			    g->flags & TUNDISH_GROUP_UDP
-				    ? "start its server there, or see `ss -lunp` for where it is"
-				    : "start its server there, or see `ss -ltnp` for where it listens");
-		}
-		if (full) {
-			snprintf(why, sizeof(why), "the accept queue of %u of %u workers is full",
-				 full, alive);
-			add(list, what, why,
-			    "more workers, or a longer queue (the server's backlog, "
-			    "net.core.somaxconn)");
-		} else if (stalled) {
-			snprintf(why, sizeof(why),
-				 "%u of %u workers have connections waiting and accept none",
-				 stalled, alive);
-			add(list, what, why, "`tundish worker list` names them");
-		}
-	}
-	if (d->groups_trouble[0])
-		add(list, "worker groups", d->groups_trouble,
-		    "start tundishd with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or set "
-		    "net.ipv4.tcp_migrate_req=1: connections waiting on a worker that closes are "
-		    "lost");
-	if (d->accepts_trouble[0])
-		add(list, "worker groups", d->accepts_trouble,
-		    "take the key out of the file: only programs that ask accept(2) for the client's "
-		    "address are timed");
-	if (d->shadowed[0])
-		add(list, "worker groups", d->shadowed,
-		    "let it listen on workers.listen, or take its port out of the service");
-	if (d->workers_refused_ns && td_now_ns() - d->workers_refused_ns < 10 * TD_RECENT_NS)
-		add(list, "worker groups", d->workers_refused, "`tundish events` has the reason");
 }
 
 /* Prefixes that are short enough for a number for each address, and have one. */
@@ -362,7 +282,7 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 
 	interfaces(d, TD_MODE_NONE, list);
 	services(s, list);
-	groups(d, s, list);
+	td_workers_attention(d, s, add, list);
 	backends(d, s, list);
 	td_clients_attention(d, s, add, list);
 	td_choice_attention(d, s, add, list);

@@ -125,6 +125,8 @@ static json_t *backend_json(struct td_daemon *d, const struct td_state *s,
 	if (gone)
 		json_object_set_new(o, "leaving", json_true());
 	if (!reason && !gone)
+		reason = td_backend_unreachable(d, v->id);
+	if (!reason && !gone)
 		reason = td_check_why(b);
 	if (reason)
 		json_object_set_new(o, "reason", json_string(reason));

@@ -42,7 +42,6 @@ static void add_nat_json(json_t *o, const struct td_service_conf *c)
 
 /* What the backends of one service come to. */
 struct sums {
-	unsigned int n, up;
 	uint64_t active, total;
 	struct tundish_traffic traffic;
 	double connections_rate, packets_rate, bytes_rate;
@@ -60,8 +59,6 @@ static void sum_backend(struct td_daemon *d, const struct td_backend_state *v, s
 	if (b->delivery == TUNDISH_DELIVERY_WORKERS && b->state != TUNDISH_BACKEND_GONE)
 		ret->health = td_backend_health(d, v->id, &ret->reason);
 	td_outlook_add(d, v, &ret->outlook);
-	ret->n += b->state != TUNDISH_BACKEND_GONE;
-	ret->up += b->state == TUNDISH_BACKEND_UP;
 	ret->active += b->connections_active;
 	ret->total += b->connections_total;
 	ret->traffic.packets += t.packets;
@@ -84,6 +81,12 @@ static struct sums *sum_backends(struct td_daemon *d, const struct td_state *s, 
 		if (id >= first && id <= last && v->value.state != TUNDISH_BACKEND_FREE)
 			sum_backend(d, v, &sums[id - first]);
 	}
+	for (size_t i = 0; sums && i < s->n_services; i++) {
+		const struct td_service_state *v = &s->services[i];
+
+		if (v->id >= first && v->id <= last)
+			td_outlook_workers(d, v, &sums[v->id - first].outlook);
+	}
 	return sums;
 }
 
@@ -100,13 +103,12 @@ static json_t *service_json(struct td_daemon *d, const struct td_service_state *
 		json_array_append_new(vips, json_string(td_prefix_print(&p, text)));
 	}
 	workers = td_workers_of_service_json(d, v->id);
-	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:i s:i s:I s:I s:I s:I s:f s:f s:f s:I}",
-		      "service", v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
+	o = json_pack("{s:s s:o s:o s:s s:s s:s s:b s:I s:I s:I s:I s:f s:f s:f s:I}", "service",
+		      v->value.name, "vips", vips, "ports", ports_json(c), "protocol",
 		      td_protocol_name(v->value.protocol), "delivery",
 		      td_delivery_name(v->value.delivery), "scheduler",
 		      v->deliver.flags & TUNDISH_DELIVER_LEAST ? "least-connections" : "maglev",
-		      "own", (int)v->value.own, "backends", (int)sums->n, "backends_up",
-		      (int)sums->up, "connections_active", (json_int_t)sums->active,
+		      "own", (int)v->value.own, "connections_active", (json_int_t)sums->active,
 		      "connections_total", (json_int_t)sums->total, "packets",
 		      (json_int_t)sums->traffic.packets, "bytes", (json_int_t)sums->traffic.bytes,
 		      "connections_per_second", sums->connections_rate, "packets_per_second",
@@ -137,7 +139,7 @@ static json_t *service_json(struct td_daemon *d, const struct td_service_state *
 /* How much a service needs looking at: 2 it is down, 1 degraded, 0 well. */
 static unsigned int trouble(const struct sums *sums)
 {
-	return !sums->outlook.usable ? 2 : sums->outlook.down > 0;
+	return !sums->outlook.usable ? 2 : sums->outlook.trouble > 0;
 }
 
 static bool listed(const struct td_service_state *v, uint32_t after)
