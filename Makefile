@@ -117,7 +117,7 @@ $(call obj,userspace/api/page.c): $(BUILD)/page.h
 # What tells its version is made anew when there is another one.
 $(BUILD)/.version: version-is-asked
 	@mkdir -p $(@D) && echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
-$(call obj,$(shell grep -ls TD_VERSION userspace/daemon/*.c userspace/api/*.c userspace/tundishd/*.c userspace/cli/*.c)): $(BUILD)/.version
+$(call obj,$(shell grep -ls TD_VERSION userspace/daemon/*.c userspace/api/*.c userspace/tundishd/*.c userspace/cli/*.c tests/unit/*.c)): $(BUILD)/.version
 
 $(BUILD)/obj/%.o: %.c | $(READY) $(SKELETONS)
 	$(call say,CC,$@)

@@ -41,7 +41,7 @@
 	"\"counters\":{\"pass_other\":7},"                                                                           \
 	"\"attention\":[{\"what\":\"backend web2 of web has no neighbour\","                                         \
 	"\"why\":\"no answer on eth0\",\"do\":\"look at the cable\","                                                \
-	"\"command\":\"tundish backend list web\"}]}"
+	"\"seconds\":723,\"command\":\"tundish backend list web\"}]}"
 
 #define BACKEND(name, state)                                                                       \
 	"{\"service\":\"web\",\"name\":\"" name "\",\"address\":\"10.0.1.11\",\"weight\":100,"     \
@@ -53,7 +53,8 @@
 	"{\"service\":\"web\",\"vips\":[\"192.0.2.10\",\"2001:db8::10\"],\"ports\":[\"80\","       \
 	"\"443\"],\"protocol\":\"tcp\",\"delivery\":\"ipip\",\"scheduler\":\"maglev\","            \
 	"\"own\":true,\"backends\":2,\"backends_up\":1,\"connections_active\":5,"                  \
-	"\"connections_total\":9,\"packets\":10,\"bytes\":11}"
+	"\"connections_total\":9,\"packets\":10,\"bytes\":11,\"state\":\"degraded\","              \
+	"\"reason\":\"web2 is down\"}"
 
 #define FLOW                                                                                       \
 	"{\"client\":\"198.51.100.7\",\"client_port\":40001,\"vip\":\"192.0.2.10\",\"port\":80,"   \

@@ -5,9 +5,9 @@
 #include "cli_fixture.h"
 
 static const char status_text[] =
-	"tundish 0.1.0, up 1d1h, pinned in /sys/fs/bpf/tundish\n"
+	"tundish 0.1.0 (this is " TD_VERSION "), up 1d1h, pinned in /sys/fs/bpf/tundish\n"
 	"\n"
-	"! backend web2 of web has no neighbour\n"
+	"! backend web2 of web has no neighbour, for 12m3s\n"
 	"  why: no answer on eth0\n"
 	"  do:  look at the cable\n"
 	"  see: tundish backend list web\n"
@@ -69,14 +69,15 @@ static void test_services(void **state)
 
 	assert_output(
 		f, "service list",
-		"SERVICE  VIPS                     PORTS   PROTO  DELIVERY  SCHEDULER  OWN   UP  ACTIVE  "
-		"TOTAL  PACKETS  BYTES\n"
-		"web      192.0.2.10,2001:db8::10  80,443  tcp    ipip      maglev     yes  1/2       5  "
-		"    9       10    11B\n");
+		"SERVICE  STATE     VIPS                     PORTS   PROTO  DELIVERY  SCHEDULER  OWN   UP  ACTIVE  "
+		"TOTAL  PACKETS  BYTES  REASON\n"
+		"web      degraded  192.0.2.10,2001:db8::10  80,443  tcp    ipip      maglev     yes  1/2       5  "
+		"    9       10    11B  web2 is down\n");
 	assert_json(f, "service show web --json", SERVICE);
 	r = tundish(f, "service show web");
 	assert_int_equal(r.exit_code, 0);
-	assert_has(r.text[1], "VIPS       192.0.2.10,2001:db8::10\n");
+	assert_has(r.text[1], "STATE      degraded\nVIPS       192.0.2.10,2001:db8::10\n");
+	assert_has(r.text[1], "\nREASON     web2 is down\n");
 	assert_has(r.text[1], "\nweb      web1  10.0.1.11");
 	run_done(&r);
 	assert_fails(f, "service show nope", 4, "no such thing: GET services/nope");

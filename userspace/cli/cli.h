@@ -238,6 +238,9 @@ size_t cli_width(const char *text);
 const char *cli_count(double value, char *buffer, size_t size);
 const char *cli_bytes(double value, char *buffer, size_t size);
 const char *cli_seconds(double value, char *buffer, size_t size);
+/* What an entry of `attention` is about, and for how long where that is known: "backend web/b1, for
+ * 12m3s". Not escaped; cut where the buffer ends. "" where it says nothing. */
+const char *cli_what_since(const json_t *entry, char *buffer, size_t size);
 const char *cli_latency(double seconds, char *buffer, size_t size);
 
 /* ---- output ------------------------------------------------------------------------ */

@@ -19,6 +19,7 @@ const struct cli_option cli_global_options[] = {
 
 static const struct cli_column service_columns[] = {
 	{"SERVICE", "service", CLI_TEXT, NULL},
+	{"STATE", "state", CLI_TEXT, NULL},
 	{"VIPS", "vips", CLI_LIST, NULL},
 	{"PORTS", "ports", CLI_LIST, NULL},
 	{"PROTO", "protocol", CLI_TEXT, NULL},
@@ -30,6 +31,7 @@ static const struct cli_column service_columns[] = {
 	{"TOTAL", "connections_total", CLI_COUNT, NULL},
 	{"PACKETS", "packets", CLI_COUNT, NULL},
 	{"BYTES", "bytes", CLI_BYTES, NULL},
+	{"REASON", "reason", CLI_TEXT, NULL},
 	{0},
 };
 

@@ -158,3 +158,17 @@ const char *cli_seconds(double value, char *buffer, size_t size)
 		snprintf(buffer, size, "%lud%luh", s / 86400, s / 3600 % 24);
 	return buffer;
 }
+
+const char *cli_what_since(const json_t *entry, char *buffer, size_t size)
+{
+	const char *what = json_string_value(json_object_get(entry, "what"));
+	const json_t *seconds = json_object_get(entry, "seconds");
+	char number[24];
+
+	if (what && json_is_number(seconds))
+		snprintf(buffer, size, "%s, for %s", what,
+			 cli_seconds(json_number_value(seconds), number, sizeof(number)));
+	else
+		snprintf(buffer, size, "%s", what ?: "");
+	return buffer;
+}

@@ -134,6 +134,7 @@ static int draw_attention(const struct top *t)
 {
 	const json_t *all = json_object_get(t->status, "attention");
 	size_t n = json_array_size(all), room = (size_t)TD_MAX(LINES / 6, 1), shown;
+	char what[300];
 
 	if (!n) {
 		print(1, 0, A_NORMAL, true, "nothing needs attention");
@@ -142,7 +143,7 @@ static int draw_attention(const struct top *t)
 	shown = n > room ? room - 1 : n;
 	for (size_t i = 0; i < shown; i++)
 		print(1 + (int)i, 0, attr_of(2), true, "! %s: %s",
-		      string(json_array_get(all, i), "what"),
+		      cli_what_since(json_array_get(all, i), what, sizeof(what)),
 		      string(json_array_get(all, i), "why"));
 	if (shown < n)
 		print(1 + (int)shown, 0, attr_of(2), true, "! %zu%s need%s attention: press a",
@@ -308,7 +309,7 @@ static void draw_page(struct top *t)
 		const json_t *a = json_array_get(all, i);
 		char text[1200];
 
-		line = wrap(t, line, string(a, "what"), 0, attr_of(2) | A_BOLD);
+		line = wrap(t, line, cli_what_since(a, text, sizeof(text)), 0, attr_of(2) | A_BOLD);
 		snprintf(text, sizeof(text), "why: %s", string(a, "why"));
 		line = wrap(t, line, text, 2, A_NORMAL);
 		snprintf(text, sizeof(text), "do:  %s", string(a, "do"));

@@ -46,15 +46,24 @@ static const struct {
 	const char *key, *before;
 } parts[] = {{"what", "! "}, {"why", "  why: "}, {"do", "  do:  "}, {"command", "  see: "}};
 
+/* A part's text, "" where it has none; `buffer` may hold it. */
+static const char *part_of(const json_t *a, size_t p, char *buffer, size_t size)
+{
+	const char *text = json_string_value(json_object_get(a, parts[p].key));
+
+	return p ? text ?: "" : cli_what_since(a, buffer, size);
+}
+
 /* Lines that the text takes: its own end, and what a narrow terminal makes of it. */
 static size_t lines_of(const json_t *a, size_t n_parts, size_t columns)
 {
 	size_t lines = 0;
+	char buffer[300];
 
 	for (size_t p = 0; p < n_parts; p++) {
-		const char *text = json_string_value(json_object_get(a, parts[p].key));
+		const char *text = part_of(a, p, buffer, sizeof(buffer));
 
-		if (text && text[0])
+		if (text[0])
 			lines +=
 				(cli_width(text) + strlen(parts[p].before) + columns - 1) / columns;
 	}
@@ -63,10 +72,12 @@ static size_t lines_of(const json_t *a, size_t n_parts, size_t columns)
 
 static void print_entry(const json_t *a)
 {
-	for (size_t p = 0; p < TD_ARRAY_SIZE(parts); p++) {
-		const char *text = json_string_value(json_object_get(a, parts[p].key));
+	char buffer[300];
 
-		if (!text || !text[0])
+	for (size_t p = 0; p < TD_ARRAY_SIZE(parts); p++) {
+		const char *text = part_of(a, p, buffer, sizeof(buffer));
+
+		if (!text[0])
 			continue;
 		fputs(parts[p].before, stdout);
 		cli_put_escaped(stdout, text, CLI_KEEP_NONE);
@@ -271,6 +282,7 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	static const char *const words[] = {"tundish ", ", up ", ", pinned in "};
 	_cleanup_free_ char *interfaces = rendered(print_interfaces, s);
 	_cleanup_free_ char *tables = rendered(print_tables, s);
+	const char *version = json_string_value(json_object_get(s, "version"));
 	const json_t *services = json_object_get(s, "services");
 	size_t n, used;
 	struct cli_buffer cell = {0};
@@ -286,6 +298,8 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	for (size_t i = 0; i < TD_ARRAY_SIZE(head); i++) {
 		cli_cell(&cell, &head[i], s);
 		printf("%s%s", words[i], cell.data);
+		if (i == 0 && version && strcmp(version, TD_VERSION) != 0)
+			printf(" (this is %s)", TD_VERSION);
 	}
 	cli_buffer_done(&cell);
 	fputs("\n\n", stdout);
@@ -299,8 +313,7 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	print_attention(json_object_get(s, "attention"), TD_MIN(n, SERVICES_PART), &screen);
 	fputs(interfaces, stdout);
 	if (n)
-		print_services(c, services, n,
-			       TD_MAX(screen.rows, SERVICES_LEAST));
+		print_services(c, services, n, TD_MAX(screen.rows, SERVICES_LEAST));
 	else
 		puts("no services");
 	fputc('\n', stdout);
