@@ -27,7 +27,7 @@ base_config() { # COMMANDS
 		    vips: [$VIP2]
 		    ports: [80]
 		    delivery: workers
-		    workers: {listen: "[::]:8080"}
+		    workers: {listen: "0.0.0.0:8080"}
 		  - name: quiet
 		    vips: [$VIP2]
 		    ports: [81]
@@ -103,6 +103,7 @@ names() { page rows "$1" | jq -r 'map(.["#"]) | join(" ")'; }
 shot() { [ -z "${PAGE_SHOTS-}" ] || page shot "$PAGE_SHOTS/$1.png" >/dev/null; }
 begin_page
 is 'the page is live' "$(page open)" true
+is 'and says whose it is' "$(text_of '#host')" "$(uname -n)"
 
 is 'what is wrong comes first' "$(names '#services-table')" 'quiet odd web app'
 is 'attention is that of the control socket' \

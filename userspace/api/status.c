@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* /v1/status: everything at a glance, and what needs attention. */
+#include <unistd.h>
+
 #include "api/api.h"
 #include "daemon/progress.h"
 
@@ -107,6 +109,7 @@ void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td
 	uint32_t most = q->peer ? UINT32_MAX : 0; /* a page reads them in pieces */
 	json_t *o, *nat, *reload, *services;
 	json_int_t total;
+	char host[256] = "";
 
 	if (td_read_number(q, "services", most, &most, reply) < 0 ||
 	    td_read_state(d, &s, reply) < 0)
@@ -124,6 +127,8 @@ void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td
 		      (json_int_t)n->tuples, "capacity",
 		      (json_int_t)TUNDISH_CAPACITY_OF(set->tuple_buckets));
 	json_object_set_new(o, "services_total", json_integer(total));
+	gethostname(host, sizeof(host) - 1);
+	json_object_set_new(o, "host", json_string(host) ?: json_string("")); /* no UTF-8 */
 	add_counters(d, o);
 	json_object_set_new(o, "loads", loads_json(d));
 	if (reload)

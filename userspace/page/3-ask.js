@@ -144,14 +144,14 @@ function flowsFull() {
 	return percent(Math.max(f.active / f.capacity || 0, f.active6 / f.capacity6 || 0));
 }
 
-// name, what it is now, the series of it, how to write that.
+// name, what it is now, the series of it, how to write that, and what it is of where the name says another thing.
 const TILES = [
 	["Active connections", () => count(sum(services, "connections_active")), "connections_active", count],
 	["New connections", () => rate(sum(services, "connections_per_second")), "connections_rate", rate],
 	["Packets", () => rate(sum(services, "packets_per_second")), "packets_rate", rate],
 	["Bytes", () => byteRate(sum(services, "bytes_per_second")), "bytes_rate", byteRate],
 	["Drops", () => rate(dropRate), "drops_rate", rate],
-	["Services up", upText, "up", (x) => count(x) + " backends or workers"],
+	["Services up", upText, "up", (x) => count(x), "backends and workers: "],
 	["TIME_WAIT", () => count(timeWait), "time_wait", count],
 	["Source ports, fullest", () => percent((status.source_ports || {}).utilization_max), "port_utilization", percent],
 	["Flow table used", flowsFull, "", percent],
@@ -167,8 +167,8 @@ function showTotals() {
 }
 
 function showPlots() {
-	TILES.forEach(([name, , key, show], i) => {
+	TILES.forEach(([name, , key, show, of], i) => {
 		const drawn = edge && Array.isArray(edge[key]) ? plot(edge[key], "plot", name, show) : null;
-		tiles[i].graph.replaceChildren(...(drawn ? [drawn, make("p", "range", drawn.dataset.range)] : []));
+		tiles[i].graph.replaceChildren(...(drawn ? [drawn, make("p", "range", (of || "") + drawn.dataset.range)] : []));
 	});
 }

@@ -106,7 +106,7 @@ async function refreshEvents() {
 let round = 0, timer = null, busy = false, doctorBusy = false, answered = null;
 
 function showAbout() {
-	const host = location.hostname;
+	const host = text(status.host) || location.hostname; // several hosts are 127.0.0.1 by ssh -L
 	setText(byId("host"), host);
 	document.title = (list(status.attention).length ? "(" + list(status.attention).length + ") " : "") + "tundish " + host;
 	setText(byId("about"), [status.version ? "version " + text(status.version) : "", "up " + duration(status.uptime_seconds)]
