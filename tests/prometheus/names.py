@@ -46,6 +46,11 @@ def expressions(path):
     ids = [panel["id"] for panel in board["panels"]]
     if len(ids) != len(set(ids)):
         breaches.append(f"{path.name}: two panels have one id")
+    # Grafana's own: red from 80 on, whatever is counted.
+    breaches.extend(f"{path.name}: {panel['title']} has no thresholds" for panel in board["panels"]
+                    if panel["type"] == "stat" and "thresholds" not in panel["fieldConfig"]["defaults"])
+    breaches.extend(f"{path.name}: all of {v['name']} is a list of each" for v in board["templating"]["list"]
+                    if v.get("includeAll") and v.get("allValue") != ".*")
     return asked
 
 
