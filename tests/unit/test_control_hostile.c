@@ -172,6 +172,32 @@ static void test_too_many_connections(void **state)
 		close(idle[i]);
 }
 
+/* As the daemon's loop does: runs when something is told, and not for the sake of a test. */
+static void test_all_leave_at_once(void **state)
+{
+	static const char request[] = "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct fixture *f = *state;
+	struct pollfd p = {.fd = td_control_fd(f->control), .events = POLLIN};
+	int idle[8], fd;
+
+	for (size_t i = 0; i < TD_ARRAY_SIZE(idle); i++)
+		idle[i] = dial(f);
+	for (int i = 0; i < 5; i++)
+		turn(f, -1, 0);
+	for (size_t i = 0; i < TD_ARRAY_SIZE(idle); i++)
+		close(idle[i]);
+	fd = dial(f);
+	transmit(f, fd, request, strlen(request));
+	for (int i = 0; i < 100 && !f->calls; i++) {
+		int wait = td_control_wait_ms(f->control);
+
+		assert_true(poll(&p, 1, wait < 0 ? 5000 : wait) > 0 || wait >= 0);
+		td_control_run(f->control);
+	}
+	assert_int_equal(f->calls, 1);
+	close(fd);
+}
+
 /* A process of another user: `n` connections, and on each what its first byte is about
  * ('?': nothing has come) goes to the pipe, in order, before it ends. */
 static pid_t crowd(const struct fixture *f, uid_t uid, int n, int ends[2], const int *gate)
@@ -484,6 +510,7 @@ int main(void)
 		T(test_slow_client),
 		T(test_huge_head),
 		T(test_too_many_connections),
+		T(test_all_leave_at_once),
 		T(test_shares),
 		T(test_metrics_hostile),
 		T(test_metrics_slow_reader),

@@ -509,22 +509,35 @@ int td_listener_wait_ms(struct td_listener *l)
 	return wait == INT32_MAX ? -1 : (int)wait;
 }
 
+static bool is_full(const struct td_listener *l)
+{
+	return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+		       ->num_connections >= l->limits.connections;
+}
+
 void td_listener_run(struct td_listener *l)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 	uint64_t now = now_ms();
+	bool full;
 
 	if (!l->daemon)
 		return;
-	l->resumed = false;
 	for (struct td_client *c = l->clients; c; c = c->next)
 		if (c->limit_ms && now - c->since_ms >= c->limit_ms)
 			shutdown(c->fd, SHUT_RDWR); /* MHD sees its end and closes it */
 
-	/* One pass reads, the next one answers; bounded, as others wait too. */
+	/* One pass reads, the next one answers; bounded, as others wait too. One that makes room
+	 * needs the next: libmicrohttpd looks at its beginning alone whether it may accept again, and
+	 * where all have gone at once nothing would ever wake it. */
+	full = is_full(l);
 	for (int i = 0; i < 8; i++) {
+		bool was_full = full;
+
 		MHD_run(l->daemon);
-		if (MHD_get_timeout(l->daemon, &ms) != MHD_YES || ms > 0)
+		full = is_full(l);
+		l->resumed = was_full && !full;
+		if (!l->resumed && (MHD_get_timeout(l->daemon, &ms) != MHD_YES || ms > 0))
 			break;
 	}
 }
