@@ -4,26 +4,9 @@
 # `tundish capture`: what arrives, leaves and is dropped, with the reason, as tshark reads it; one at
 # a time; and its end, whoever ends.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/capture.sh"
 three_backends ipip
 
-# captures NAME [ARGUMENTS]: in the background, into $T/NAME.pcapng, once it has begun.
-captures() {
-	local name=$1
-	shift
-	(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock --pin /sys/fs/bpf/edge \
-		capture --write "$T/$name.pcapng" "$@" 2>"$T/$name.err") &
-	PID[$name]=$!
-	eventually 10 test -s "$T/$name.pcapng" || fatal "no capture $name: $(cat "$T/$name.err")"
-}
-# captured NAME: waits for its end; its exit status.
-captured() { wait "${PID[$1]}"; }
-# shown NAME FIELD...: a line for each packet.
-shown() {
-	local name=$1 f fields=()
-	shift
-	for f in "$@"; do fields+=(-e "$f"); done
-	tshark -r "$T/$name.pcapng" -T fields "${fields[@]}" 2>"$T/$name.tshark"
-}
 lease() { bpftool -j map dump pinned /sys/fs/bpf/edge/capture | jq -r '[.. | .until? // empty] | last'; }
 idle() { [ "$(lease)" = 0 ]; }
 ended() { t events --once | grep "capture-end" | tail -1 | grep -q "$1"; }
@@ -75,6 +58,7 @@ refused 'two families' 2 'both IPv4 and IPv6' t capture host 1.2.3.4 and host 20
 refused 'no service' 4 'no service "wep"; did you mean "web"' t capture service wep --write "$T/x"
 refused 'no reason' 2 '"no_backends" is no reason' t capture reason no_backends --write "$T/x"
 refused 'an event is no reason' 2 'no reason of a verdict' t capture reason flow_new --write "$T/x"
+refused 'two reasons' 2 '"ttl" is one reason too many, a packet has one$' t capture reason no_backend and reason ttl --write "$T/x"
 refused 'too long' 2 'more than 255 characters' t capture "$(printf 'port 80 and %.0s' {1..40})" --write "$T/x"
 refused 'bytes that are no text' 2 'control character' t capture $'port\n80' --write "$T/x"
 refused 'no such point' 2 'valid: all, in, out, dropped' t capture --point outside --write "$T/x"
@@ -85,8 +69,7 @@ check 'nothing is captured after that' idle
 # ---- ends ---------------------------------------------------------------------------------
 captures interrupted tcp
 get $VIP 2 >/dev/null
-kill -INT "${PID[interrupted]}"
-captured interrupted
+enough interrupted
 is '^C ends it well' $? 0
 check 'with a summary' grep -qE '^tundish: [0-9]+ packets; it was ended by command$' "$T/interrupted.err"
 check 'and a whole file' test "$(shown interrupted frame.number | wc -l)" -ge 10
@@ -170,6 +153,8 @@ start edge
 # ---- the daemon is killed ------------------------------------------------------------------
 captures orphaned tcp
 get $VIP 2 >/dev/null
+holds() { [ "$(shown "$1" frame.number | wc -l)" -ge "$2" ]; }
+eventually 10 holds orphaned 10 # what lies in the ring goes with its reader
 stop edge KILL
 captured orphaned
 is 'a daemon that is killed is told' "$?/$(grep -c 'did not answer' "$T/orphaned.err")" 1/1

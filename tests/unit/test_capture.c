@@ -15,8 +15,11 @@
 static struct td_service_state services[] = {
 	{.id = 7, .value = {.name = "web", .state = TUNDISH_SERVICE_ACTIVE}}};
 static const struct td_state state = {.services = services, .n_services = 1};
-static const struct td_attachment nics[] = {{.name = "eth0", .ifindex = 3}};
-static const struct td_capture_names names = {&state, nics, 1};
+static const struct td_attachment nics[] = {
+	{.name = "eth0", .ifindex = 3, .mode = TD_MODE_NATIVE},
+	{.name = "eth2", .ifindex = 4, .mode = TD_MODE_NONE}, /* was there once */
+};
+static const struct td_capture_names names = {&state, nics, TD_ARRAY_SIZE(nics)};
 
 static int parse(const char *text, struct td_capture_conf *c, struct td_error *e)
 {
@@ -131,8 +134,13 @@ static void test_mistakes(void **s)
 		{"(tcp)", "all of a filter has to be true"},
 		{"prot 80", "did you mean \"port\""},
 		{"interface eth1", "did you mean \"eth0\""},
+		{"interface eth2", "runs on no interface \"eth2\"; did you mean \"eth0\""},
 		{"service", "no service \"\""},
 		{"reason flow_new", "no reason"},
+		{"reason ttl reason no_backend", "\"no_backend\" is one reason too many"},
+		{"reason drop_ttl and tcp and reason", "one reason too many"},
+		{"service web service web", "one service too many"},
+		{"interface eth0 and interface eth0", "one interface too many"},
 		{"tcp\n", "control character"},
 	};
 	struct td_capture_conf c;
@@ -152,6 +160,9 @@ static void test_comments(void **s)
 	assert_string_equal(
 		td_capture_comment(TUNDISH_COUNTER_drop_no_backend, "web", "", b, sizeof(b)),
 		"dropped: no_backend, service web");
+	assert_string_equal(
+		td_capture_comment(TUNDISH_COUNTER_drop_no_nexthop, "web", "w1", b, sizeof(b)),
+		"dropped: no_nexthop, service web, backend w1");
 	assert_string_equal(td_capture_comment(TUNDISH_COUNTER_drop_ttl, "", "", b, sizeof(b)),
 			    "dropped: ttl");
 	assert_string_equal(td_capture_comment(TUNDISH_COUNTER_sent_gue, "web", "w1", b, sizeof(b)),

@@ -23,8 +23,8 @@ extern const struct td_capture_reason td_capture_reasons[TUNDISH_COUNTER_MAX];
 /* The name without its kind: "no_backend". Below TUNDISH_COUNTER_MAX. */
 const char *td_capture_reason(uint32_t counter);
 
-/* A packet's comment: "dropped: no_backend, service web", "to web1 of web by ipip". Either name may be
- * "". Returns `buffer`. */
+/* A packet's comment: "dropped: no_nexthop, service web, backend web1", "to web1 of web by ipip". Either
+ * name may be "". Returns `buffer`. */
 const char *td_capture_comment(uint32_t counter, const char *service, const char *backend,
 			       char *buffer, size_t size);
 

@@ -141,6 +141,13 @@ static int add_end(struct reading *r, uint32_t ends)
 
 /* ---- what is known of a packet beside ------------------------------------------------- */
 
+/* All of a filter has to be true: of a second one no packet is. */
+static int no_second(const struct reading *r, const char *what, const char *name)
+{
+	return td_fail(r->error, EINVAL, "FILTER: \"%.63s\" is one %s too many, a packet has one",
+		       name ?: "", what);
+}
+
 static int set_service(struct reading *r, const char *name)
 {
 	const struct td_state *s = r->names->state;
@@ -148,6 +155,8 @@ static int set_service(struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
+	if (r->conf->filter.service)
+		return no_second(r, "service", name);
 	for (size_t i = 0; name && i < s->n_services; i++)
 		td_suggest_add(&suggest, s->services[i].value.name);
 	if (!found)
@@ -163,9 +172,13 @@ static int set_interface(struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
+	if (r->conf->filter.ifindex)
+		return no_second(r, "interface", name);
 	for (size_t i = 0; name && i < r->names->n_attachments; i++) {
 		const struct td_attachment *a = &r->names->attachments[i];
 
+		if (a->mode == TD_MODE_NONE) /* of the configuration, and not there */
+			continue;
 		td_suggest_add(&suggest, a->name);
 		if (strcmp(a->name, name))
 			continue;
@@ -220,6 +233,8 @@ static int set_reason(struct reading *r, const char *name)
 	enum td_capture_kind kind;
 	size_t n = name ? find_reason(name, &counter, &other) : 0;
 
+	if (f->counter)
+		return no_second(r, "reason", name);
 	if (!n)
 		return no_reason(r, name);
 	if (n > 1)

@@ -43,7 +43,8 @@ const char *td_capture_comment(uint32_t counter, const char *service, const char
 	else if (is_way(counter) && backend[0])
 		snprintf(buffer, size, "to %s of %s by %s", backend, service, reason);
 	else
-		snprintf(buffer, size, "%s: %s%s%s", verdicts[td_capture_reasons[counter].kind],
-			 reason, service[0] ? ", service " : "", service);
+		snprintf(buffer, size, "%s: %s%s%s%s%s", verdicts[td_capture_reasons[counter].kind],
+			 reason, service[0] ? ", service " : "", service,
+			 backend[0] ? ", backend " : "", backend);
 	return buffer;
 }

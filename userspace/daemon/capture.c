@@ -55,7 +55,8 @@ static bool interface_stands(const struct td_capture *c)
 		return true;
 	for (size_t i = 0; i < c->d->n_attachments; i++)
 		if (c->d->attachments[i].ifindex == ifindex)
-			return if_indextoname(ifindex, name) != NULL;
+			return c->d->attachments[i].mode != TD_MODE_NONE &&
+			       if_indextoname(ifindex, name);
 	return false;
 }
 
