@@ -233,6 +233,7 @@ install: all ## installs below $(DESTDIR)$(PREFIX)
 	sed -i 's|=/usr/sbin/|=$(PREFIX)/sbin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/*tundish*.service
 	$(foreach y,$(wildcard scripts/*.yaml*),install -D -m 0644 $(y) $(DESTDIR)$(PREFIX)/share/doc/tundish/$(notdir $(y));)
 	$(foreach r,$(wildcard scripts/prometheus/*.yaml scripts/prometheus/*.json),install -D -m 0644 $(r) $(DESTDIR)$(PREFIX)/share/tundish/prometheus/$(notdir $(r));)
+	$(foreach l,$(wildcard scripts/*.lua),install -D -m 0644 $(l) $(DESTDIR)$(PREFIX)/share/tundish/$(notdir $(l));)
 	install -m 0644 include/tundish/README.md $(DESTDIR)$(PREFIX)/share/doc/tundish/maps.md
 	$(foreach c,$(wildcard scripts/completion/*.bash),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$(basename $(notdir $(c)));)
 	$(foreach c,$(wildcard scripts/completion/*.zsh),install -D -m 0644 $(c) $(DESTDIR)$(PREFIX)/share/zsh/$(ZSH_FUNCTIONS)/_$(basename $(notdir $(c)));)
