@@ -93,6 +93,23 @@ kill -KILL "${PID[killed]}"
 check 'the daemon sees that its reader was killed' eventually 15 ended 'its reader is gone'
 check 'and captures no more' idle
 
+# No room: one sentence, and whole blocks up to there.
+mkdir "$T/small" && mount -t tmpfs -o size=16k tmpfs "$T/small"
+(exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock capture tcp --write "$T/small/full.pcapng" 2>"$T/full.err") &
+full=$!
+eventually 10 test -s "$T/small/full.pcapng"
+get $VIP 40 >/dev/null
+wait $full
+is 'a full disk ends it' "$?/$(cat "$T/full.err")" "1/tundish: cannot write $T/small/full.pcapng: No space left on device"
+cp "$T/small/full.pcapng" "$T/full.pcapng"
+check 'with what there was room for' [ "$(shown full frame.number | wc -l)" -ge 1 ]
+is 'which tshark takes' "$(grep -cv 'Running as user' "$T/full.tshark")" 0
+captures_into() { in_ns edge "$BUILD/tundish" --control /run/tundish/edge.sock capture tcp >"$1"; }
+is 'so does a file that cannot be' "$(t capture --write /nowhere/x 2>&1)" 'tundish: cannot write /nowhere/x: No such file or directory'
+eventually 10 idle
+refused 'no room on standard output' 1 '^tundish: cannot write packets: No space left on device$' captures_into /dev/full
+check 'and it ends at the daemon' eventually 10 idle
+
 # A reader that does not read: 8,000 packets of 1.4 KB do not fit the ring.
 (exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock capture icmp --snaplen 2048 --seconds 600 \
 	2>"$T/slow.err") | (

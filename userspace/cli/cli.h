@@ -189,7 +189,8 @@ struct cli_stream {
 		void *context); /* about each second, and after a signal; false: no more of it */
 	void *context;
 };
-/* As cli_ask_raw; what is refused never comes to `take`. */
+/* As cli_ask_raw; what is refused never comes to `take`. CLI_FAILED where one of both wants no more, which
+ * tells why itself. */
 int cli_ask_stream(const struct cli *c, const struct cli_target *target, const char *body,
 		   const struct cli_stream *stream);
 

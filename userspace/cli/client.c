@@ -76,6 +76,7 @@ struct transfer {
 	CURL *curl;
 	struct cli_buffer answer;
 	const struct cli_stream *stream; /* NULL: the answer is kept whole */
+	bool ended;			 /* by the stream's own word */
 };
 
 static size_t receive(char *bytes, size_t size, size_t n, void *context)
@@ -84,8 +85,10 @@ static size_t receive(char *bytes, size_t size, size_t n, void *context)
 	long status = 0;
 
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (t->stream && t->stream->take && status == 200)
-		return t->stream->take(t->stream->context, bytes, n) ? n : 0;
+	if (t->stream && t->stream->take && status == 200) {
+		t->ended = !t->stream->take(t->stream->context, bytes, n);
+		return t->ended ? 0 : n;
+	}
 	if (t->answer.length + n > ANSWER_MAX)
 		return 0;
 	cli_buffer_add(&t->answer, bytes, n);
@@ -95,9 +98,10 @@ static size_t receive(char *bytes, size_t size, size_t n, void *context)
 static int on_tick(void *context, curl_off_t all, curl_off_t so_far, curl_off_t up_all,
 		   curl_off_t up_so_far)
 {
-	const struct transfer *t = context;
+	struct transfer *t = context;
 
-	return !t->stream->tick(t->stream->context);
+	t->ended = t->ended || !t->stream->tick(t->stream->context);
+	return t->ended;
 }
 
 static int tell_transport(const char *control, CURLcode code, long os_errno, const char *detail,
@@ -176,6 +180,8 @@ static int transfer(const char *control, const struct cli_target *target, const 
 
 	if (code != CURLE_OK) {
 		cli_buffer_done(&t.answer);
+		if (t.ended)
+			return -ECANCELED;
 		return tell_transport(control, code, os_errno, detail, error);
 	}
 	*ret = (struct cli_answer){
@@ -227,6 +233,8 @@ static int ask(const struct cli *c, const struct cli_target *target, const char 
 	}
 	r = transfer(c->control, target, body, SILENCE_S, stream, &a, &error);
 	cli_progress_end(&progress);
+	if (r == -ECANCELED)
+		return CLI_FAILED;
 	if (r < 0)
 		return cli_fail(r == -ECONNREFUSED ? CLI_NO_DAEMON : CLI_FAILED, "%s", error.text);
 	if (a.status >= 400) {

@@ -14,8 +14,9 @@ enum { SECTION = 0x0a0d0d0a, STATISTICS = 5, COMMENT = 1 };
 
 struct capturing {
 	const struct cli *c;
-	const char *file; /* NULL: standard output */
-	FILE *out;
+	const char *file;	/* NULL: standard output */
+	int fd;			/* -1: not open yet */
+	off_t written;		/* whole blocks */
 	struct cli_buffer rest; /* of a block that has not come whole */
 	char told[512];		/* what the last statistics say */
 	bool begun, asked;
@@ -59,17 +60,46 @@ static bool open_file(struct capturing *p)
 	struct stat s;
 	int fd;
 
-	p->out = stdout;
-	if (!p->file)
+	if (!p->file) {
+		p->fd = STDOUT_FILENO;
 		return true;
+	}
 	/* packets of other people are in it */
 	fd = open(p->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd >= 0 && (fstat(fd, &s) < 0 || (S_ISREG(s.st_mode) && fchmod(fd, 0600) < 0)))
 		td_fd_close(&fd);
-	p->out = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!p->out)
+	p->fd = fd;
+	if (fd < 0)
 		p->failed = cli_fail(CLI_FAILED, "cannot write %s: %s", p->file, strerror(errno));
-	return p->out != NULL;
+	return fd >= 0;
+}
+
+static bool write_failed(struct capturing *p)
+{
+	p->failed =
+		cli_fail(CLI_FAILED, "cannot write %s: %s", p->file ?: "packets", strerror(errno));
+	return false;
+}
+
+/* Whole blocks; of what there is no room for a file keeps no part. */
+static bool put(struct capturing *p, const char *bytes, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t r = write(p->fd, bytes + at, n - at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0) {
+			write_failed(p);
+			if (p->file && at && ftruncate(p->fd, p->written) < 0)
+				cli_fail(CLI_FAILED, "the last packet of %s is not whole: %s",
+					 p->file, strerror(errno));
+			return false;
+		}
+		at += (size_t)r;
+	}
+	p->written += (off_t)n;
+	return true;
 }
 
 /* How many bytes of @bytes are whole blocks, which are read on the way; -1: it is no pcapng. */
@@ -109,13 +139,10 @@ static bool take(void *context, const char *bytes, size_t n)
 	}
 	if (!whole)
 		return true;
-	if (!p->out && !open_file(p))
+	if (p->fd < 0 && !open_file(p))
 		return false;
-	if (fwrite(p->rest.data, 1, (size_t)whole, p->out) != (size_t)whole ||
-	    fflush(p->out) != 0) {
-		p->failed = cli_fail(CLI_FAILED, "cannot write packets: %s", strerror(errno));
+	if (!put(p, p->rest.data, (size_t)whole))
 		return false;
-	}
 	p->rest.length -= (size_t)whole;
 	memmove(p->rest.data, p->rest.data + whole, p->rest.length);
 	return true;
@@ -127,19 +154,26 @@ static bool tick(void *context)
 	struct capturing *p = context;
 	struct cli_target t = {0};
 	struct cli_answer a = {0};
+	struct td_error e = {0};
 	char own[16];
 
 	if (!interrupted)
 		return true;
-	if (p->asked)
-		return interrupted < 2;
+	if (p->asked && interrupted < 2)
+		return true;
+	if (p->asked) {
+		p->failed = cli_fail(CLI_FAILED, "interrupted before the daemon told its end");
+		return false;
+	}
 	p->asked = true;
 	cli_target_word(&t, "capture");
 	cli_target_word(&t, "end");
 	snprintf(own, sizeof(own), "%d", (int)getpid());
 	cli_target_query(&t, "process", own);
-	if (cli_send_within(p->c->control, &t, "", 5, &a, NULL) < 0)
+	if (cli_send_within(p->c->control, &t, "", 5, &a, &e) < 0) {
+		p->failed = cli_fail(CLI_FAILED, "%s", e.text);
 		return false;
+	}
 	cli_answer_done(&a);
 	return true;
 }
@@ -162,7 +196,7 @@ int cli_run_capture(const struct cli *c)
 {
 	static const char *const options[] = {"point", "count", "seconds", "size", "snaplen"};
 	struct sigaction on = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
-	struct capturing p = {.c = c, .file = cli_option(c, "write")};
+	struct capturing p = {.c = c, .fd = -1, .file = cli_option(c, "write")};
 	const struct cli_stream stream = {take, tick, &p};
 	struct cli_target t = {0};
 	int r;
@@ -185,8 +219,8 @@ int cli_run_capture(const struct cli *c)
 	sigaction(SIGINT, &on, NULL);
 	sigaction(SIGTERM, &on, NULL);
 	r = cli_ask_stream(c, &t, "", &stream);
-	if (p.file && p.out && fclose(p.out) != 0 && !p.failed)
-		p.failed = cli_fail(CLI_FAILED, "cannot write %s: %s", p.file, strerror(errno));
+	if (p.file && p.fd >= 0 && close(p.fd) != 0 && !p.failed)
+		write_failed(&p);
 	cli_buffer_done(&p.rest);
 	if (p.told[0]) {
 		fputs("tundish: ", stderr);
