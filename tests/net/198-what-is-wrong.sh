@@ -83,3 +83,20 @@ ip -n b2 link set eth0 up
 becomes 'until it answers' silent 'up 2/2'
 check 'which is an event too' eval 'events next-hop silent | tail -n 1 | grep -qx "10.0.0.12 is reachable again"'
 is 'of each one alone' "$(events next-hop silent | wc -l)" 2
+
+# What no time is kept of: the daemon has found it while nobody asked.
+kill $LISTENER
+wait $LISTENER 2>/dev/null
+sleep 13
+found() { t --json status | jq -r '.attention[] | select(.what == "service app") | .seconds'; }
+first=$(found)
+between 'that nothing listens is known for some time' "${first:-0}" 1 1000
+sleep 1.1
+between 'and goes on' "$(found)" $((first + 1)) 1000
+listener 0
+becomes 'until somebody listens' app 'up 1/1'
+kill $LISTENER
+wait $LISTENER 2>/dev/null
+_again() { [ -n "$(found)" ]; }
+check 'of the next time' eventually 10 _again
+between 'it begins anew' "$(found)" 0 "$first"

@@ -104,6 +104,8 @@ void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_atte
 
 /* ---- attention.c ------------------------------------------------------------- */
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
+/* Finds it for nobody, so that it is known since when. */
+void td_attention_look(struct td_daemon *d);
 
 /* ---- changes.c --------------------------------------------------------------- */
 void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);

@@ -16,15 +16,30 @@ static void add(json_t *list, const char *what, const char *why, const char *rem
 			      json_pack("{s:s s:s s:s}", "what", what, "why", why, "do", remedy));
 }
 
+static void set_since(json_t *entry, uint64_t since_ns, uint64_t now_ns)
+{
+	if (since_ns && since_ns <= now_ns)
+		json_object_set_new(entry, "seconds",
+				    json_integer((json_int_t)((now_ns - since_ns) / TD_NS_PER_S)));
+}
+
 /* How long the last entry has been true, where that is known. */
 static void add_since(json_t *list, uint64_t since_ns)
 {
-	json_t *entry = json_array_get(list, json_array_size(list) - 1);
-	uint64_t now = td_now_ns();
+	set_since(json_array_get(list, json_array_size(list) - 1), since_ns, td_now_ns());
+}
 
-	if (since_ns && since_ns <= now)
-		json_object_set_new(entry, "seconds",
-				    json_integer((json_int_t)((now - since_ns) / TD_NS_PER_S)));
+/* For how long it has been found, where nothing tells for how long it has been true. What is to be
+ * done says of what kind it is: what it says of why has figures in it. */
+static void add_found(struct td_daemon *d, json_t *entry, uint64_t now_ns)
+{
+	if (!json_object_get(entry, "seconds"))
+		set_since(entry,
+			  td_since_found(&d->since,
+					 json_string_value(json_object_get(entry, "what")) ?: "",
+					 json_string_value(json_object_get(entry, "do")) ?: "",
+					 now_ns),
+			  now_ns);
 }
 
 /* Every IPv6 path takes packets of 1280 bytes, and senders rely on it (RFC 8200, 5); IPv4
@@ -315,8 +330,19 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 		add(list, "daemon", d->privileges, "start it as root or from its systemd unit");
 	shared_numbers(s, list);
 	interfaces(d, TD_MODE_GENERIC, list);
+	td_since_begin(&d->since);
 	json_array_foreach (list, i, entry) {
 		add_command(entry);
+		add_found(d, entry, now);
 	}
+	td_since_end(&d->since);
 	return list;
+}
+
+void td_attention_look(struct td_daemon *d)
+{
+	_cleanup_(td_state_done) struct td_state s = {0};
+
+	if (td_kernel_read_state(d->kernel, &s) == 0)
+		json_decref(td_attention_json(d, &s));
 }

@@ -19,6 +19,7 @@
 
 #define DEBOUNCE_USEC	50000ull
 #define UNRESOLVED_USEC 2000000ull
+#define LOOK_USEC	10000000ull
 #define ADDRESSES_USEC	200000ull
 #define ROUTES_USEC	2000000ull
 
@@ -136,6 +137,17 @@ static int on_slow(sd_event_source *source, uint64_t usec, void *userdata)
 		td_nexthops_refresh_all(d, !d->cares_stale);
 	if (d->kernel && d->attach_missing)
 		td_attach_check(d);
+	return 0;
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct td_daemon *d = userdata;
+
+	sd_event_source_set_time(source, TD_MAX(usec, td_now_ns() / 1000) + LOOK_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	if (d->kernel)
+		d->look(d);
 	return 0;
 }
 
@@ -258,6 +270,9 @@ static int add_sources(struct td_daemon *d)
 	r = r < 0 ? r
 		  : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + UNRESOLVED_USEC, 5000,
 				      on_slow, d);
+	r = r < 0 ? r
+		  : sd_event_add_time(d->event, NULL, CLOCK_MONOTONIC, now + LOOK_USEC, 500000,
+				      on_look, d);
 	r = r < 0 ? r : td_timer_add(d, &d->control_timer, 1000, on_control_timer);
 	r = r < 0 ? r
 		  : sd_event_add_io(d->event, &control, td_control_fd(d->control), EPOLLIN,
@@ -387,11 +402,12 @@ void td_tell_services(const struct td_daemon *d)
 		   d->config->n_interfaces);
 }
 
-int td_daemon_run(struct td_daemon *d, td_handler handler)
+int td_daemon_run(struct td_daemon *d, td_handler handler, void (*look)(struct td_daemon *d))
 {
 	struct td_error e = {0};
 	int r;
 
+	d->look = look;
 	r = start(d, handler, &e);
 	if (r < 0) {
 		td_log(TD_LOG_ERROR, "%s", e.text[0] ? e.text : strerror(-r));

@@ -43,6 +43,7 @@
 #include "core/events.h"
 #include "core/health.h"
 #include "core/plan.h"
+#include "core/since.h"
 #include "core/sweep.h"
 #include "daemon/snapshots.h"
 #include "kernel/kernel.h"
@@ -183,7 +184,9 @@ struct td_daemon {
 	struct tundish_traffic *traffic; /* [backends_max], as last sampled */
 	bool traffic_read;		 /* just now, for the answer that is made */
 	uint64_t sampled_ns;
-	struct td_histories *histories; /* history.h */
+	struct td_histories *histories;	   /* history.h */
+	void (*look)(struct td_daemon *d); /* each ten seconds */
+	struct td_since since;		   /* what needs attention */
 	struct tundish_counters counters, former_counters;
 	/* when such a counter last rose; 0: never */
 	struct td_crowd *crowds; /* by service */
@@ -232,8 +235,9 @@ int td_timer_add(struct td_daemon *d, sd_event_source **ret, uint64_t accuracy_u
 		 sd_event_time_handler_t handler);
 bool td_timer_arm(sd_event_source *source, uint64_t usec); /* false: it was due already */
 /* @handler: answers requests of the control socket and of metrics, with the daemon as its
- * context. Returns the exit status. */
-int td_daemon_run(struct td_daemon *d, td_handler handler);
+ * context. @look: finds what needs attention, so that since when it does is known although nobody
+ * asks. Returns the exit status. */
+int td_daemon_run(struct td_daemon *d, td_handler handler, void (*look)(struct td_daemon *d));
 /* To systemd: ready, with what is served. */
 void td_tell_services(const struct td_daemon *d);
 /* Down with everything; the daemon ends soon after. */

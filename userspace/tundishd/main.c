@@ -131,5 +131,5 @@ int main(int argc, char **argv)
 	td_reexec_remember(&d, argv);
 	if (d.options.check)
 		return check(&d.options, pin);
-	return td_daemon_run(&d, td_handle);
+	return td_daemon_run(&d, td_handle, td_attention_look);
 }
