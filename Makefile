@@ -108,9 +108,9 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # The stats page, as a header.
-$(BUILD)/page.h: scripts/make-page $(wildcard userspace/page/*)
+$(BUILD)/page.h: scripts/make-page include/tundish/counters.h $(wildcard userspace/page/*)
 	$(call say,PAGE,$@)
-	$(Q)mkdir -p $(@D) && scripts/make-page userspace/page >$@
+	$(Q)mkdir -p $(@D) && scripts/make-page userspace/page include/tundish/counters.h >$@
 $(call obj,userspace/api/page.c): $(BUILD)/page.h
 
 # ---- programs -------------------------------------------------------------------

@@ -40,15 +40,17 @@ def one():
         s = socket.create_connection((address, 80), 10)
     except ConnectionRefusedError:
         r = ("refused", None)
-    except OSError:
+    except OSError as e:
+        print("lost:", repr(e), file=sys.stderr, flush=True)
         r = ("lost", None)
     else:
         try:
             s.sendall(b"GET / HTTP/1.1\r\nHost: v\r\n\r\n")
             r = (s.recv(4096).split(b"\r\n\r\n", 1)[1].split()[0].decode(), s)
-        except ConnectionResetError:
+        except (ConnectionResetError, BrokenPipeError): # told so before, or after, it asked
             r = ("reset", None)
-        except (OSError, IndexError):
+        except (OSError, IndexError) as e:
+            print("lost:", repr(e), file=sys.stderr, flush=True)
             r = ("lost", None)
     with lock:
         done.append(r)

@@ -53,6 +53,7 @@ http() { in_ns edge curl -sm 5 -o "$T/answer" -w '%{http_code}' "$@"; }
 URL=http://127.0.0.1:9799
 is 'there is a page' "$(http -D "$T/head" $URL/)" 200
 between 'of less than 100 KB' "$(stat -c %s "$T/answer")" 1000 100000
+cp "$T/answer" "$T/page.html"
 is 'that takes nothing from elsewhere' "$(grep -coE '(src|href)="?(https?:)?//' "$T/answer")" 0
 for header in "Content-Security-Policy: default-src 'none'; script-src 'sha256-" 'X-Content-Type-Options: nosniff' \
 	'Referrer-Policy: no-referrer' 'Cache-Control: no-cache'; do
@@ -131,6 +132,30 @@ _tuples() {
 check 'clients too' eventually 15 _tuples
 shows 'TIME_WAIT' "return /of at most \d/.test(document.querySelector('#timewait-facts').textContent)"
 is 'events, the newest first' "$(page rows '#events-table' | jq -r '.[-1].Event')" "$(t --json events --once | jq -rs 'flatten | .[0].event')"
+
+
+# drops by reason, in words; events by what they say and how grave they are
+in_ns client curl -sm 1 -o /dev/null "http://$VIP2:81/"
+check 'what is dropped is told' eventually 10 eval '[ -n "$(cell "#drops-table" no_backend Packets)" ]'
+is 'with the sentence of its counter' "$(cell '#drops-table' no_backend 'What they were')" \
+	"$(sed -n 's/.*X(drop_no_backend, DROP, "\(.*\)").*/\1/p' "$TOP/include/tundish/counters.h")"
+is 'each reason there is has one' "$(grep -o 'X(drop_[a-z0-9_]*, *DROP' "$TOP/include/tundish/counters.h" | sed 's/X(drop_\(.*\), .*/\1/' |
+	while read -r reason; do grep -qF "$reason: \"" "$T/page.html" || echo "$reason"; done)" ''
+_graver() { # as many, and each marked
+	[ "$(page rows '#events-table' | jq -c 'map(.Level) | [length, (map(select(. == "error" or . == "warning")) | length)]')" = \
+		"$(t --json events --once | jq -cs 'flatten | map(select(.priority == "err" or .priority == "warning")) | [length, length]')" ]
+}
+page click '#events-bad' >/dev/null
+check 'of events the graver ones alone' eventually 10 _graver
+between 'which are some' "$(page rows '#events-table' | jq length)" 1 100
+page type '#events-filter' 'ODD/b1' >/dev/null
+_of_odd() { page rows '#events-table' | jq -e 'map(.Object) | length > 0 and all(test("(^| )odd/b1$"))' >/dev/null; }
+check 'of one object' eventually 5 _of_odd
+check 'which a link keeps' eval 'page open "$(page run "return location.hash" | jq -r .)" >/dev/null && eventually 10 _of_odd'
+check 'counted' eval 'text_of "#events-count" | grep -qE "^[0-9]+ of [0-9]+$"'
+page type '#events-filter' '' >/dev/null
+page click '#events-bad' >/dev/null
+is 'and all again' "$(text_of '#events-count' | digits)" "$(t --json events --once | jq -s 'flatten | length')"
 
 # what the daemon keeps of the last hour, a point each ten seconds, and its doctor
 shows 'plots of the last hour' "return document.querySelectorAll('#tiles .plot path').length >= 5"

@@ -87,7 +87,7 @@ function since(seconds) {
 
 const KINDS = {
 	up: "good", ok: "good", healthy: "good", degraded: "warn", drain: "warn", warn: "warn", stalled: "warn",
-	down: "bad", bad: "bad", unhealthy: "bad", full: "bad",
+	down: "bad", bad: "bad", unhealthy: "bad", full: "bad", warning: "warn", error: "bad",
 };
 
 // What a cell shows: text, or one of these, which know when they are the same.

@@ -31,6 +31,7 @@ const dropsTable = new Table(byId("drops-table"), "drops", "Dropped packets by r
 	plain("reason", "Reason", ""),
 	figure("packets", "Packets", (d) => d.packets),
 	figure("rate", "Now", (d) => d.rate, rate),
+	plain("what", "What they were", "wide", (d) => (Object.hasOwn(DROPS, d.reason) ? DROPS[d.reason] : "")),
 ], (d) => d.reason, { order: "-packets" });
 
 const inUnit = (key, label) => ({ key, label, kind: "number", value: (d) => number(d[key]),
@@ -45,9 +46,14 @@ const doctorTable = new Table(byId("doctor-table"), "doctor", "Findings of docto
 	plain("setting", "Change", "text"),
 ], (d) => [d.id, d.what].join(" "), { order: "verdict", none: "nothing found" });
 
+// What hurts, and what was asked for and did not come about, is marked; of all else the level is no matter.
+const LEVELS = ["err", "warning"];
+const levelOf = (e) => (LEVELS.includes(e.priority) ? LEVELS.indexOf(e.priority) : null);
+
 const eventsTable = new Table(byId("events-table"), "events", "Events, the newest first", [
 	{ key: "time", label: "Time", value: (e) => number(e.seq), cell: (e) => moment(e.time) },
 	plain("event", "Event", ""),
+	{ key: "level", label: "Level", value: levelOf, cell: (e) => (levelOf(e) === null ? "" : stateCell(["error", "warning"][levelOf(e)])) },
 	plain("object", "Object", "text"),
 	plain("reason", "Reason", "wide"),
 ], (e) => e.seq, { order: "-time" });
@@ -91,16 +97,35 @@ function showDoctor(rows) {
 	doctorTable.set(found);
 }
 
-let events = [];
+let events = [], eventsShown = null;
 
 async function refreshEvents() {
 	const last = events.length ? events[0].seq : 0;
 	const fresh = list(await ask("events?since=" + last)).filter((e) => e.seq > last);
-	if (!fresh.length && eventsTable.rows === events)
+	if (!fresh.length && eventsShown === events)
 		return;
 	events = [...fresh.reverse(), ...events].slice(0, EVENTS_MOST);
-	eventsTable.set(events);
+	showEvents();
 }
+
+function showEvents() {
+	const filter = (view.get("events") || "").toLowerCase(), bad = view.get("bad") === "1";
+	const rows = events.filter((e) => (!bad || levelOf(e) !== null) &&
+		[e.event, e.object, e.reason].some((x) => text(x).toLowerCase().includes(filter)));
+	setText(byId("events-count"), rows.length < events.length ? rows.length + " of " + events.length : count(events.length));
+	eventsTable.set(rows);
+	eventsShown = events;
+}
+
+function filterEvents() {
+	setView("events", byId("events-filter").value.trim());
+	setView("bad", byId("events-bad").checked ? "1" : "");
+	eventsTable.shown = CHUNK;
+	showEvents();
+}
+
+for (const event of ["input", "change"])
+	byId("events-tools").addEventListener(event, filterEvents);
 
 // ---- again and again -----------------------------------------------------------------------------------------
 let round = 0, timer = null, busy = false, doctorBusy = false, answered = null;
@@ -205,6 +230,7 @@ window.addEventListener("hashchange", () => {
 	readView();
 	begin();
 	showServices();
+	showEvents();
 	refreshDetail().catch(() => {});
 });
 
@@ -216,6 +242,8 @@ document.querySelector(".skip").addEventListener("click", (e) => {
 
 function begin() {
 	byId("filter").value = view.get("filter") || "";
+	byId("events-filter").value = view.get("events") || "";
+	byId("events-bad").checked = view.get("bad") === "1";
 	openDetail();
 }
 
