@@ -89,7 +89,7 @@
 
 #define TRACE                                                                                      \
 	"{\"service\":\"web\",\"target\":\"web1\",\"reason\":\"Maglev alone\",\"path\":"           \
-	"[\"destination is virtual IP number 1\",\"service number 1\"],\"verdict\":\"sent_ipip\"}"
+	"[\"destination is virtual IP 192.0.2.10\",\"service web\"],\"verdict\":\"sent_ipip\"}"
 
 #define EVENT(seq, what)                                                                           \
 	"{\"seq\":" #seq ",\"time\":\"2024-05-06T07:08:09Z\",\"event\":\"" what "\","              \
@@ -149,6 +149,7 @@ struct fixture {
 	int exit_code;
 	unsigned int n_events;
 	bool unload_fails;
+	const char *lacks;		 /* a path that it does not know, as a former version */
 	unsigned int asked_after_unload; /* it ends at the fourth request */
 	const char *const *workers;	 /* what GET workers/app says, one after the other */
 };
@@ -197,6 +198,8 @@ static inline void handler(void *context, const struct td_request *r, struct td_
 		td_reply_error(reply, 500, 1, "no permission");
 	} else if (f->exit_code) {
 		td_reply_error(reply, f->status, f->exit_code, "no service \"x\"; known: web");
+	} else if (f->lacks && r->n_words && strcmp(r->word[0], f->lacks) == 0) {
+		td_reply_error(reply, 404, 2, "there is no /v1/%s", f->lacks);
 	} else if (f->text) {
 		reply->text = strdup(f->text);
 		reply->status = f->status;

@@ -178,8 +178,19 @@ int cli_send_within(const char *control, const struct cli_target *target, const 
 /* cli_send, and what went wrong is told on stderr. Returns enum cli_exit. */
 int cli_ask_raw(const struct cli *c, const struct cli_target *target, const char *body,
 		struct cli_answer *ret);
-/* The same for JSON; the caller owns *ret. */
-int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret);
+/* What an answer has to be. */
+enum cli_form {
+	CLI_OBJECT, /* with a key, whatever its value */
+	CLI_ROWS,   /* an array of objects, the first one with a key */
+	CLI_EITHER, /* an object, or rows */
+};
+/* The same for JSON of that form; `key` NULL: whatever it has. One of another form, from a daemon of another
+ * version or from no daemon, is told as such. The caller owns *ret. */
+int cli_ask(const struct cli *c, const struct cli_target *target, const char *body,
+	    enum cli_form form, const char *key, json_t **ret);
+/* Tells `what` went wrong between this version and what answers, whose version it asks for, and
+ * returns CLI_FAILED. */
+int cli_fail_version(const struct cli *c, const char *what);
 
 /* An answer that is taken while it comes. */
 struct cli_stream {

@@ -10,6 +10,7 @@
 #define ANSWER_MAX ((size_t)2 << 30)
 #define CONNECT_MS 5000L
 #define SILENCE_S  60L /* a daemon that sends nothing for so long hangs */
+#define VERSION_S  5L  /* the same, of one that is asked for its version */
 
 int cli_fail(int code, const char *format, ...)
 {
@@ -195,6 +196,47 @@ int cli_send_within(const char *control, const struct cli_target *target, const 
 	return transfer(control, target, body, silence_s, NULL, ret, error);
 }
 
+int cli_fail_version(const struct cli *c, const char *what)
+{
+	struct cli_target t = {0};
+	struct cli_answer a = {0};
+	const char *version;
+	json_t *status;
+
+	cli_target_word(&t, "status");
+	cli_target_query(&t, "services", "1");
+	status = cli_send_within(c->control, &t, NULL, VERSION_S, &a, NULL) < 0
+			 ? NULL
+			 : json_loadb(a.body, a.length, 0, NULL);
+	version = json_string_value(json_object_get(status, "version"));
+	if (version)
+		cli_fail(
+			CLI_FAILED,
+			"%.300s: the daemon on %.300s is version %.64s, this is %s; restart it, or run "
+			"`tundish daemon reexec`, so that it is the one that is installed",
+			what, c->control, version, TD_VERSION);
+	else
+		cli_fail(
+			CLI_FAILED,
+			"%.300s: what answers on %.300s is no daemon that this version, %s, knows; is it "
+			"another program's socket?",
+			what, c->control, TD_VERSION);
+	json_decref(status);
+	cli_answer_done(&a);
+	return CLI_FAILED;
+}
+
+/* What daemons say of a path that they do not know, which nobody has typed. */
+static bool is_unknown_path(const struct cli_answer *a, const char *sentence)
+{
+	static const char *const beginnings[] = {"there is no /v1/", "no such path"};
+
+	for (size_t i = 0; a->status == 404 && i < TD_ARRAY_SIZE(beginnings); i++)
+		if (!strncmp(sentence, beginnings[i], strlen(beginnings[i])))
+			return true;
+	return false;
+}
+
 /* Tells the daemon's own sentence. One about a file begins with the file's
  * name, line and column, as editors know it, so nothing stands before it. */
 static int tell_refusal(const struct cli *c, const struct cli_answer *a)
@@ -205,7 +247,9 @@ static int tell_refusal(const struct cli *c, const struct cli_answer *a)
 
 	if (code < CLI_FAILED || code > CLI_FOUND)
 		code = a->status == 404 ? CLI_NO_SUCH_THING : CLI_FAILED;
-	if (!sentence) {
+	if (sentence && is_unknown_path(a, sentence)) {
+		code = cli_fail_version(c, sentence);
+	} else if (!sentence) {
 		cli_fail(code, "the daemon refused with HTTP status %ld", a->status);
 	} else if (c->object && strcmp(c->object->name, "config") == 0) {
 		cli_put_escaped(stderr, sentence, CLI_KEEP_LINES);
@@ -260,8 +304,23 @@ int cli_ask_stream(const struct cli *c, const struct cli_target *target, const c
 	return ask(c, target, body, stream, &a);
 }
 
-int cli_ask(const struct cli *c, const struct cli_target *target, const char *body, json_t **ret)
+static bool has_key(const json_t *object, const char *key)
 {
+	return json_is_object(object) && (!key || json_object_get(object, key));
+}
+
+static bool are_rows(const json_t *rows, const char *key)
+{
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		if (!has_key(json_array_get(rows, i), i ? NULL : key))
+			return false;
+	return json_is_array(rows);
+}
+
+int cli_ask(const struct cli *c, const struct cli_target *target, const char *body,
+	    enum cli_form form, const char *key, json_t **ret)
+{
+	char what[320];
 	_cleanup_(cli_answer_done) struct cli_answer a = {0};
 	json_error_t where;
 	json_t *j;
@@ -276,6 +335,12 @@ int cli_ask(const struct cli *c, const struct cli_target *target, const char *bo
 			CLI_FAILED,
 			"what answers on %s sent no JSON (%s); is it another program's socket?",
 			c->control, where.text);
+	if (!(form != CLI_ROWS && has_key(j, key)) && !(form != CLI_OBJECT && are_rows(j, key))) {
+		json_decref(j);
+		snprintf(what, sizeof(what), "the answer to %.*s is not as it should be",
+			 (int)TD_MIN(strcspn(target->text, "?"), (size_t)200), target->text);
+		return cli_fail_version(c, what);
+	}
 	*ret = j;
 	return CLI_DONE;
 }

@@ -137,7 +137,7 @@ static int ask_service(const struct cli *c, json_t **ret)
 
 	cli_target_word(&t, "services");
 	cli_target_word(&t, c->argument[0]);
-	return cli_ask(c, &t, NULL, ret);
+	return cli_ask(c, &t, NULL, CLI_OBJECT, "service", ret);
 }
 
 static int count_workers(const struct cli *c, const json_t *workers, size_t n_listen,

@@ -34,7 +34,7 @@ static int ask(const struct cli *c, const char *body, json_t **ret)
 	cli_target_word(&t, c->argument[0]);
 	cli_target_word(&t, c->argument[1]);
 	cli_target_word(&t, c->verb->name);
-	return cli_ask(c, &t, body, ret);
+	return cli_ask(c, &t, body, CLI_OBJECT, NULL, ret);
 }
 
 static void print(const struct cli *c, const json_t *answer, const char *key, const char *now)

@@ -88,7 +88,7 @@ int cli_run_config_change(const struct cli *c)
 					"%s; without one, check with: tundishd --check --config %s",
 					error.text, c->argument[0]);
 	}
-	r = cli_ask(c, &t, yaml, &answer);
+	r = cli_ask(c, &t, yaml, CLI_OBJECT, "changes", &answer);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json)

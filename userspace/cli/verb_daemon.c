@@ -12,7 +12,7 @@ int cli_run_daemon_reexec(const struct cli *c)
 
 	cli_target_word(&t, "daemon");
 	cli_target_word(&t, c->verb->name);
-	r = cli_ask(c, &t, "", &answer);
+	r = cli_ask(c, &t, "", CLI_OBJECT, "program", &answer);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {

@@ -235,7 +235,7 @@ static int step(struct follow *f)
 	f->away = false;
 	cli_target_word(&t, "events");
 	cli_target_query(&t, "since", number);
-	r = cli_ask(f->c, &t, NULL, &events);
+	r = cli_ask(f->c, &t, NULL, CLI_ROWS, "event", &events);
 	if (r == CLI_NO_DAEMON && f->last > 0 && !f->once) {
 		f->away = true; /* that was told; what it does next is followed again */
 		return CLI_DONE;

@@ -71,7 +71,7 @@ static int ask_piece(const struct cli *c, size_t limit, json_int_t after, json_t
 	snprintf(number, sizeof(number), "%lld", (long long)after);
 	if (after)
 		cli_target_query(&t, "after", number);
-	return cli_ask(c, &t, NULL, ret);
+	return cli_ask(c, &t, NULL, CLI_ROWS, c->verb->columns->key, ret);
 }
 
 /* How many rows at most, of all pieces. */
@@ -131,7 +131,7 @@ int cli_run_list(const struct cli *c)
 	if (c->verb->pieces && !c->n_arguments)
 		return run_pieces(c);
 	list_target(c, &t);
-	r = cli_ask(c, &t, NULL, &rows);
+	r = cli_ask(c, &t, NULL, CLI_ROWS, c->verb->columns->key, &rows);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json)
@@ -159,7 +159,7 @@ int cli_run_show(const struct cli *c)
 	int r;
 
 	list_target(c, &t);
-	r = cli_ask(c, &t, NULL, &service);
+	r = cli_ask(c, &t, NULL, CLI_OBJECT, c->verb->columns->key, &service);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {
@@ -169,7 +169,7 @@ int cli_run_show(const struct cli *c)
 	}
 	cli_target_word(&b, "backends");
 	cli_target_word(&b, c->argument[0]);
-	r = cli_ask(c, &b, NULL, &backends);
+	r = cli_ask(c, &b, NULL, CLI_ROWS, list_of_backends()->columns->key, &backends);
 	if (r == CLI_DONE) {
 		cli_print_record(stdout, c->verb->columns, service);
 		if (json_array_size(backends)) {
@@ -192,7 +192,7 @@ int cli_run_count(const struct cli *c)
 
 	cli_target_word(&t, c->verb->path);
 	cli_target_word(&t, "count");
-	r = cli_ask(c, &t, NULL, &counts);
+	r = cli_ask(c, &t, NULL, CLI_OBJECT, NULL, &counts);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {

@@ -333,7 +333,7 @@ int cli_run_status(const struct cli *c)
 		snprintf(most, sizeof(most), "%zu", TD_MIN(screen.rows, (size_t)SERVICES_MOST));
 		cli_target_query(&t, "services", most);
 	}
-	r = cli_ask(c, &t, NULL, &status);
+	r = cli_ask(c, &t, NULL, CLI_OBJECT, "version", &status);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json)

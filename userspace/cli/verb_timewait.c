@@ -72,7 +72,7 @@ int cli_run_timewait(const struct cli *c)
 	int r;
 
 	cli_target_word(&t, "timewait");
-	r = cli_ask(c, &t, NULL, &o);
+	r = cli_ask(c, &t, NULL, CLI_OBJECT, "sockets", &o);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {

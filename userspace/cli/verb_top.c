@@ -96,15 +96,9 @@ int cli_run_top(const struct cli *c)
 	if (seconds < 1 || seconds > 3600)
 		return cli_fail(CLI_USAGE, "--interval: %lu s is not in 1 to 3600", seconds);
 	cli_target_word(&target, "status");
-	r = cli_ask(c, &target, NULL, &t.status);
+	r = cli_ask(c, &target, NULL, CLI_OBJECT, "services", &t.status);
 	if (r != CLI_DONE)
 		return r;
-	if (!json_is_array(json_object_get(t.status, "services"))) {
-		json_decref(t.status);
-		return cli_fail(CLI_FAILED,
-				"what answers on %s is no daemon that this version knows",
-				c->control);
-	}
 	for (size_t i = 0; i < TOP_VIEWS; i++)
 		t.order[i].column = -1;
 	r = top_screen_open(&error);

@@ -72,7 +72,7 @@ int cli_run_trace(const struct cli *c)
 			return r;
 		cli_target_query(&t, "name", strcmp(file, "-") ? file : "stdin");
 	}
-	r = cli_ask(c, &t, yaml, &answer);
+	r = cli_ask(c, &t, yaml, CLI_OBJECT, trace_columns->key, &answer);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {

@@ -134,7 +134,7 @@ static int unload_by_daemon(const struct cli *c, const char *pin)
 	int r;
 
 	cli_target_word(&t, "unload");
-	r = cli_ask(c, &t, "", &answer);
+	r = cli_ask(c, &t, "", CLI_OBJECT, NULL, &answer);
 	if (r == CLI_NO_DAEMON) /* it went just now */
 		return unload_here(c, pin, CLI_DONE);
 	if (r != CLI_DONE) /* it said why; if it ends all the same, we do the rest */
@@ -165,6 +165,10 @@ int cli_run_unload(const struct cli *c)
 	status = json_loadb(a.body, a.length, 0, NULL);
 	cli_answer_done(&a);
 	pin = json_string_value(json_object_get(status, "pin"));
+	if (!pin && !json_object_get(status, "error")) {
+		json_decref(status);
+		return cli_fail_version(c, "nothing was unloaded");
+	}
 	if (c->pin_given && pin && strcmp(pin, c->pin) != 0)
 		r = c->control_given
 			    ? cli_fail(CLI_FAILED, "the daemon on %s has its pins in %s, not in %s",

@@ -83,7 +83,7 @@ int cli_run_worker_list(const struct cli *c)
 	if (c->json || c->n_arguments)
 		return cli_run_list(c);
 	cli_target_word(&t, c->verb->path);
-	r = cli_ask(c, &t, NULL, &rows);
+	r = cli_ask(c, &t, NULL, CLI_ROWS, c->verb->columns->key, &rows);
 	if (r != CLI_DONE)
 		return r;
 	merged = by_socket(rows);
@@ -101,7 +101,7 @@ static int ask_workers(const struct cli *c, json_t **ret)
 
 	cli_target_word(&t, "workers");
 	cli_target_word(&t, c->argument[0]);
-	return cli_ask(c, &t, NULL, ret);
+	return cli_ask(c, &t, NULL, CLI_ROWS, "worker", ret);
 }
 
 /* The worker as the daemon answers, with what was asked in place of what it leaves out. */
@@ -116,19 +116,14 @@ static int act(const struct cli *c, const char *worker, json_t **ret)
 	cli_target_word(&t, c->argument[0]);
 	cli_target_word(&t, worker);
 	cli_target_word(&t, drain ? "drain" : "undrain");
-	r = cli_ask(c, &t, "", &answer);
+	r = cli_ask(c, &t, "", CLI_OBJECT, NULL, &answer);
 	if (r != CLI_DONE)
 		return r;
 	asked = json_pack("{s:s, s:s, s:s}", "service", c->argument[0], "worker", worker, "state",
 			  drain ? "drain" : "up");
-	if (json_is_object(answer)) {
-		json_object_update_missing(answer, asked);
-		json_decref(asked);
-		*ret = answer;
-	} else {
-		json_decref(answer);
-		*ret = asked;
-	}
+	json_object_update_missing(answer, asked);
+	json_decref(asked);
+	*ret = answer;
 	return CLI_DONE;
 }
 
@@ -276,7 +271,7 @@ int cli_run_worker_adopt(const struct cli *c)
 	cli_target_word(&t, "workers");
 	cli_target_word(&t, c->argument[0]);
 	cli_target_word(&t, "adopt");
-	r = cli_ask(c, &t, body, &answer);
+	r = cli_ask(c, &t, body, CLI_EITHER, NULL, &answer);
 	if (r != CLI_DONE)
 		return r;
 	if (c->json) {
