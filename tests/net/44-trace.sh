@@ -27,6 +27,14 @@ agree 'fifteen SYNs over IPv4 go where trace said' 10.0.0.100 $VIP 15
 agree 'fifteen SYNs over IPv6 go where trace said' fd00::100 $VIP6 15
 check 'drain b1' t backend drain web b1
 agree 'after a drain as well' 10.0.0.100 $VIP 15
+path() { t --json trace "$@" | jq -r '.path[]'; }
+mac=$(ip -n b1 -j link show eth0 | jq -r '.[0].address')
+t backend disable web b2 >/dev/null
+t backend disable web b3 >/dev/null
+t backend enable web b1 >/dev/null
+is 'the next hop is told by its address and interface' "$(path 10.0.0.100:31000 $VIP:80 | grep -x 'next hop is .*')" "next hop is $mac by eth0"
+is 'and what has a name by that' "$(path 10.0.0.100:31000 $VIP:80 | grep -cx -e "destination is virtual IP $VIP" -e 'service web' -e 'slot belongs to backend b1')" 3
+is 'no step tells a number of a map' "$(path 10.0.0.100:31000 $VIP:80 | grep -c number)" 0
 is 'the service is named' "$(t --json trace 10.0.0.100:31000 $VIP:80 | jq -r .service)" web
 check 'an address of no service' t trace 10.0.0.100:1 10.0.0.1:80
 refused 'what is no address' 2 'nonsense' t trace nonsense $VIP:80

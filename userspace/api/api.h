@@ -11,8 +11,8 @@
  *   history.c     the last hour; doctor.c: queues and limits of this host
  *   flows.c       connections and tuples; nat_flows.c: translated ones
  *   ports.c, timewait.c, blocked.c  source ports of this host
- *   trace.c       a packet's way through the program; what_if.c: after a change;
- *                 egress_trace.c: a connection's source
+ *   trace.c       a packet's way through the program, trace_steps.c: step by step;
+ *                 what_if.c: after a change; egress_trace.c: a connection's source
  *   capture.h, and what it names    packets, as pcapng
  *   metrics.c, *_metrics.c          the same for Prometheus: metrics.h, exposition.h
  */
@@ -157,6 +157,12 @@ void td_answer_timewait(struct td_daemon *d, const struct td_request *q, struct 
 
 /* ---- trace.c ----------------------------------------------------------------- */
 void td_answer_trace(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+
+/* ---- trace_steps.c ----------------------------------------------------------- */
+/* Step `i`, below n_steps, as a sentence of what people know, names and addresses in place of numbers,
+ * into `line`, where 256 bytes do; "" where it tells nothing. */
+void td_trace_step_text(struct td_daemon *d, const struct td_state *s,
+			const struct tundish_trace *t, uint32_t i, char *line, size_t size);
 
 /* ---- what_if.c --------------------------------------------------------------- */
 struct td_endpoint {

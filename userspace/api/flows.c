@@ -16,7 +16,7 @@
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX     1000000
 
-static const char *const state_names[] = {
+const char *const td_flow_state_names[] = {
 	[TUNDISH_FLOW_SYN] = "syn",	    [TUNDISH_FLOW_ESTABLISHED] = "established",
 	[TUNDISH_FLOW_REOPEN] = "reopen",   [TUNDISH_FLOW_CLOSING] = "closing",
 	[TUNDISH_FLOW_UDP_NEW] = "udp-new", [TUNDISH_FLOW_UDP] = "udp",
@@ -74,8 +74,8 @@ static bool is_state(const char *name)
 {
 	bool is = false;
 
-	for (uint32_t i = 1; !is && i < TD_ARRAY_SIZE(state_names); i++)
-		is = state_names[i] && !strcmp(name, state_names[i]);
+	for (uint32_t i = 1; !is && i < TD_ARRAY_SIZE(td_flow_state_names); i++)
+		is = td_flow_state_names[i] && !strcmp(name, td_flow_state_names[i]);
 	for (uint32_t i = 1; !is && i < TUNDISH_NAT_STATE_MAX; i++)
 		is = !strcmp(name, td_nat_state_names[i]);
 	return is;
@@ -163,7 +163,7 @@ static void one(struct td_flow_listing *l, const struct tundish_addr *client, __
 				  : tundish_age(l->tick, v.live.seen, 16);
 	uint32_t state = v.live.state;
 
-	if (state >= TD_ARRAY_SIZE(state_names) || !state_names[state])
+	if (state >= TD_ARRAY_SIZE(td_flow_state_names) || !td_flow_state_names[state])
 		return;
 	td_flow_list(l, &(struct td_flow_row){
 				.client = client,
@@ -172,7 +172,7 @@ static void one(struct td_flow_listing *l, const struct tundish_addr *client, __
 				.port = port,
 				.udp = v.live.udp,
 				.backend = v.live.backend,
-				.state = state_names[state],
+				.state = td_flow_state_names[state],
 				.idle = idle,
 				.age = state == TUNDISH_FLOW_SYN || state == TUNDISH_FLOW_UDP_NEW
 					       ? idle

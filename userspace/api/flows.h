@@ -56,6 +56,9 @@ static inline bool td_flow_list_is_full(const struct td_flow_listing *l)
 	return json_array_size(l->list) >= l->f->limit;
 }
 
+/* ---- flows.c ------------------------------------------------------------------------ */
+extern const char *const td_flow_state_names[]; /* [TUNDISH_FLOW_BUSY], FREE has none */
+
 /* ---- nat_flows.c -------------------------------------------------------------------- */
 extern const char *const td_nat_state_names[]; /* [TUNDISH_NAT_STATE_MAX], FREE has none */
 void td_nat_list_flows(struct td_flow_listing *l);

@@ -2,7 +2,7 @@
 /*
  * "Where would a SYN or UDP packet of this client go, and why?", asked of the
  * tracing twin of the data path over the same maps: this file makes the packet and
- * puts names to the numbers of the answer.
+ * says what the answer comes to; trace_steps.c has the way there.
  */
 #include <linux/bpf.h>
 #include <net/ethernet.h>
@@ -102,81 +102,6 @@ static size_t make_packet(int protocol, const struct question *q, uint8_t *frame
 	return at;
 }
 
-static void backend_text(const struct td_state *s, uint32_t id, char *buffer, size_t size)
-{
-	const struct td_backend_state *b = td_state_backend_by_id(s, id);
-
-	if (!id)
-		snprintf(buffer, size, "no backend");
-	else
-		snprintf(buffer, size, "backend %.63s", b ? b->value.name : "unknown");
-}
-
-/* What the argument of a step stands for. */
-static void argument_text(const struct td_state *s, uint32_t step, uint32_t argument, char *buffer,
-			  size_t size)
-{
-	static const char *const flow_states[] = {"free",    "syn",	"established", "reopen",
-						  "closing", "udp-new", "udp"};
-	char vip[TD_PREFIX_TEXT];
-
-	switch (step) {
-	case TUNDISH_STEP_vip:
-		snprintf(buffer, size, "%s", td_vip_text(s, argument, vip) ?: "unknown");
-		break;
-	case TUNDISH_STEP_service:
-		snprintf(buffer, size, "%.63s", td_service_name(s, argument));
-		break;
-	case TUNDISH_STEP_flow_hit:
-		snprintf(buffer, size, "%s",
-			 argument < TD_ARRAY_SIZE(flow_states) ? flow_states[argument] : "busy");
-		break;
-	case TUNDISH_STEP_owner:
-	case TUNDISH_STEP_flow_backend:
-	case TUNDISH_STEP_flow_disabled:
-	case TUNDISH_STEP_quic:
-	case TUNDISH_STEP_fragment: backend_text(s, argument, buffer, size); break;
-	default: snprintf(buffer, size, "%u", argument);
-	}
-}
-
-static void describe(const struct td_state *s, uint32_t step, uint32_t argument, char *line,
-		     size_t size)
-{
-	static const char *const sentences[] = {
-#define TUNDISH_X(name, sentence) sentence,
-		TUNDISH_TRACE_STEPS(TUNDISH_X)
-#undef TUNDISH_X
-	};
-	/* Of those whose argument has a name. */
-	static const char *const named[TD_ARRAY_SIZE(sentences)] = {
-		[TUNDISH_STEP_vip] = "destination is virtual IP %s",
-		[TUNDISH_STEP_service] = "service %s",
-		[TUNDISH_STEP_owner] = "slot belongs to %s",
-		[TUNDISH_STEP_flow_hit] = "flow is known in state %s",
-		[TUNDISH_STEP_flow_backend] = "flow belongs to %s",
-		[TUNDISH_STEP_flow_disabled] = "the flow's %s is disabled, it is moved",
-		[TUNDISH_STEP_quic] = "QUIC connection id names %s",
-		[TUNDISH_STEP_fragment] = "a later fragment follows its first one to %s",
-	};
-	const char *sentence, *place;
-	char text[160];
-
-	if (step >= TD_ARRAY_SIZE(sentences)) {
-		snprintf(line, size, "step %u", step);
-		return;
-	}
-	argument_text(s, step, argument, text, sizeof(text));
-	sentence = named[step] ?: sentences[step];
-	/* It is ours, but not a literal here: put the argument in by hand. */
-	place = strchr(sentence, '%');
-	if (place)
-		snprintf(line, size, "%.*s%s%s", (int)(place - sentence), sentence, text,
-			 place + 2);
-	else
-		snprintf(line, size, "%s", sentence);
-}
-
 static void explain(const struct td_state *s, const struct tundish_trace *t, const char *target,
 		    char *reason, size_t size)
 {
@@ -266,7 +191,7 @@ static void answer(struct td_daemon *d, const struct td_state *s, const struct t
 	char line[256], name[16];
 
 	for (uint32_t i = 0; i < t->n_steps && i < TUNDISH_TRACE_STEPS_MAX; i++) {
-		describe(s, t->steps[i].step, t->steps[i].argument, line, sizeof(line));
+		td_trace_step_text(d, s, t, i, line, sizeof(line));
 		if (line[0])
 			json_array_append_new(path, json_string(line));
 	}
