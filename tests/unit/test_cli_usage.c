@@ -40,7 +40,8 @@ static void test_usage_errors(void **state)
 		{"-x", "no option \"-x\""},
 		{"--pin", "needs a value: --pin DIR"},
 		{"--control= status", "needs a value"},
-		{"trace 1.2.3.4", "DST:PORT is missing"},
+		{"trace 1.2.3.4", "trace takes a source and a destination"},
+		{"trace 192.0.2.30:80", "usage: tundish trace SRC[:PORT] DST:PORT"},
 		{"config check", "FILE is missing"},
 		{"worker drain app", "WORKER is missing"},
 		{"worker adopt app", "PID is missing"},
@@ -211,14 +212,14 @@ static void test_help_and_manual(void **state)
 	run_done(&all);
 }
 
-static void assert_completes(struct fixture *f, const char *line, const char *part,
-			     const char * not )
+static void assert_completes_behind(struct fixture *f, const char *global, const char *line,
+				    const char *part, const char * not )
 {
 	const char *program = the_program();
 	char command[512], text[4096];
 	FILE *p;
 
-	snprintf(command, sizeof(command), "%s __complete %s", program, line);
+	snprintf(command, sizeof(command), "%s %s __complete %s", program, global, line);
 	p = popen(command, "r");
 	text[fread(text, 1, sizeof(text) - 1, p)] = '\0';
 	assert_int_equal(pclose(p), 0);
@@ -226,6 +227,12 @@ static void assert_completes(struct fixture *f, const char *line, const char *pa
 		assert_has(text, part);
 	if (not )
 		assert_null(strstr(text, not ));
+}
+
+static void assert_completes(struct fixture *f, const char *line, const char *part,
+			     const char * not )
+{
+	assert_completes_behind(f, "", line, part, not );
 }
 
 static void test_completion(void **state)
@@ -258,6 +265,10 @@ static void test_completion(void **state)
 	assert_completes(f, "exec app -- nginx ''", ":commands\n", "--");
 	assert_completes(f, "worker adopt app 1", "1\t", "app");
 	assert_completes(f, "help w", "worker\t", "backend");
+	assert_completes_behind(f, "--json", "ba", "backend\t", "status");
+	assert_completes_behind(f, "--json --control /nowhere", "back d", "disable\t", "weight");
+	assert_completes_behind(f, "--control=/nowhere", "worker drain app ''", "all\n", NULL);
+	assert_completes_behind(f, "--json", "''", "backend\t", "drain");
 	assert_completes(f, "", NULL, "\n");
 }
 

@@ -138,7 +138,9 @@ int cli_match(const char *word, const char *const *names, size_t n, const char *
 void cli_usage(const struct cli_object *object, const struct cli_verb *verb, char *buffer,
 	       size_t size);
 int cli_help(const struct cli *c);
-/* `argv` is all words up to the cursor, the last one as far as it is typed. */
+/* Whether "__complete" is the first word that is no global option. */
+bool cli_is_complete(int argc, char *const argv[]);
+/* `argv` is main()'s: "__complete" in it, then all words up to the cursor, the last one as far as it is typed. */
 int cli_complete(int argc, char *const argv[]);
 
 /* ---- the daemon ---------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What may follow, for shells: `tundish __complete WORD... LAST`, where LAST is as far as it is
- * typed ("" for nothing). Prints a line for each candidate, the whole word, and where there is
+ * typed ("" for nothing); global options may stand in front of `__complete`, too. Prints a line for each candidate, the whole word, and where there is
  * one a tab and a word of explanation. A line ":files" or ":commands" tells the shell to
  * offer its own.
  *
@@ -311,8 +311,31 @@ static const struct cli_option *split(const struct cli *c, const char *word, siz
 	return find_option(c, word + dashes, n - dashes);
 }
 
+/* Where "__complete" stands: first, or behind global options alone. 0: nowhere. */
+static int find_complete(int argc, char *const argv[])
+{
+	static const struct cli none;
+	int i = 1;
+
+	while (i < argc && strncmp(argv[i], "--", 2) == 0) {
+		const char *name = argv[i++] + 2;
+		const struct cli_option *option = find_option(&none, name, strcspn(name, "="));
+
+		if (!option)
+			return 0;
+		i += option->value && !strchr(name, '=');
+	}
+	return i < argc && strcmp(argv[i], "__complete") == 0 ? i : 0;
+}
+
+bool cli_is_complete(int argc, char *const argv[])
+{
+	return find_complete(argc, argv) != 0;
+}
+
 int cli_complete(int argc, char *const argv[])
 {
+	int word = find_complete(argc, argv);
 	const struct cli_option *option = NULL;
 	char *words[WORDS_MAX + 2], before[64] = "";
 	const char *last, *previous;
@@ -321,12 +344,13 @@ int cli_complete(int argc, char *const argv[])
 	size_t length = 0;
 	int n = 0;
 
-	if (argc < 2 || argc > WORDS_MAX)
+	if (!word || word == argc - 1 || argc - 1 > WORDS_MAX)
 		return CLI_DONE;
 	last = argv[argc - 1];
-	previous = argc > 2 ? argv[argc - 2] : "";
+	previous = word < argc - 2 ? argv[argc - 2] : "";
 	for (int i = 0; i < argc - 1; i++)
-		words[n++] = argv[i];
+		if (i != word)
+			words[n++] = argv[i];
 	/* Help is asked for, so that what is not complete is no mistake. */
 	words[n] = "--help";
 	/* An option that waits for its value would take that for it. */

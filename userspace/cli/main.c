@@ -12,8 +12,8 @@ static int run(int argc, char *const argv[])
 	struct td_error error = {0};
 	struct cli c;
 
-	if (argc > 1 && strcmp(argv[1], "__complete") == 0)
-		return cli_complete(argc - 1, argv + 1);
+	if (cli_is_complete(argc, argv))
+		return cli_complete(argc, argv);
 	if (cli_parse(argc, argv, &c, &error) < 0)
 		return cli_fail(CLI_USAGE, "%s", error.text);
 	if (c.version) {

@@ -51,7 +51,8 @@ int cli_run_trace(const struct cli *c)
 			CLI_USAGE, "%s",
 			cli_option(c, "egress")
 				? "trace --egress PID takes one destination: trace --egress PID DST:PORT"
-				: "DST:PORT is missing; usage: tundish trace SRC[:PORT] DST:PORT");
+				: "trace takes a source and a destination; usage: tundish trace "
+				  "SRC[:PORT] DST:PORT");
 	cli_target_word(&t, "trace");
 	if (cli_option(c, "egress")) {
 		cli_target_query(&t, "egress", cli_option(c, "egress"));
