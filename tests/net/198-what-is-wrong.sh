@@ -72,6 +72,11 @@ becomes 'and the service is up' app 'up 1/1'
 is 'and nothing is said of it' "$(why 'service app')" ''
 
 becomes 'a service whose checks all fail has none up' failing 'degraded 0/1'
+_none_up() {
+	[ "$(curl -s --unix-socket /run/tundish/edge.sock 'http://localhost/v1/history?service=failing' |
+		jq '.[0].up[-1]')" = 0 ]
+}
+check 'nor does the last hour count it' eventually 60 _none_up
 check 'the status says since when' eval 't status | grep -qE "^! backend failing/b1, for [0-9]"'
 
 becomes 'one with a silent server is degraded' silent 'degraded 2/2'

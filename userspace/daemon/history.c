@@ -105,7 +105,9 @@ void td_histories_add(struct td_daemon *d, const struct tundish_backend *b,
 	sums[TD_HISTORY_packets_rate] += s->packets_rate;
 	sums[TD_HISTORY_bytes_rate] += s->bytes_rate;
 	sums[TD_HISTORY_connections_active] += (double)b->connections_active;
-	sums[TD_HISTORY_up] += b->state == TUNDISH_BACKEND_UP;
+	/* Not one that is tried although health says down, since no other is left. */
+	sums[TD_HISTORY_up] += b->state == TUNDISH_BACKEND_UP &&
+			       td_backend_state_wanted(b) != TUNDISH_BACKEND_DOWN;
 }
 
 /* Workers of the group that take connections. */
