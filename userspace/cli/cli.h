@@ -140,7 +140,8 @@ void cli_usage(const struct cli_object *object, const struct cli_verb *verb, cha
 int cli_help(const struct cli *c);
 /* Whether "__complete" is the first word that is no global option. */
 bool cli_is_complete(int argc, char *const argv[]);
-/* `argv` is main()'s: "__complete" in it, then all words up to the cursor, the last one as far as it is typed. */
+/* `argv` is main()'s; behind "__complete" are all words up to the cursor, the last one as far as it
+ * is typed. */
 int cli_complete(int argc, char *const argv[]);
 
 /* ---- the daemon ---------------------------------------------------------------- */

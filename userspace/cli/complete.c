@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What may follow, for shells: `tundish __complete WORD... LAST`, where LAST is as far as it is
- * typed ("" for nothing); global options may stand in front of `__complete`, too. Prints a line for each candidate, the whole word, and where there is
- * one a tab and a word of explanation. A line ":files" or ":commands" tells the shell to
- * offer its own.
+ * typed ("" for nothing); global options may stand in front of `__complete`, too. Prints a line for
+ * each candidate, the whole word, and where there is one a tab and a word of explanation. A line
+ * ":files" or ":commands" tells the shell to offer its own.
  *
  * Commands come from the table that parses them, names from the daemon, which is asked for the kind
  * of thing that the table has there. Whatever answers on the socket is not trusted: a name
