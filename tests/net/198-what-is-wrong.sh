@@ -100,6 +100,8 @@ sleep 1.1
 between 'and goes on' "$(found)" $((first + 1)) 1000
 listener 0
 becomes 'until somebody listens' app 'up 1/1'
+_gone() { [ -z "$(found)" ]; } # looked at meanwhile: what is back before anybody looks was never away
+check 'when nothing is said of it any more' eventually 10 _gone
 kill $LISTENER
 wait $LISTENER 2>/dev/null
 _again() { [ -n "$(found)" ]; }
