@@ -38,7 +38,7 @@ def one():
     go.wait()
     try:
         s = socket.create_connection((address, 80), 10)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError): # the latter after a SYN-ACK that came first
         r = ("refused", None)
     except OSError as e:
         print("lost:", repr(e), file=sys.stderr, flush=True)

@@ -79,10 +79,12 @@ is 'without a terminal nothing is told of it' "$(cat "$T/errors")" ''
 is 'the changes are' "$(jq '.changes | length' "$T/answer")" 101000
 
 # ---- two at once, one who leaves, a mistake -----------------------------------------------
+slowly
 t config apply "$T/more.yaml" >/dev/null &
 first=$!
 under_way() { [ "$(ask reload | jq -r .what)" = apply ]; }
-eventually 30 under_way || not_ok 'the first begins'
+check 'the first begins' eventually 30 under_way
+at_speed
 check 'who applies meanwhile has an answer, too' t config apply "$T/edge.yaml"
 check 'as the first has' wait $first
 is 'and the last is in force' "$(in_force s999)" 101
@@ -90,8 +92,8 @@ is 'and the last is in force' "$(in_force s999)" 101
 slowly
 tun edge config apply "$T/all.yaml" >/dev/null 2>&1 &
 applies() { [ "$(ask reload | jq -r .phase)" = applying ]; }
-eventually 30 applies || not_ok 'another one begins'
-kill "$(pgrep -f "config apply $T/all.yaml" | tail -n 1)"
+check 'another one begins' eventually 30 applies
+check 'its client goes' kill "$(pgrep -f "config apply $T/all.yaml" | tail -n 1)"
 at_speed
 _all() { [ "$(in_force s999)" = 71 ]; }
 check 'who goes away has it applied' eventually 60 _all

@@ -55,7 +55,7 @@ top_on 110x24
 shows 'it begins with the services' '^services: 3, by what is wrong'
 is 'what is wrong comes first' "$(order)" 'quiet web app '
 shows 'with the reason' '^quiet .*down .*no backend takes connections'
-shows 'and what needs attention is above' '^! service quiet: no usable backend'
+shows 'and what needs attention is above' '^! service quiet, for [0-9][^:]*: no usable backend'
 held() { [ "$(cell web 4)" = "$(t --json service list | jq '.[] | select(.service == "web") | .connections_active')" ]; }
 check 'connections are those of the control socket' eventually 10 held
 is 'backends that are up too' "$(cell web 3)" 3/3

@@ -80,8 +80,9 @@ translation() { # NAME VIP
 			row $IN SERVER CLIENT "answer of b of $1" &&
 			row $OUT "$2" CLIENT "answer of b of $1" &&
 			row $OUT CLIENT SERVER "to b of $1 by nat")"
-	is "$1: with the server's port behind the VIP's" "$(SHOWN="ip.addr == $2 || ipv6.addr == $2" shown "$1" tcp.port | grep -cvE '\b80\b')/$(
-		SHOWN="!(ip.addr == $2) && !(ipv6.addr == $2)" shown "$1" tcp.port | grep -cvE '\b8080\b')" 0/0
+	case $2 in *:*) field=ipv6.addr ;; *) field=ip.addr ;; esac
+	is "$1: with the server's port behind the VIP's" "$(SHOWN="$field == $2" shown "$1" tcp.port | grep -cvE '\b80\b')/$(
+		SHOWN="!($field == $2)" shown "$1" tcp.port | grep -cvE '\b8080\b')" 0/0
 	is "$1: each stands there twice" "$(shown "$1" frame.packet_id | sort | uniq -c | awk '{print $1}' | sort -u)" 2
 	is "$1: TX, and checksums are right" "$(shown "$1" frame.verdict.ebpf_xdp tcp.checksum.status | sort -u)" "$(row $TX $GOOD)"
 }

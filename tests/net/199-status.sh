@@ -33,7 +33,7 @@ for size in 80x24 100x40 200x60; do
 	columns=${size%x*} rows=${size#*x}
 	in_ns edge script -qec "stty rows $rows cols $columns; $BUILD/tundish --control /run/tundish/edge.sock status" /dev/null </dev/null | tr -d '\r' >"$T/screen"
 	between "on a terminal of $size it is one screen" "$(fold -w "$columns" "$T/screen" | wc -l)" 10 $((rows - 1))
-	cat "$T/screen"; 	is 'begins with what needs attention' "$(sed -n '3s/, for .*//p' "$T/screen")" '! service s150'
+	is 'begins with what needs attention' "$(sed -n '3s/, for .*//p' "$T/screen")" '! service s150'
 	is 'has the services in trouble first' "$(rows_of "$T/screen" | head -n 2 | tr '\n' ' ')" 's150 s250 '
 	is 'and says how many there are beside' "$(sed -n 's/^and \([0-9]*\) more: tundish service list$/\1/p' "$T/screen")" $((N - $(rows_of "$T/screen" | wc -l)))
 done

@@ -34,6 +34,8 @@ refused 'no privileges' 1 'root|privilege|CAP_' \
 	"$BUILD/tundishd" --config "$T/edge.yaml" --control "$T/open/sock" --metrics 127.0.0.1:9798 --pin /sys/fs/bpf/4
 refused 'no daemon' 3 'nobody.sock' "$BUILD/tundish" --control /run/tundish/nobody.sock status
 refused 'an unknown verb' 2 'drian' t backend drian web b1
+refused 'a name that is empty' 2 'BACKEND is empty; usage: tundish backend drain' t backend drain web ""
+refused 'where it would be a list' 2 'NAME is empty; usage: tundish service show' t service show ""
 
 steady 'the running one was not touched'
 is 'it still serves' "$(get $VIP 20 | grep -c '^b')" 20

@@ -27,5 +27,5 @@ shown() {
 	shift
 	for f in "$@"; do fields+=(-e "$f"); done
 	tshark -r "$T/$name.pcapng" -X lua_script:"$TOP/scripts/gue.lua" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE \
-		${SHOWN:+-Y "$SHOWN"} -T fields "${fields[@]}" 2>"$T/$name.tshark"
+		${SHOWN:+-Y "$SHOWN"} -T fields "${fields[@]}" 2>"$T/$name.tshark" || echo "tshark refuses: $?"
 }

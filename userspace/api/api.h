@@ -82,8 +82,8 @@ void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
  * neighbour that was asked only now has still a moment to answer. */
 const char *td_backend_unreachable(const struct td_daemon *d, uint32_t backend);
 /* And its virtual IPs of a family that no worker takes. */
-void td_outlook_workers(struct td_daemon *d, const struct td_service_state *v,
-			struct td_outlook *o);
+void td_outlook_workers(struct td_daemon *d, const struct td_state *s,
+			const struct td_service_state *v, struct td_outlook *o);
 /* Into the JSON of a service: "backends", "backends_up"; "state", which is "up", "degraded" where some
  * of its backends are in trouble, or "down" where none takes new connections; and "reason", where it
  * has none yet. */
@@ -96,13 +96,18 @@ json_t *td_reload_json(const struct td_daemon *d);
 
 /* ---- workers_attention.c ----------------------------------------------------- */
 /* Of the families of a service's virtual IPs (enum tundish_worker_flag) those that no worker of its group
- * takes; 0 where all are taken, where nobody is there, and where it has no group. *ret_has: those that
+ * takes; 0 where all are taken, where nobody is there, where it has no group and where that gets no
+ * connections. *ret_has: those that
  * are taken. */
-uint32_t td_group_lacks(struct td_daemon *d, const struct td_service_state *v, uint32_t *ret_has);
+uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
+			const struct td_service_state *v, uint32_t *ret_has);
 void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			  json_t *list);
 
 /* ---- attention.c ------------------------------------------------------------- */
+/* Entries of backends, of one kind of trouble: where a network is gone a hundred of them say what a
+ * hundred thousand would. */
+#define TD_ATTENTION_BACKENDS 100
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
 /* Finds it for nobody, so that it is known since when. */
 void td_attention_look(struct td_daemon *d);

@@ -2,13 +2,10 @@
 /*
  * What an operator should look at: each entry says what is wrong, why, what to do about it, and
  * which command shows it from nearer. Those that clients feel come first, notes on what merely
- * costs more last. Backends' entries are bounded: where a network is gone a hundred of them say
- * what a hundred thousand would.
+ * costs more last. Backends' entries are bounded.
  */
 #include "api/api.h"
 #include "core/address.h"
-
-#define BACKENDS_MAX 100 /* entries */
 
 static void add(json_t *list, const char *what, const char *why, const char *remedy)
 {
@@ -133,7 +130,7 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 		/* Of very many nearly all are well, and cost nothing but these questions. */
 		if (!td_backend_listed(b) || is_well(d, &s->backends[i]))
 			continue;
-		if (json_array_size(list) - before >= BACKENDS_MAX) {
+		if (json_array_size(list) - before >= TD_ATTENTION_BACKENDS) {
 			other_backends(d, s, i, list);
 			return;
 		}
@@ -289,8 +286,11 @@ static void add_command(json_t *entry)
 	}
 }
 
-json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
+/* @asked: somebody waits for it. For nobody the table of tuples is not gone through, so of what that has it
+ * is not known since when. */
+static json_t *find(struct td_daemon *d, const struct td_state *s, bool asked)
 {
+	size_t clients, after;
 	uint64_t now = td_now_ns();
 	json_t *list = json_array(), *entry;
 	size_t i;
@@ -299,7 +299,10 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	services(s, list);
 	td_workers_attention(d, s, add, list);
 	backends(d, s, list);
-	td_clients_attention(d, s, add, list);
+	clients = json_array_size(list);
+	if (asked)
+		td_clients_attention(d, s, add, list);
+	after = json_array_size(list);
 	td_choice_attention(d, s, add, list);
 	td_nat_attention(d, s, add, list);
 	td_source_ports_attention(d, add, list);
@@ -333,10 +336,16 @@ json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
 	td_since_begin(&d->since);
 	json_array_foreach (list, i, entry) {
 		add_command(entry);
-		add_found(d, entry, now);
+		if (i < clients || i >= after)
+			add_found(d, entry, now);
 	}
 	td_since_end(&d->since);
 	return list;
+}
+
+json_t *td_attention_json(struct td_daemon *d, const struct td_state *s)
+{
+	return find(d, s, true);
 }
 
 void td_attention_look(struct td_daemon *d)
@@ -344,5 +353,5 @@ void td_attention_look(struct td_daemon *d)
 	_cleanup_(td_state_done) struct td_state s = {0};
 
 	if (td_kernel_read_state(d->kernel, &s) == 0)
-		json_decref(td_attention_json(d, &s));
+		json_decref(find(d, &s, false));
 }

@@ -156,7 +156,8 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 			reply->later = true;
 			return;
 		}
-		if (td_rights_ask(d, q, change, reply) && td_share_ask(d, q, reply)) {
+		if (td_rights_ask(d, q, change, reply) &&
+		    (td_offer_is_read(d, q) || td_share_ask(d, q, reply))) {
 			r->answer(d, q, reply);
 			td_share_took(td_share_of(d, q), begun);
 		}

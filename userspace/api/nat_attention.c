@@ -126,6 +126,8 @@ static void tables_full(struct td_daemon *d, td_attention_add add, json_t *list)
 void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 		      json_t *list)
 {
+	size_t n;
+
 	if (!td_nat_is_on(d))
 		return;
 	if (d->lanes->trouble[0])
@@ -134,7 +136,9 @@ void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attentio
 		    "round them; let tundishd write net.ipv4.ip_local_reserved_ports");
 	td_links_attention(d, add, list);
 	td_nat_sources_attention(d, add, list);
-	for (size_t i = 0; i < s->n_backends; i++)
+	n = json_array_size(list);
+	for (size_t i = 0; i < s->n_backends && json_array_size(list) - n < TD_ATTENTION_BACKENDS;
+	     i++)
 		if (translates(&s->backends[i].value))
 			one_backend(d, s, &s->backends[i], add, list);
 	tables_full(d, add, list);

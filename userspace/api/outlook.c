@@ -34,9 +34,10 @@ void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 	snprintf(o->first, sizeof(o->first), "%.63s is down: %s", b->name, reason ?: "unknown");
 }
 
-void td_outlook_workers(struct td_daemon *d, const struct td_service_state *v, struct td_outlook *o)
+void td_outlook_workers(struct td_daemon *d, const struct td_state *s,
+			const struct td_service_state *v, struct td_outlook *o)
 {
-	uint32_t has, lacks = td_group_lacks(d, v, &has);
+	uint32_t has, lacks = td_group_lacks(d, s, v, &has);
 
 	if (!lacks)
 		return;

@@ -85,7 +85,7 @@ static struct sums *sum_backends(struct td_daemon *d, const struct td_state *s, 
 		const struct td_service_state *v = &s->services[i];
 
 		if (v->id >= first && v->id <= last)
-			td_outlook_workers(d, v, &sums[v->id - first].outlook);
+			td_outlook_workers(d, s, v, &sums[v->id - first].outlook);
 	}
 	return sums;
 }

@@ -15,12 +15,13 @@ static bool has_local(const struct td_daemon *d, const struct td_state *s, uint3
 	return has;
 }
 
-uint32_t td_group_lacks(struct td_daemon *d, const struct td_service_state *v, uint32_t *ret_has)
+uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
+			const struct td_service_state *v, uint32_t *ret_has)
 {
 	const struct tundish_group *g = td_group_of_service(d, v->id);
 	const struct tundish_worker *all = td_kernel_workers(d->kernel);
 	const uint32_t both = TUNDISH_WORKER_V4 | TUNDISH_WORKER_V6;
-	const struct td_service_conf *c = td_config_service(d->config, v->value.name);
+	const struct td_service_conf *c;
 	uint32_t takes = 0, wanted = 0;
 
 	*ret_has = 0;
@@ -32,18 +33,23 @@ uint32_t td_group_lacks(struct td_daemon *d, const struct td_service_state *v, u
 		if (w->cookie)
 			takes |= w->flags & both ?: both;
 	}
+	if (!takes || takes == both)
+		return 0; /* nobody there is another matter */
+	if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
+		return 0;
+	c = td_config_service(d->config, v->value.name);
 	for (size_t i = 0; c && i < c->n_vips; i++)
 		wanted |= tundish_addr_is_v4(&c->vips[i].address) ? TUNDISH_WORKER_V4
 								  : TUNDISH_WORKER_V6;
 	*ret_has = wanted & takes;
-	return takes ? wanted & ~takes : 0; /* nobody there is another matter */
+	return wanted & ~takes;
 }
 
-static void lacks_family(struct td_daemon *d, const struct td_service_state *v,
-			 const struct tundish_group *g, const char *what, td_attention_add add,
-			 json_t *list)
+static void lacks_family(struct td_daemon *d, const struct td_state *s,
+			 const struct td_service_state *v, const struct tundish_group *g,
+			 const char *what, td_attention_add add, json_t *list)
 {
-	uint32_t has, lacks = td_group_lacks(d, v, &has);
+	uint32_t has, lacks = td_group_lacks(d, s, v, &has);
 	char why[300];
 
 	if (!lacks)
@@ -103,7 +109,7 @@ void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_atte
 				    ? "start its server there, or see `ss -lunp` for where it is"
 				    : "start its server there, or see `ss -ltnp` for where it listens");
 		}
-		lacks_family(d, v, g, what, add, list);
+		lacks_family(d, s, v, g, what, add, list);
 		if (full) {
 			snprintf(why, sizeof(why), "the accept queue of %u of %u workers is full",
 				 full, alive);

@@ -209,7 +209,9 @@ int cli_fail_version(const struct cli *c, const char *what)
 			 ? NULL
 			 : json_loadb(a.body, a.length, 0, NULL);
 	version = json_string_value(json_object_get(status, "version"));
-	if (version)
+	if (version && !strcmp(version, TD_VERSION))
+		cli_fail(CLI_FAILED, "%.300s", what);
+	else if (version)
 		cli_fail(
 			CLI_FAILED,
 			"%.300s: the daemon on %.300s is version %.64s, this is %s; restart it, or run "

@@ -281,6 +281,11 @@ static int parse_argument(struct parser *p, const char *word)
 		return td_fail(p->error, EINVAL, "nothing more is expected at \"%.32s\"; usage: %s",
 			       word, usage);
 	}
+	if (!word[0]) {
+		cli_usage(c->object, c->verb, usage, sizeof(usage));
+		return td_fail(p->error, EINVAL, "%s is empty; usage: %s",
+			       c->verb->arguments[c->n_arguments], usage);
+	}
 	r = check_number(c->verb->arguments[c->n_arguments], c->verb->arguments[c->n_arguments],
 			 word, p->error);
 	if (r < 0)

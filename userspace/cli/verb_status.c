@@ -272,7 +272,7 @@ static size_t lines_in(const char *text, size_t columns)
 	return lines;
 }
 
-static void print_status(const struct cli *c, const json_t *s, struct screen screen)
+static int print_status(const struct cli *c, const json_t *s, struct screen screen)
 {
 	static const struct cli_column head[] = {
 		{"", "version", CLI_TEXT, NULL},
@@ -288,8 +288,7 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 	struct cli_buffer cell = {0};
 
 	if (!interfaces || !tables) {
-		cli_fail(CLI_FAILED, "out of memory");
-		return;
+		return cli_fail(CLI_FAILED, "out of memory");
 	}
 	/* A daemon of a former version sends all, and no number. */
 	n = (size_t)json_integer_value(json_object_get(s, "services_total"));
@@ -318,6 +317,7 @@ static void print_status(const struct cli *c, const json_t *s, struct screen scr
 		puts("no services");
 	fputc('\n', stdout);
 	fputs(tables, stdout);
+	return CLI_DONE;
 }
 
 int cli_run_status(const struct cli *c)
@@ -339,7 +339,7 @@ int cli_run_status(const struct cli *c)
 	if (c->json)
 		cli_print_json(stdout, status);
 	else
-		print_status(c, status, screen);
+		r = print_status(c, status, screen);
 	json_decref(status);
-	return CLI_DONE;
+	return r;
 }

@@ -523,6 +523,7 @@ void td_listener_run(struct td_listener *l)
 
 	if (!l->daemon)
 		return;
+	l->resumed = false;
 	for (struct td_client *c = l->clients; c; c = c->next)
 		if (c->limit_ms && now - c->since_ms >= c->limit_ms)
 			shutdown(c->fd, SHUT_RDWR); /* MHD sees its end and closes it */
@@ -532,12 +533,13 @@ void td_listener_run(struct td_listener *l)
 	 * where all have gone at once nothing would ever wake it. */
 	full = is_full(l);
 	for (int i = 0; i < 8; i++) {
-		bool was_full = full;
+		bool was_full = full, again;
 
 		MHD_run(l->daemon);
 		full = is_full(l);
-		l->resumed = was_full && !full;
-		if (!l->resumed && (MHD_get_timeout(l->daemon, &ms) != MHD_YES || ms > 0))
+		again = was_full && !full;
+		l->resumed |= again; /* or a handler has said so */
+		if (!again && (MHD_get_timeout(l->daemon, &ms) != MHD_YES || ms > 0))
 			break;
 	}
 }

@@ -34,10 +34,11 @@ struct td_history *td_history_new(unsigned int n_series)
 	const size_t size = td_history_bytes(n_series);
 	struct td_history *h = malloc(size);
 
-	/* All of it is written to, and not calloc'ed: what the hour will take is there from the
-	 * beginning, and who watches the daemon's memory does not see it grow for an hour. */
+	/* All of it is written to: what the hour will take is there from the beginning, and who
+	 * watches the daemon's memory does not see it grow for an hour. Of a memset the compiler
+	 * would make a calloc. */
 	if (h) {
-		memset(h, 0, size);
+		explicit_bzero(h, size);
 		h->n_series = n_series;
 	}
 	return h;

@@ -188,6 +188,7 @@ int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint
 	if (!index) {
 		/* All rest or are taken; the slow timer comes back to it. */
 		m->resolved = -EAGAIN;
+		snprintf(m->trouble, sizeof(m->trouble), "no entry is free in the map nexthops");
 		return -EAGAIN;
 	}
 	td_hop_point(d, where, index);

@@ -242,6 +242,11 @@ void td_offer_apply(struct td_daemon *d, const struct td_request *q, struct td_c
 	reply->later = true;
 }
 
+bool td_offer_is_read(const struct td_daemon *d, const struct td_request *q)
+{
+	return is_of(d->offer, q) && d->offer->phase == READ;
+}
+
 bool td_offer_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
 {
 	struct td_offer *o = d->offer;
