@@ -156,6 +156,7 @@ check 'counted' eval 'text_of "#events-count" | grep -qE "^[0-9]+ of [0-9]+$"'
 page type '#events-filter' '' >/dev/null
 page click '#events-bad' >/dev/null
 is 'and all again' "$(text_of '#events-count' | digits)" "$(t --json events --once | jq -s 'flatten | length')"
+page run 'scrollTo(0, 0); return true' >/dev/null # plots are asked for of what is on the screen
 
 # what the daemon keeps of the last hour, a point each ten seconds, and its doctor
 shows 'plots of the last hour' "return document.querySelectorAll('#tiles .plot path').length >= 5"
