@@ -58,12 +58,23 @@ is 'by service' "$(count --event command --service web)$(count --service we)" 10
 is 'by time' "$(count --event command --since 10m)" 1
 refused 'no time' 2 'no time; valid: 10m' t events --once --since now
 
-stop edge KILL
-check 'who follows is told that the daemon is away' eventually 5 grep -q 'no daemon answers' "$T/follower.log"
-start edge
+# killed between two questions or, stopped before, within one: what is told then differs
+told() { grep -cE 'no daemon answers|did not answer' "$T/follower.log"; }
+dies() { # TIMES: so often it is told in all
+	stop edge KILL
+	check "who follows is told that the daemon is away ($1)" eventually 5 eval "[ \"\$(told)\" = $1 ]"
+	start edge
+}
+dies 1
 check 'an act of the next daemon' t backend enable web b2
 check 'and goes on' eventually 10 grep -q 'enable by command' "$T/followed"
-is 'each once, in order' "$(sed 's/^[^ ]* //; s/ .*//' "$T/followed" | xargs)" 'start command start command'
+asked() { in_ns edge ss -xlH src /run/tundish/edge.sock | awk '$3 > 0 { n = 1 } END { exit !n }'; }
+kill -STOP "${PID[edge]}"
+check 'a question that is not answered' eventually 5 asked
+dies 2
+check 'an act of the one after it' t backend drain web b2
+check 'and goes on again' eventually 10 eval '[ "$(grep -c "drain by command" "$T/followed")" = 2 ]'
+is 'each once, in order' "$(sed 's/^[^ ]* //; s/ .*//' "$T/followed" | xargs)" 'start command start command start command'
 kill "$follower"
 
 # what failed is graver than what was done, and as grave in the answer as in the journal

@@ -224,20 +224,23 @@ static bool is_there(const struct cli *c)
 
 static int step(struct follow *f)
 {
+	bool returns = f->away;
 	struct cli_target t = {0};
 	char number[24];
 	json_t *events;
 	int r;
 
-	if (f->away && !is_there(f->c))
+	if (returns && !is_there(f->c))
 		return CLI_DONE;
-	snprintf(number, sizeof(number), "%lld", f->away ? 0 : (long long)f->last);
+	snprintf(number, sizeof(number), "%lld", returns ? 0 : (long long)f->last);
 	f->away = false;
 	cli_target_word(&t, "events");
 	cli_target_query(&t, "since", number);
 	r = cli_ask(f->c, &t, NULL, CLI_ROWS, "event", &events);
-	if (r == CLI_NO_DAEMON && f->last > 0 && !f->once) {
-		f->away = true; /* that was told; what it does next is followed again */
+	/* That was told; what the daemon does next is followed again. It may have ended within its
+	 * answer; one that is there and answers wrongly twice is no daemon that restarts. */
+	if (r != CLI_DONE && f->last > 0 && !f->once && (r == CLI_NO_DAEMON || !returns)) {
+		f->away = true;
 		return CLI_DONE;
 	}
 	if (r != CLI_DONE)
