@@ -5,11 +5,13 @@
  *
  *   handlers.c    which request is whose
  *   page.c        what is different for the stats page, and its text
- *   services.c    services, outlook.c: how one is; objects.c: backends; workers.c: groups, workers and their commands
- *   status.c      one screen, with attention.c: what is wrong, why, and what to do
+ *   services.c    services, outlook.c: how one is; objects.c: backends; workers.c: groups, workers
+ *                 and their commands
+ *   status.c      one screen, with attention.c, nat_attention.c and workers_attention.c: what is
+ *                 wrong, why, and what to do
  *   changes.c     the configuration, and commands on backends
  *   history.c     the last hour; doctor.c: queues and limits of this host
- *   flows.c       connections and tuples; nat_flows.c: translated ones
+ *   flows.c       connections; nat_flows.c: translated ones; tuples.c: how many of each client
  *   ports.c, timewait.c, blocked.c  source ports of this host
  *   trace.c       a packet's way through the program, trace_steps.c: step by step;
  *                 what_if.c: after a change; egress_trace.c: a connection's source
@@ -97,8 +99,7 @@ json_t *td_reload_json(const struct td_daemon *d);
 /* ---- workers_attention.c ----------------------------------------------------- */
 /* Of the families of a service's virtual IPs (enum tundish_worker_flag) those that no worker of its group
  * takes; 0 where all are taken, where nobody is there, where it has no group and where that gets no
- * connections. *ret_has: those that
- * are taken. */
+ * connections. *ret_has: those that are taken. */
 uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 			const struct td_service_state *v, uint32_t *ret_has);
 void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
@@ -108,6 +109,9 @@ void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_atte
 /* Entries of backends, of one kind of trouble: where a network is gone a hundred of them say what a
  * hundred thousand would. */
 #define TD_ATTENTION_BACKENDS 100
+#define TD_MANY_REMEDY	      "look at those above first: many at once have one cause"
+#define TD_NO_HOP_REMEDY                                                                           \
+	"check that the host is up and that `ip route get` and `ip neighbour` show it"
 json_t *td_attention_json(struct td_daemon *d, const struct td_state *s);
 /* Finds it for nobody, so that it is known since when. */
 void td_attention_look(struct td_daemon *d);
@@ -136,12 +140,15 @@ void td_answer_history(struct td_daemon *d, const struct td_request *q, struct t
 
 /* ---- flows.c ----------------------------------------------------------------- */
 void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
-void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 /* The query's "protocol" as IPPROTO_*; 0 where it is absent, or an error as reply. */
 int td_read_protocol(const struct td_request *q, struct td_reply *reply);
 /* A number of the query; 0 and *ret untouched where it is absent, or an error as reply. */
 int td_read_number(const struct td_request *q, const char *key, unsigned long max, uint32_t *ret,
 		   struct td_reply *reply);
+
+/* ---- tuples.c ---------------------------------------------------------------- */
+void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
+/* The `top` ones, those with most connections first. */
 json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top);
 
 /* ---- ports.c ----------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Flows and tuples as JSON: read out of the mapped tables, filtered on the way.
+ * Flows as JSON: read out of the mapped tables, filtered on the way.
  * Age is not kept for an established flow (it would cost the entry its size);
  * `idle_seconds` is what the sampled packets tell, so it is an upper bound; of UDP, and of
  * translated ones, it is right. A list of very many is asked for piece by piece, as one of backends.
@@ -10,7 +10,6 @@
 #include "api/api.h"
 #include "api/flows.h"
 #include "core/address.h"
-#include "core/budget.h"
 #include "core/override.h"
 
 #define LIMIT_DEFAULT 1000
@@ -310,46 +309,4 @@ void td_answer_flows(struct td_daemon *d, const struct td_request *q, struct td_
 	}
 	list_all(&l, &t);
 	reply->json = l.list;
-}
-
-/* ---- tuples ------------------------------------------------------------------ */
-
-json_t *td_tuples_json(struct td_daemon *d, const struct td_state *s, size_t top)
-{
-	_cleanup_free_ struct tundish_tuple *best = calloc(top + 1, sizeof(*best));
-	json_t *list = json_array();
-	size_t n;
-
-	if (!best || !top)
-		return list;
-	n = td_tuples_highest(d, best, top);
-	for (size_t i = 0; i < n; i++) {
-		char client[TD_ADDRESS_TEXT], vip[TD_PREFIX_TEXT];
-
-		json_array_append_new(
-			list,
-			json_pack("{s:s s:s? s:i s:s s:I s:I s:f s:i}", "client",
-				  td_address_print(&best[i].client, client), "vip",
-				  td_vip_text(s, best[i].vip & ~TUNDISH_TUPLE_UDP, vip), "port",
-				  __builtin_bswap16(best[i].port_be), "protocol",
-				  td_protocol_name(best[i].vip & TUNDISH_TUPLE_UDP ? IPPROTO_UDP
-										   : IPPROTO_TCP),
-				  "active", (json_int_t)best[i].value.active, "total",
-				  (json_int_t)best[i].value.total, "utilization",
-				  (double)best[i].value.active / TD_INBOUND_PORTS, "vips_needed",
-				  (int)td_budget_vips(best[i].value.active)));
-	}
-	return list;
-}
-
-void td_answer_tuples(struct td_daemon *d, const struct td_request *q, struct td_reply *reply)
-{
-	_cleanup_(td_state_done) struct td_state s = {0};
-	uint32_t rows = td_page_rows(q), top = TD_MIN(1000, rows);
-
-	if (td_read_number(q, "top", TD_MIN(10000, rows), &top, reply) < 0)
-		return;
-	if (td_read_state(d, &s, reply) < 0)
-		return;
-	reply->json = td_tuples_json(d, &s, top);
 }

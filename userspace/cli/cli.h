@@ -200,13 +200,22 @@ struct cli_stream {
 	bool (*take)(void *context, const char *bytes,
 		     size_t n); /* false: no more of it; NULL: the answer is kept whole */
 	bool (*tick)(
-		void *context); /* about each second, and after a signal; false: no more of it */
+		void *context); /* about each second, and after a signal; false: no more of it;
+				 * NULL: it goes on */
 	void *context;
 };
 /* As cli_ask_raw; what is refused never comes to `take`. CLI_FAILED where one of both wants no more, which
  * tells why itself. */
 int cli_ask_stream(const struct cli *c, const struct cli_target *target, const char *body,
 		   const struct cli_stream *stream);
+
+/*
+ * A list, whose rows are given to `take` as they come: each one with `key`, several at once, an empty list
+ * too. false: no more of them, which is no failure. What does not come a row a line is taken at its end.
+ */
+#define CLI_ROWS_AT_ONCE 1000u
+int cli_ask_rows(const struct cli *c, const struct cli_target *target, const char *key,
+		 bool (*take)(void *context, const json_t *rows), void *context);
 
 /* ---- progress ------------------------------------------------------------------ */
 

@@ -160,7 +160,7 @@ static int transfer(const char *control, const struct cli_target *target, const 
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &t);
-	if (stream) {
+	if (stream && stream->tick) {
 		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_tick);
 		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &t);
 		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
@@ -319,10 +319,30 @@ static bool are_rows(const json_t *rows, const char *key)
 	return json_is_array(rows);
 }
 
+static bool is_of_form(const json_t *j, enum cli_form form, const char *key)
+{
+	return (form != CLI_ROWS && has_key(j, key)) || (form != CLI_OBJECT && are_rows(j, key));
+}
+
+static int tell_no_json(const struct cli *c, const json_error_t *where)
+{
+	return cli_fail(CLI_FAILED,
+			"what answers on %s sent no JSON (%s); is it another program's socket?",
+			c->control, where->text);
+}
+
+static int tell_form(const struct cli *c, const struct cli_target *target)
+{
+	char what[320];
+
+	snprintf(what, sizeof(what), "the answer to %.*s is not as it should be",
+		 (int)TD_MIN(strcspn(target->text, "?"), (size_t)200), target->text);
+	return cli_fail_version(c, what);
+}
+
 int cli_ask(const struct cli *c, const struct cli_target *target, const char *body,
 	    enum cli_form form, const char *key, json_t **ret)
 {
-	char what[320];
 	_cleanup_(cli_answer_done) struct cli_answer a = {0};
 	json_error_t where;
 	json_t *j;
@@ -333,16 +353,89 @@ int cli_ask(const struct cli *c, const struct cli_target *target, const char *bo
 		return r;
 	j = json_loadb(a.body, a.length, JSON_DECODE_ANY, &where);
 	if (!j)
-		return cli_fail(
-			CLI_FAILED,
-			"what answers on %s sent no JSON (%s); is it another program's socket?",
-			c->control, where.text);
-	if (!(form != CLI_ROWS && has_key(j, key)) && !(form != CLI_OBJECT && are_rows(j, key))) {
+		return tell_no_json(c, &where);
+	if (!is_of_form(j, form, key)) {
 		json_decref(j);
-		snprintf(what, sizeof(what), "the answer to %.*s is not as it should be",
-			 (int)TD_MIN(strcspn(target->text, "?"), (size_t)200), target->text);
-		return cli_fail_version(c, what);
+		return tell_form(c, target);
 	}
 	*ret = j;
 	return CLI_DONE;
+}
+
+/* ---- rows as they come ------------------------------------------------------------------ */
+
+struct row_reader {
+	const char *key;
+	bool (*take)(void *context, const json_t *rows);
+	void *context;
+	struct cli_buffer text; /* what is not taken yet, as an array from its '[' on */
+	size_t lines;		/* that end in it */
+	bool whole;		/* its lines are no rows: it is taken at its end */
+	bool ended;		/* nobody takes more */
+};
+
+/* The first @length bytes, which are an array: false where they are none of such rows. */
+static bool take_rows(struct row_reader *r, size_t length, json_error_t *where)
+{
+	json_t *rows = json_loadb(r->text.data, length, JSON_DECODE_ANY, where);
+	bool are = are_rows(rows, r->key);
+
+	r->ended = are && !r->take(r->context, rows);
+	json_decref(rows);
+	return are;
+}
+
+/* Whole lines, of which each one is a row and a comma: the last comma ends an array, and the end of its line
+ * begins the next one. */
+static void take_lines(struct row_reader *r)
+{
+	char *end = memrchr(r->text.data, '\n', r->text.length);
+	size_t length = (size_t)(end - r->text.data);
+	json_error_t where;
+
+	r->whole = length < 2 || end[-1] != ',';
+	if (r->whole)
+		return;
+	end[-1] = ']';
+	r->whole = !take_rows(r, length, &where);
+	if (r->whole) {
+		end[-1] = ',';
+		return;
+	}
+	*end = '[';
+	r->text.length -= length;
+	memmove(r->text.data, end, r->text.length + 1);
+	r->lines = 0;
+}
+
+static bool take_bytes(void *context, const char *bytes, size_t n)
+{
+	struct row_reader *r = context;
+
+	if (r->text.length + n > ANSWER_MAX)
+		return false;
+	cli_buffer_add(&r->text, bytes, n);
+	for (size_t i = 0; i < n; i++)
+		r->lines += bytes[i] == '\n';
+	if (r->lines >= CLI_ROWS_AT_ONCE && !r->whole)
+		take_lines(r);
+	return !r->ended;
+}
+
+int cli_ask_rows(const struct cli *c, const struct cli_target *target, const char *key,
+		 bool (*take)(void *context, const json_t *rows), void *context)
+{
+	struct row_reader r = {.key = key, .take = take, .context = context};
+	const struct cli_stream stream = {take_bytes, NULL, &r};
+	json_error_t where = {0};
+	int x;
+
+	cli_buffer_add(&r.text, "", 0);
+	x = cli_ask_stream(c, target, NULL, &stream);
+	if (r.ended)
+		x = CLI_DONE;
+	else if (x == CLI_DONE && !take_rows(&r, r.text.length, &where))
+		x = where.text[0] ? tell_no_json(c, &where) : tell_form(c, target);
+	cli_buffer_done(&r.text);
+	return x;
 }

@@ -83,63 +83,71 @@ static size_t rows_wanted(const struct cli *c)
 	return c->verb->rows ?: SIZE_MAX;
 }
 
-static int run_pieces(const struct cli *c)
+/* What was shown of a list, in whichever way it comes. */
+struct shown {
+	const struct cli *c;
+	struct cli_table table;
+	size_t n;
+};
+
+/* false: nobody takes more, which main tells. */
+static bool show(void *context, const json_t *rows)
 {
-	size_t n = 0, got, all = rows_wanted(c), piece = PIECE_FIRST, limit;
+	struct shown *s = context;
+
+	if (s->c->json)
+		cli_json_add(stdout, rows, s->n);
+	else
+		cli_table_add(stdout, &s->table, s->c->verb->columns, rows);
+	s->n += json_array_size(rows);
+	return fflush(stdout) == 0;
+}
+
+static int ask_pieces(const struct cli *c, struct shown *shown)
+{
+	size_t got, all = rows_wanted(c), piece = PIECE_FIRST, limit;
 	json_int_t after = 0, last = 0;
-	struct cli_table table = {0};
 	json_t *rows;
+	bool goes_on;
 	int r;
 
 	do {
 		after = last;
-		limit = TD_MIN(piece, all - n);
+		limit = TD_MIN(piece, all - shown->n);
 		r = ask_piece(c, limit, after, &rows);
-		if (r == CLI_DONE && json_array_size(rows) == limit && last_of(rows) < 0) {
-			json_decref(
-				rows); /* a daemon that knows no pieces, but limits: all at once */
+		if (r == CLI_DONE && limit && json_array_size(rows) == limit && last_of(rows) < 0) {
+			json_decref(rows);
+			/* a daemon that knows no pieces, but limits: all at once */
 			r = ask_piece(c, limit = TD_MIN(all, ROWS_MAX), 0, &rows);
 		}
 		if (r != CLI_DONE)
 			return r;
-		if (c->json)
-			cli_json_add(stdout, rows, n);
-		else
-			cli_table_add(stdout, &table, c->verb->columns, rows);
+		goes_on = show(shown, rows);
 		got = json_array_size(rows);
-		n += got;
 		last = last_of(rows);
 		json_decref(rows);
-		if (fflush(stdout) != 0)
-			return CLI_DONE; /* main tells that nobody takes it */
-		if (got != limit)
-			break;
 		piece = PIECE;
-	} while (last > after && n < all);
-	if (c->json)
-		cli_json_end(stdout, n);
-	tell_cut(c, n);
+	} while (goes_on && got == limit && last > after && shown->n < all);
 	return CLI_DONE;
 }
 
 int cli_run_list(const struct cli *c)
 {
+	struct shown shown = {.c = c};
 	struct cli_target t = {0};
-	json_t *rows;
 	int r;
 
-	if (c->verb->pieces && !c->n_arguments)
-		return run_pieces(c);
-	list_target(c, &t);
-	r = cli_ask(c, &t, NULL, CLI_ROWS, c->verb->columns->key, &rows);
+	if (c->verb->pieces && !c->n_arguments) {
+		r = ask_pieces(c, &shown);
+	} else {
+		list_target(c, &t);
+		r = cli_ask_rows(c, &t, c->verb->columns->key, show, &shown);
+	}
 	if (r != CLI_DONE)
 		return r;
 	if (c->json)
-		cli_print_json(stdout, rows);
-	else
-		cli_print_table(stdout, c->verb->columns, rows);
-	tell_cut(c, json_array_size(rows));
-	json_decref(rows);
+		cli_json_end(stdout, shown.n);
+	tell_cut(c, shown.n);
 	return CLI_DONE;
 }
 

@@ -75,6 +75,9 @@ struct td_reply {
 void td_reply_error(struct td_reply *reply, unsigned int status, int exit_code, const char *format,
 		    ...) TD_PRINTF(4, 5);
 
+/* How answers are written: numbers as short as they are exact, 0.1, not 0.10000000000000001. */
+#define TD_JSON_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+
 /* A string of any bytes as JSON: in what is not UTF-8 all that is not ASCII becomes '?', in `text` too. */
 json_t *td_json_of_text(char *text);
 

@@ -4,9 +4,6 @@
  */
 #include "control/private.h"
 
-/* Numbers as short as they are exact: 0.1, not 0.10000000000000001. */
-#define JSON_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
-
 json_t *td_json_of_text(char *text)
 {
 	json_t *j = json_string(text);
@@ -149,7 +146,7 @@ struct MHD_Response *td_reply_response(struct td_reply *reply, bool web,
 	if (reply->text) {
 		bytes = TD_TAKE_PTR(reply->text);
 	} else if (reply->json) {
-		bytes = json_dumps(reply->json, JSON_FLAGS);
+		bytes = json_dumps(reply->json, TD_JSON_FLAGS);
 	} else {
 		bytes = strdup("{}");
 	}
