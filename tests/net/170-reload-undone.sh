@@ -98,6 +98,8 @@ stands >"$T/before"
 check 'there is something to compare' test "$(wc -l <"$T/before")" -gt 15
 hold $VIP 40
 LOAD_SECONDS=600 load $VIP
+refused 'a configuration by command is undone, too' 1 'all was undone' t config apply "$T/second.yaml"
+is 'and told so' "$(t --json events --once --event apply | jq -r '.[-1].event')" apply-undone
 refused_steps=0
 for n in $(seq 1 80); do
 	cp "$T/second.yaml" "$T/edge.yaml"

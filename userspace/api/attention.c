@@ -94,13 +94,12 @@ static bool is_well(const struct td_daemon *d, const struct td_backend_state *v)
 {
 	const struct tundish_backend *b = &v->value;
 	const struct td_backend_memory *m = &d->memory[v->id];
-	bool known = b->nexthop && b->nexthop < d->hops_max;
+	const struct tundish_nexthop *hop = td_hop_at(d, b->nexthop);
 
 	return !in_trouble(d, v) && !m->no_source &&
 	       !(b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) &&
-	       (!known || !tunnel_bytes(b) ||
-		d->hops[b->nexthop].value.mtu >= LEAST_V6 + tunnel_bytes(b) ||
-		d->hops[b->nexthop].value.flags & TUNDISH_NEXTHOP_LOCAL);
+	       (!hop || !tunnel_bytes(b) || hop->mtu >= LEAST_V6 + tunnel_bytes(b) ||
+		hop->flags & TUNDISH_NEXTHOP_LOCAL);
 }
 
 /* Those that are not told one by one. */
@@ -115,7 +114,7 @@ static void other_backends(const struct td_daemon *d, const struct td_state *s, 
 	if (!n)
 		return;
 	snprintf(why, sizeof(why), "%zu more are down or have no next hop", n);
-	add(list, "backends", why, "look at those above first: many at once have one cause");
+	add(list, "backends", why, TD_MANY_REMEDY);
 }
 
 static void backends(const struct td_daemon *d, const struct td_state *s, json_t *list)
@@ -155,9 +154,7 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 				 td_backend_hop_known(d, s->backends[i].id)
 					 ? "go to where it was last"
 					 : "to it are dropped");
-			add(list, what, why,
-			    "check that the host is up and that `ip route get` and `ip neighbour` "
-			    "show it");
+			add(list, what, why, TD_NO_HOP_REMEDY);
 			add_since(list, m->unresolved_ns);
 		}
 		if (!m->resolved && b->delivery == TUNDISH_DELIVERY_DSR && m->via_gateway) {
@@ -168,7 +165,7 @@ static void backends(const struct td_daemon *d, const struct td_state *s, json_t
 				text);
 			add(list, what, why, "put it on the same link, or use delivery: ipip");
 		}
-		if (!m->resolved && b->nexthop && b->nexthop < d->hops_max)
+		if (!m->resolved && td_hop_at(d, b->nexthop))
 			tunnel_mtu(d, s, b, what, list);
 		if (!m->resolved && m->no_source) {
 			snprintf(why, sizeof(why),

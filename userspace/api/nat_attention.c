@@ -8,13 +8,6 @@
 #include "core/address.h"
 #include "daemon/lanes.h"
 
-/* ---- what does not fit ----------------------------------------------------------------- */
-
-static bool translates(const struct tundish_backend *b)
-{
-	return td_translates(b->delivery) && td_backend_listed(b);
-}
-
 /* ---- status ----------------------------------------------------------------------------- */
 
 static json_t *backend_text(const struct td_state *s, const struct td_backend_state *v)
@@ -22,26 +15,36 @@ static json_t *backend_text(const struct td_state *s, const struct td_backend_st
 	return json_sprintf("%.63s/%.63s", td_service_name(s, v->value.service), v->value.name);
 }
 
-/* What `doctor` asks for: backends that nobody hears, or nobody would; sources that are not
- * here. */
+static void name_backend(const struct td_state *s, const struct td_backend_state *v, json_t *list,
+			 json_int_t *total)
+{
+	if ((*total)++ < TD_ATTENTION_BACKENDS)
+		json_array_append_new(list, backend_text(s, v));
+}
+
+/* What `doctor` asks for: backends that nobody hears, or nobody would, of which the first ones are
+ * named; sources that are not here. */
 static void add_troubles(struct td_daemon *d, const struct td_state *s, json_t *o)
 {
 	json_t *silent = json_array(), *missing = json_array(), *missed = json_array();
+	json_int_t n_silent = 0, n_missed = 0;
 	char text[TD_ADDRESS_TEXT];
 
 	for (size_t i = 0; i < s->n_backends; i++) {
 		const struct td_backend_state *v = &s->backends[i];
 
 		if (td_nat_is_silent(d, v->id))
-			json_array_append_new(silent, backend_text(s, v));
-		if (translates(&v->value) && td_nat_lane_troubled(d, v->id, true))
-			json_array_append_new(missed, backend_text(s, v));
+			name_backend(s, v, silent, &n_silent);
+		if (td_backend_translates(&v->value) && td_nat_lane_troubled(d, v->id, true))
+			name_backend(s, v, missed, &n_missed);
 	}
 	for (size_t i = 0; i < d->nat->n_missing; i++)
 		json_array_append_new(missing,
 				      json_string(td_address_print(&d->nat->missing[i], text)));
 	json_object_set_new(o, "silent", silent);
+	json_object_set_new(o, "silent_total", json_integer(n_silent));
 	json_object_set_new(o, "nics_missing", missed);
+	json_object_set_new(o, "nics_missing_total", json_integer(n_missed));
 	json_object_set_new(o, "sources_missing", missing);
 }
 
@@ -69,6 +72,8 @@ json_t *td_nat_json(struct td_daemon *d, const struct td_state *s)
 	return o;
 }
 
+/* ---- what does not fit ----------------------------------------------------------------- */
+
 static void one_backend(struct td_daemon *d, const struct td_state *s,
 			const struct td_backend_state *v, td_attention_add add, json_t *list)
 {
@@ -93,8 +98,7 @@ static void one_backend(struct td_daemon *d, const struct td_state *s,
 		snprintf(why, sizeof(why), "no next hop for %s: %s",
 			 td_address_print(&l->host, text),
 			 d->lanes->hosts[l->number % TUNDISH_NAT_HOSTS_MAX].memory.trouble);
-		add(list, what, why,
-		    "check that the host is up and that `ip route get` and `ip neighbour` show it");
+		add(list, what, why, TD_NO_HOP_REMEDY);
 	}
 	if (td_nat_is_silent(d, v->id)) {
 		snprintf(why, sizeof(why),
@@ -103,6 +107,35 @@ static void one_backend(struct td_daemon *d, const struct td_state *s,
 			 b->name, d->nat->answers[v->id].missed);
 		add(list, what, why, td_nat_answers_remedy(b));
 	}
+}
+
+static bool in_trouble(struct td_daemon *d, uint32_t id)
+{
+	return td_nat_lane_troubled(d, id, true) || td_nat_lane_troubled(d, id, false) ||
+	       td_nat_is_silent(d, id);
+}
+
+static void backends(struct td_daemon *d, const struct td_state *s, td_attention_add add,
+		     json_t *list)
+{
+	size_t before = json_array_size(list), more = 0;
+	char why[120];
+
+	for (size_t i = 0; i < s->n_backends; i++) {
+		const struct td_backend_state *v = &s->backends[i];
+
+		if (!td_backend_translates(&v->value))
+			continue;
+		if (json_array_size(list) - before < TD_ATTENTION_BACKENDS)
+			one_backend(d, s, v, add, list);
+		else
+			more += in_trouble(d, v->id);
+	}
+	if (!more)
+		return;
+	snprintf(why, sizeof(why), "%zu more with translated connections are out of reach or unheard",
+		 more);
+	add(list, "backends", why, TD_MANY_REMEDY);
 }
 
 static void tables_full(struct td_daemon *d, td_attention_add add, json_t *list)
@@ -126,8 +159,6 @@ static void tables_full(struct td_daemon *d, td_attention_add add, json_t *list)
 void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 		      json_t *list)
 {
-	size_t n;
-
 	if (!td_nat_is_on(d))
 		return;
 	if (d->lanes->trouble[0])
@@ -136,10 +167,6 @@ void td_nat_attention(struct td_daemon *d, const struct td_state *s, td_attentio
 		    "round them; let tundishd write net.ipv4.ip_local_reserved_ports");
 	td_links_attention(d, add, list);
 	td_nat_sources_attention(d, add, list);
-	n = json_array_size(list);
-	for (size_t i = 0; i < s->n_backends && json_array_size(list) - n < TD_ATTENTION_BACKENDS;
-	     i++)
-		if (translates(&s->backends[i].value))
-			one_backend(d, s, &s->backends[i], add, list);
+	backends(d, s, add, list);
 	tables_full(d, add, list);
 }

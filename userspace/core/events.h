@@ -28,6 +28,7 @@ enum td_log_level { TD_LOG_ERROR = 3, TD_LOG_WARNING = 4, TD_LOG_NOTICE = 5, TD_
 	X("reload-undone", ERROR, "The kernel refused a step, and all was undone")                 \
 	X("apply", NOTICE, "A configuration is in force by command")                               \
 	X("apply-refused", ERROR, "A configuration that came by command was refused")              \
+	X("apply-undone", ERROR, "The kernel refused a step of it, and all was undone")            \
 	X("command", NOTICE, "Somebody told a backend or a worker what to be")                     \
 	X("control-refused", WARNING, "Somebody asked for what he has no right to")                \
 	X("capture", NOTICE, "Somebody has packets captured, by which filter")                     \

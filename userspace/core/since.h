@@ -14,7 +14,7 @@
 /* All zero at first. */
 struct td_since {
 	struct td_since_entry {
-		char what[128], kind[128];
+		char what[200], kind[128];
 		uint64_t since_ns;
 		uint32_t round;
 	} of[TD_SINCE_MAX];
@@ -24,7 +24,7 @@ struct td_since {
 
 void td_since_begin(struct td_since *s);
 /* The time at which it was found first, `now_ns` if that is now; 0 where there is no room. It is what
- * it is by both texts, of which the first 127 bytes count. */
+ * it is by both texts, of which the first bytes that fit count. */
 uint64_t td_since_found(struct td_since *s, const char *what, const char *kind, uint64_t now_ns);
 /* Forgets what was not found since td_since_begin. */
 void td_since_end(struct td_since *s);

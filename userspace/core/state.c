@@ -216,3 +216,8 @@ bool td_backend_listed(const struct tundish_backend *b)
 		return false;
 	return b->state != TUNDISH_BACKEND_GONE || (int64_t)b->connections_active > 0;
 }
+
+bool td_backend_translates(const struct tundish_backend *b)
+{
+	return td_translates(b->delivery) && td_backend_listed(b);
+}

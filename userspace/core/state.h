@@ -105,6 +105,8 @@ const char *td_service_name(const struct td_state *s, uint32_t id);
 const char *td_vip_text(const struct td_state *s, uint32_t id, char *buffer);
 /* Whether a backend is one of those that people see. */
 bool td_backend_listed(const struct tundish_backend *b);
+/* Whether it is one of them, with connections that are translated. */
+bool td_backend_translates(const struct tundish_backend *b);
 
 /* The backends of each service: those of one are index[first[id]] and on, before
  * index[first[id + 1]]. */

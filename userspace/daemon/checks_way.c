@@ -24,10 +24,7 @@ static bool is_led(const struct td_check *c)
 /* The next hop that traffic to a backend has now; NULL: none yet. */
 static const struct tundish_nexthop *hop_of(const struct td_daemon *d, uint32_t backend)
 {
-	uint32_t index = td_kernel_backends(d->kernel)[backend].nexthop;
-
-	return index && index < d->hops_max && d->hops[index].written ? &d->hops[index].value
-								      : NULL;
+	return td_hop_at(d, td_kernel_backends(d->kernel)[backend].nexthop);
 }
 
 /* ---- interfaces ------------------------------------------------------------------------------ */

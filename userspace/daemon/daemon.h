@@ -346,6 +346,21 @@ bool td_offer_progress(const struct td_daemon *d, struct td_load_progress *ret);
 int td_thread_start(pthread_t *ret, void *(*work)(void *), void *context);
 /* The first that one does: all else on this host goes before it, traffic above all. */
 void td_thread_gives_way(void);
+/* A job that one thread does at a time, while the event loop goes on. */
+struct td_job {
+	void (*work)(void *context); /* the thread's, which sees that alone */
+	void *context;
+	void (*ended)(struct td_daemon *d); /* the loop's, afterwards */
+	struct td_daemon *d;
+	bool works; /* from td_job_begin on, until `ended` is called */
+	int done_fd;
+	sd_event_source *done;
+	pthread_t thread;
+};
+/* With the first three filled in. Returns a negative errno; td_job_close is called all the same. */
+int td_job_open(struct td_job *j, struct td_daemon *d);
+int td_job_begin(struct td_job *j);  /* 0 or a negative errno: then it does not work */
+void td_job_close(struct td_job *j); /* waits for its end, and `ended` is not called */
 
 /* ---- rows.c --------------------------------------------------------------------- */
 struct td_rows;
@@ -484,6 +499,16 @@ int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint
 		   struct td_backend_memory *m, bool tunnels);
 void td_hop_point(struct td_daemon *d, uint32_t *where, uint32_t index);
 void td_hop_adopt(struct td_daemon *d, const uint32_t *where); /* as a former daemon left it */
+/* What an entry says; NULL: there is none. */
+const struct tundish_nexthop *td_hop_at(const struct td_daemon *d, uint32_t index);
+/* Whether packets can be sent by it. */
+bool td_hop_is_known(const struct td_daemon *d, uint32_t index);
+/* Whether there is something to tell after td_hop_refresh, once for each trouble and each end of one;
+ * `before`: what `resolved` was. */
+bool td_hop_is_news(struct td_backend_memory *m, int before);
+/* That, as an event; `index`: the entry that it has now. */
+void td_hop_tell(struct td_daemon *d, const struct td_backend_memory *m, uint32_t index,
+		 const struct tundish_addr *address, const char *object);
 
 /* ---- lanes.c, lane_hops.c ------------------------------------------------------- */
 int td_lanes_open(struct td_daemon *d); /* before the next hops */

@@ -31,20 +31,13 @@ static void look_up(struct td_daemon *d, const struct tundish_lane *l)
 	struct td_lane_host *h = host_of(d, l);
 	int before = h->memory.resolved;
 	char text[TD_ADDRESS_TEXT], object[sizeof(((struct td_event *)0)->object)];
-	bool known = h->hop != 0;
 
 	h->address = l->host;
 	td_hop_refresh(d, &h->address, &h->hop, &h->memory, false);
-	if (h->memory.resolved == before || h->memory.resolved == -EAGAIN ||
-	    (!h->memory.resolved && (!before || before == -EAGAIN)) || is_backend(d, &h->address))
+	if (!td_hop_is_news(&h->memory, before) || is_backend(d, &h->address))
 		return;
-	td_address_print(&h->address, text);
-	snprintf(object, sizeof(object), "server %s", text);
-	if (!h->memory.resolved)
-		td_event(d, "next-hop", object, "it is reachable again");
-	else
-		td_event_bad(d, "next-hop", object, "%s; %s", h->memory.trouble,
-			     known ? "the last known next hop stays" : "packets to it are dropped");
+	snprintf(object, sizeof(object), "server %s", td_address_print(&h->address, text));
+	td_hop_tell(d, &h->memory, h->hop, &h->address, object);
 }
 
 static void point(struct td_daemon *d, struct tundish_lane *l)

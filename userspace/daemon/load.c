@@ -14,9 +14,6 @@
  * then.
  */
 #include <malloc.h>
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <systemd/sd-daemon.h>
 
 #include "config/config.h"
@@ -29,11 +26,10 @@
 #define PATIENCE_NS  (5 * TD_NS_PER_S) /* of who wants to apply something else */
 
 struct td_load {
-	int done_fd;
-	sd_event_source *done, *timer;
+	struct td_job job;
+	sd_event_source *timer;
 	bool reading;
-	pthread_t thread;
-	/* the thread's, while it reads */
+	/* the job's, while it reads */
 	const char *path;
 	struct td_config *config;
 	struct td_error error;
@@ -95,17 +91,13 @@ void td_breathe(struct td_daemon *d)
 	d->breath_ns = td_now_ns();
 }
 
-static void *read_file(void *context)
+static void read_file(void *context)
 {
 	struct td_load *l = context;
-	uint64_t begun = td_now_ns(), one = 1;
+	uint64_t begun = td_now_ns();
 
-	td_thread_gives_way();
 	l->result = td_config_load(l->path, &l->config, &l->error);
 	l->read_ns = td_now_ns() - begun;
-	if (write(l->done_fd, &one, sizeof(one)) < 0)
-		return NULL; /* it is not full */
-	return NULL;
 }
 
 int td_load_put(struct td_daemon *d, struct td_config **config, const char *name,
@@ -132,7 +124,6 @@ static void put_in_force(struct td_daemon *d, struct td_load *l)
 	int r = l->result;
 
 	d->undone = false;
-	d->steps_planned = 0;
 	if (r == 0)
 		r = td_load_put(d, &l->config, l->path, &l->error);
 	d->reloads++;
@@ -156,8 +147,9 @@ static void wait_for_next(struct td_load *l, uint64_t now)
 	td_timer_arm(l->timer, l->next_ns > now ? (l->next_ns - now) / 1000 + 1 : 0);
 }
 
-static void end_reload(struct td_daemon *d, struct td_load *l)
+static void end_reload(struct td_daemon *d)
 {
+	struct td_load *l = d->load;
 	uint64_t now;
 
 	if (d->kernel)
@@ -173,19 +165,6 @@ static void end_reload(struct td_daemon *d, struct td_load *l)
 		wait_for_next(l, now);
 }
 
-static int on_read(sd_event_source *source, int fd, uint32_t revents, void *userdata)
-{
-	struct td_daemon *d = userdata;
-	struct td_load *l = d->load;
-	uint64_t n;
-
-	if (read(fd, &n, sizeof(n)) < 0 || !l->reading)
-		return 0;
-	pthread_join(l->thread, NULL);
-	end_reload(d, l);
-	return 0;
-}
-
 static void begin_reload(struct td_daemon *d, struct td_load *l)
 {
 	l->begun_ns = td_now_ns();
@@ -195,11 +174,11 @@ static void begin_reload(struct td_daemon *d, struct td_load *l)
 	l->path = d->options.config;
 	l->error = (struct td_error){0};
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)l->begun_ns / 1000);
-	if (td_thread_start(&l->thread, read_file, l) == 0)
+	if (td_job_begin(&l->job) == 0)
 		return;
-	/* Without one it is read here. */
+	/* Without a thread it is read here. */
 	read_file(l);
-	end_reload(d, l);
+	end_reload(d);
 }
 
 static int on_turn(sd_event_source *source, uint64_t usec, void *userdata)
@@ -262,10 +241,8 @@ int td_load_open(struct td_daemon *d)
 	if (!l)
 		return -ENOMEM;
 	d->load = l;
-	l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->done_fd < 0)
-		return -errno;
-	r = sd_event_add_io(d->event, &l->done, l->done_fd, EPOLLIN, on_read, d);
+	l->job = (struct td_job){.work = read_file, .context = l, .ended = end_reload};
+	r = td_job_open(&l->job, d);
 	r = r < 0 ? r : td_timer_add(d, &l->timer, 1000, on_turn);
 	return r < 0 ? r : td_offer_open(d);
 }
@@ -277,12 +254,9 @@ void td_load_close(struct td_daemon *d)
 	td_offer_close(d);
 	if (!l)
 		return;
-	if (l->reading)
-		pthread_join(l->thread, NULL);
+	td_job_close(&l->job);
 	td_config_free(l->config);
-	sd_event_source_unref(l->done);
 	sd_event_source_unref(l->timer);
-	td_fd_close(&l->done_fd);
 	free(l);
 	d->load = NULL;
 }

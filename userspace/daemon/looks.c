@@ -5,10 +5,6 @@
  * it makes a value of its own and sees nothing of the daemon. Between the two looks the thread has
  * ended and a timer runs, so that the end of the daemon waits for one look at most.
  */
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-
 #include "daemon/looks.h"
 
 #define BETWEEN_USEC 1000000ull
@@ -16,12 +12,10 @@
 #define PATIENCE_NS  (15 * TD_NS_PER_S) /* netlink alone may take some seconds */
 
 struct td_looks {
-	int done_fd;
-	sd_event_source *done, *between;
+	struct td_job job;
+	sd_event_source *between;
 	bool under_way; /* from the first look's begin to the second one's end */
-	bool looking;	/* a thread does */
-	pthread_t thread;
-	/* the thread's, while it looks */
+	/* the job's, while it works */
 	bool second;
 	struct td_facts seen;
 	int result;
@@ -30,16 +24,11 @@ struct td_looks {
 	uint64_t known_ns, failed_ns;	 /* when two had been taken; 0: never */
 };
 
-static void *look(void *context)
+static void look(void *context)
 {
 	struct td_looks *l = context;
-	uint64_t one = 1;
 
-	td_thread_gives_way();
 	l->result = td_facts_read("", l->second, &l->seen);
-	if (write(l->done_fd, &one, sizeof(one)) < 0)
-		return NULL; /* it is not full */
-	return NULL;
 }
 
 static void end_looks(struct td_daemon *d, bool known)
@@ -55,8 +44,7 @@ static void end_looks(struct td_daemon *d, bool known)
 static bool begin_look(struct td_looks *l, bool second)
 {
 	l->second = second;
-	l->looking = td_thread_start(&l->thread, look, l) == 0;
-	return l->looking;
+	return td_job_begin(&l->job) == 0;
 }
 
 static void move(struct td_facts *to, struct td_facts *from)
@@ -66,16 +54,10 @@ static void move(struct td_facts *to, struct td_facts *from)
 	td_facts_init(from);
 }
 
-static int on_seen(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static void on_seen(struct td_daemon *d)
 {
-	struct td_daemon *d = userdata;
 	struct td_looks *l = d->looks;
-	uint64_t n;
 
-	if (read(fd, &n, sizeof(n)) < 0 || !l->looking)
-		return 0;
-	pthread_join(l->thread, NULL);
-	l->looking = false;
 	if (l->result < 0) {
 		end_looks(d, false);
 	} else if (!l->second) {
@@ -86,7 +68,6 @@ static int on_seen(sd_event_source *source, int fd, uint32_t revents, void *user
 		move(&l->now, &l->seen);
 		end_looks(d, true);
 	}
-	return 0;
 }
 
 static int on_between(sd_event_source *source, uint64_t usec, void *userdata)
@@ -138,10 +119,8 @@ int td_looks_open(struct td_daemon *d)
 	td_facts_init(&l->first);
 	td_facts_init(&l->was);
 	td_facts_init(&l->now);
-	l->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->done_fd < 0)
-		return -errno;
-	r = sd_event_add_io(d->event, &l->done, l->done_fd, EPOLLIN, on_seen, d);
+	l->job = (struct td_job){.work = look, .context = l, .ended = on_seen};
+	r = td_job_open(&l->job, d);
 	return r < 0 ? r : td_timer_add(d, &l->between, 1000, on_between);
 }
 
@@ -151,15 +130,12 @@ void td_looks_close(struct td_daemon *d)
 
 	if (!l)
 		return;
-	if (l->looking)
-		pthread_join(l->thread, NULL);
+	td_job_close(&l->job);
 	td_facts_done(&l->seen);
 	td_facts_done(&l->first);
 	td_facts_done(&l->was);
 	td_facts_done(&l->now);
-	sd_event_source_unref(l->done);
 	sd_event_source_unref(l->between);
-	td_fd_close(&l->done_fd);
 	free(l);
 	d->looks = NULL;
 }

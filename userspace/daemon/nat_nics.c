@@ -6,11 +6,6 @@
 #include "daemon/lanes.h"
 #include "daemon/nat.h"
 
-static bool translates(const struct tundish_backend *b)
-{
-	return td_translates(b->delivery) && td_backend_listed(b);
-}
-
 static bool carries_program(const struct td_daemon *d, uint32_t ifindex)
 {
 	for (size_t i = 0; i < d->n_attachments; i++)
@@ -23,8 +18,7 @@ static bool carries_program(const struct td_daemon *d, uint32_t ifindex)
 static bool is_missed(const struct td_daemon *d, const struct tundish_lane *l)
 {
 	uint32_t hop = __atomic_load_n(&l->nexthop, __ATOMIC_RELAXED);
-	const struct tundish_nexthop *n =
-		hop && hop < d->hops_max && d->hops[hop].written ? &d->hops[hop].value : NULL;
+	const struct tundish_nexthop *n = td_hop_at(d, hop);
 
 	return n && !(n->flags & TUNDISH_NEXTHOP_LOCAL) && n->ifindex &&
 	       !carries_program(d, n->ifindex);
@@ -61,13 +55,13 @@ void td_nat_nics_look(struct td_daemon *d)
 	_cleanup_(td_state_done) struct td_state s = {0};
 
 	for (uint32_t id = 1; id < d->settings.backends_max; id++) {
-		bool missed = translates(&b[id]) && td_nat_lane_troubled(d, id, true);
+		bool missed = td_backend_translates(&b[id]) && td_nat_lane_troubled(d, id, true);
 		char object[160];
 
 		if (missed == d->nat->missed[id])
 			continue;
 		d->nat->missed[id] = missed;
-		if (!translates(&b[id]))
+		if (!td_backend_translates(&b[id]))
 			continue;
 		if (!s.n_backends && td_kernel_read_state(d->kernel, &s) < 0)
 			return;

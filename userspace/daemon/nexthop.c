@@ -17,7 +17,10 @@
 #include "core/address.h"
 #include "daemon/lanes.h"
 
-#define REST_NS (20 * TD_NS_PER_MS)
+#define REST_NS	  (20 * TD_NS_PER_MS)
+/* A neighbour that is asked for the first time is silent for a moment, and the kernel asks it for
+ * three seconds. */
+#define SILENT_NS (5 * TD_NS_PER_S)
 
 int td_nexthops_open(struct td_daemon *d)
 {
@@ -73,12 +76,18 @@ void td_nexthop_forget(struct td_daemon *d, uint32_t backend)
 	d->cares_stale = true;
 }
 
+const struct tundish_nexthop *td_hop_at(const struct td_daemon *d, uint32_t index)
+{
+	return index && index < d->hops_max && d->hops[index].written ? &d->hops[index].value
+								      : NULL;
+}
+
 bool td_nexthop_is_local(const struct td_daemon *d, uint32_t backend)
 {
-	uint32_t index = td_kernel_backends(d->kernel)[backend].nexthop;
+	const struct tundish_nexthop *n =
+		td_hop_at(d, td_kernel_backends(d->kernel)[backend].nexthop);
 
-	return index && index < d->hops_max && d->hops[index].written &&
-	       d->hops[index].value.flags & TUNDISH_NEXTHOP_LOCAL;
+	return n && n->flags & TUNDISH_NEXTHOP_LOCAL;
 }
 
 /* An entry with this value, or a free one that gets it; 0 where there is none. */
@@ -105,16 +114,19 @@ static uint32_t entry_with(struct td_daemon *d, const struct tundish_nexthop *va
 
 static bool same(const struct td_daemon *d, uint32_t index, const struct tundish_nexthop *value)
 {
-	return index && index < d->hops_max && d->hops[index].written &&
-	       !memcmp(&d->hops[index].value, value, sizeof(*value));
+	const struct tundish_nexthop *n = td_hop_at(d, index);
+
+	return n && !memcmp(n, value, sizeof(*value));
 }
 
-/* A neighbour that is asked for the first time is silent for a moment, and the kernel asks it for
- * three seconds. */
-#define SILENT_NS (5 * TD_NS_PER_S)
+bool td_hop_is_known(const struct td_daemon *d, uint32_t index)
+{
+	const struct tundish_nexthop *n = td_hop_at(d, index);
 
-/* Whether there is something to tell, once for each trouble. */
-static bool is_news(struct td_backend_memory *m, int before)
+	return n && n->flags & TUNDISH_NEXTHOP_VALID;
+}
+
+bool td_hop_is_news(struct td_backend_memory *m, int before)
 {
 	uint64_t now = td_now_ns();
 	bool told = m->told_unreachable;
@@ -131,24 +143,32 @@ static bool is_news(struct td_backend_memory *m, int before)
 	return m->told_unreachable = true;
 }
 
-static void tell(struct td_daemon *d, uint32_t id, int before, bool known)
+void td_hop_tell(struct td_daemon *d, const struct td_backend_memory *m, uint32_t index,
+		 const struct tundish_addr *address, const char *object)
 {
-	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
-	struct td_backend_memory *m = &d->memory[id];
-	char object[sizeof(((struct td_event *)0)->object)], text[TD_ADDRESS_TEXT];
-	char service[TUNDISH_NAME_LEN];
+	char text[TD_ADDRESS_TEXT];
 
-	if (!is_news(m, before))
-		return;
-	if (td_kernel_service_name(d->kernel, b->service, service) < 0)
-		snprintf(service, sizeof(service), "unknown");
-	snprintf(object, sizeof(object), "backend %.63s/%.63s", service, b->name);
-	td_address_print(&b->address, text);
+	td_address_print(address, text);
 	if (!m->resolved)
 		td_event(d, "next-hop", object, "%s is reachable again", text);
 	else
 		td_event_bad(d, "next-hop", object, "%s: %s; %s", text, m->trouble,
-			     known ? "the last known next hop stays" : "packets to it are dropped");
+			     td_hop_is_known(d, index) ? "the last known next hop stays"
+						       : "packets to it are dropped");
+}
+
+static void tell(struct td_daemon *d, uint32_t id, int before)
+{
+	const struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
+	struct td_backend_memory *m = &d->memory[id];
+	char object[sizeof(((struct td_event *)0)->object)], service[TUNDISH_NAME_LEN];
+
+	if (!td_hop_is_news(m, before))
+		return;
+	if (td_kernel_service_name(d->kernel, b->service, service) < 0)
+		snprintf(service, sizeof(service), "unknown");
+	snprintf(object, sizeof(object), "backend %.63s/%.63s", service, b->name);
+	td_hop_tell(d, m, b->nexthop, &b->address, object);
 }
 
 int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint32_t *where,
@@ -172,8 +192,7 @@ int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint
 	}
 	if (r == -EAGAIN) {
 		/* Not resolved now: the last known one serves on, if it was complete. */
-		if (*where && *where < d->hops_max &&
-		    d->hops[*where].value.flags & TUNDISH_NEXTHOP_VALID)
+		if (td_hop_is_known(d, *where))
 			return r;
 		hop.flags &= ~TUNDISH_NEXTHOP_VALID;
 	} else if (r == -ENETUNREACH) {
@@ -198,9 +217,7 @@ int td_hop_refresh(struct td_daemon *d, const struct tundish_addr *address, uint
 
 bool td_backend_hop_known(const struct td_daemon *d, uint32_t id)
 {
-	uint32_t hop = td_kernel_backends(d->kernel)[id].nexthop;
-
-	return hop && hop < d->hops_max && d->hops[hop].value.flags & TUNDISH_NEXTHOP_VALID;
+	return td_hop_is_known(d, td_kernel_backends(d->kernel)[id].nexthop);
 }
 
 int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
@@ -208,15 +225,13 @@ int td_nexthop_refresh(struct td_daemon *d, uint32_t id)
 	struct tundish_backend *b = &td_kernel_backends(d->kernel)[id];
 	struct td_backend_memory *m = &d->memory[id];
 	int before = m->resolved, r;
-	bool known;
 
 	if (b->state == TUNDISH_BACKEND_FREE || b->delivery == TUNDISH_DELIVERY_WORKERS)
 		return 0;
 	r = td_hop_refresh(d, &b->address, &b->nexthop, m,
 			   b->delivery == TUNDISH_DELIVERY_IPIP ||
 				   b->delivery == TUNDISH_DELIVERY_GUE);
-	known = td_backend_hop_known(d, id);
-	tell(d, id, before, known);
+	tell(d, id, before);
 	return r;
 }
 

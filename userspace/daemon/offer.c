@@ -7,9 +7,6 @@
  * at once. One that is to be applied is put in force by the event loop itself, after its request has been
  * told to wait: in the midst of a request nobody else could be answered between the steps.
  */
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include "config/config.h"
 #include "daemon/daemon.h"
@@ -31,17 +28,15 @@ enum phase {
 struct td_offer {
 	enum phase phase;
 	unsigned int turns; /* in this phase */
-	int done_fd;
-	sd_event_source *done, *timer;
-	pthread_t thread;
+	struct td_job job;
+	sd_event_source *timer;
 	/* whose it is: the address of its transport, and the time, are together that of no other one */
 	const void *request;
 	uint64_t since_ns;
 	bool applies;
-	uint64_t
-		apply_waits_ns; /* another one that is to be applied, since it was last told to; 0: none */
+	uint64_t apply_waits_ns; /* another one to be applied, since it was last told to; 0: none */
 	char *name;
-	/* the thread's, while it reads */
+	/* the job's, while it reads */
 	char *body; /* a copy: requests end when they like */
 	size_t length;
 	struct td_config *config;
@@ -86,32 +81,21 @@ bool td_offer_progress(const struct td_daemon *d, struct td_load_progress *ret)
 
 /* ---- reading ----------------------------------------------------------------------- */
 
-static void *read_body(void *context)
+static void read_body(void *context)
 {
 	struct td_offer *o = context;
-	uint64_t one = 1;
 
-	td_thread_gives_way();
 	o->result = td_config_parse(o->name, o->body, o->length, &o->config, &o->error);
-	if (write(o->done_fd, &one, sizeof(one)) < 0)
-		return NULL; /* it is not full */
-	return NULL;
 }
 
-static int on_read(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+static void on_read(struct td_daemon *d)
 {
-	struct td_daemon *d = userdata;
 	struct td_offer *o = d->offer;
-	uint64_t n;
 
-	if (read(fd, &n, sizeof(n)) < 0 || o->phase != READING)
-		return 0;
-	pthread_join(o->thread, NULL);
 	free(TD_TAKE_PTR(o->body));
 	enter(o, READ);
 	td_timer_arm(o->timer, TURN_USEC);
 	td_control_resume(d->control);
-	return 0;
 }
 
 /* False: there is no memory or no thread. */
@@ -126,7 +110,7 @@ static bool begin(struct td_offer *o, const struct td_request *q, const char *na
 	if (!o->name || !o->body)
 		return false;
 	memcpy(o->body, q->body, q->body_length + 1);
-	if (td_thread_start(&o->thread, read_body, o) < 0)
+	if (td_job_begin(&o->job) < 0)
 		return false;
 	enter(o, READING);
 	return true;
@@ -185,13 +169,16 @@ void td_offer_read(struct td_daemon *d, const struct td_request *q, const char *
 
 static void put_in_force(struct td_daemon *d, struct td_offer *o)
 {
-	json_t *changes = o->tell(d, o->config, &o->error);
+	json_t *changes;
 
+	d->undone = false;
+	changes = o->tell(d, o->config, &o->error);
 	enter(o, APPLIES);
 	o->result = changes ? td_load_put(d, &o->config, o->name, &o->error) : -EINVAL;
 	if (o->result < 0) {
 		json_decref(changes);
-		td_event(d, "apply-refused", o->name, "%s", o->error.text);
+		td_event(d, d->undone ? "apply-undone" : "apply-refused", o->name, "%s",
+			 o->error.text);
 	} else {
 		td_event(d, "apply", o->name, "config apply, %zu changes",
 			 json_array_size(changes));
@@ -273,10 +260,8 @@ int td_offer_open(struct td_daemon *d)
 	if (!o)
 		return -ENOMEM;
 	d->offer = o;
-	o->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (o->done_fd < 0)
-		return -errno;
-	r = sd_event_add_io(d->event, &o->done, o->done_fd, EPOLLIN, on_read, d);
+	o->job = (struct td_job){.work = read_body, .context = o, .ended = on_read};
+	r = td_job_open(&o->job, d);
 	return r < 0 ? r : td_timer_add(d, &o->timer, 1000, on_turn);
 }
 
@@ -286,15 +271,12 @@ void td_offer_close(struct td_daemon *d)
 
 	if (!o)
 		return;
-	if (o->phase == READING)
-		pthread_join(o->thread, NULL);
+	td_job_close(&o->job);
 	td_config_free(o->config);
 	json_decref(o->changes);
 	free(o->name);
 	free(o->body);
-	sd_event_source_unref(o->done);
 	sd_event_source_unref(o->timer);
-	td_fd_close(&o->done_fd);
 	free(o);
 	d->offer = NULL;
 }

@@ -29,12 +29,15 @@ void td_doctor_take_tuple(const json_t *row, struct td_tuple_use *ret)
 	snprintf(ret->remote, sizeof(ret->remote), "%s", remote);
 }
 
-static int64_t take_list(const json_t *list, char *first, size_t size)
+/* How many there are, by `total` where not all are named. */
+static int64_t take_list(const json_t *list, const json_t *total, char *first, size_t size)
 {
 	const char *text = json_string_value(json_array_get(list, 0));
 
 	snprintf(first, size, "%s", text ? text : "");
-	return text ? (int64_t)json_array_size(list) : 0;
+	if (!text)
+		return 0;
+	return json_is_integer(total) ? json_integer_value(total) : (int64_t)json_array_size(list);
 }
 
 void td_doctor_take_nat(const json_t *o, struct td_nat_use *ret)
@@ -46,11 +49,13 @@ void td_doctor_take_nat(const json_t *o, struct td_nat_use *ret)
 	ret->known = true;
 	ret->connections = json_integer_value(connections);
 	ret->capacity = json_integer_value(json_object_get(o, "capacity"));
-	ret->silent = take_list(json_object_get(o, "silent"), ret->first_silent,
+	ret->silent = take_list(json_object_get(o, "silent"),
+				json_object_get(o, "silent_total"), ret->first_silent,
 				sizeof(ret->first_silent));
-	ret->unheard = take_list(json_object_get(o, "nics_missing"), ret->first_unheard,
+	ret->unheard = take_list(json_object_get(o, "nics_missing"),
+				 json_object_get(o, "nics_missing_total"), ret->first_unheard,
 				 sizeof(ret->first_unheard));
-	ret->missing = take_list(json_object_get(o, "sources_missing"), ret->first_missing,
+	ret->missing = take_list(json_object_get(o, "sources_missing"), NULL, ret->first_missing,
 				 sizeof(ret->first_missing));
 }
 
