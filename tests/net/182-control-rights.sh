@@ -55,6 +55,10 @@ refused 'a member of the former does not reach it' 1 'permission' as 64990 $T/tu
 refused 'a reader reads only' 1 'admins' as 64991 $T/tundish --control $SOCKET backend drain web b1
 check 'who is in both changes' as 64991,64992 $T/tundish --control $SOCKET backend drain web b1
 is 'it took effect' "$(backend_field b1 state)" drain
+# Who may apply is answered for it, though it takes that right from him.
+sed -i 's/^control:.*/control: {group: readers}/' "$T/edge.yaml"
+check 'who gives his right away by an apply is answered' as 64991,64992 $T/tundish --control $SOCKET config apply "$T/edge.yaml"
+refused 'and has it no more' 1 'may not change' as 64991,64992 $T/tundish --control $SOCKET config apply "$T/edge.yaml"
 sed -i 's/^control:.*/control: {group: nobody-has-this}/' "$T/edge.yaml"
 check 'a group that there is not' t config apply "$T/edge.yaml"
 is 'is told' "$(t --json status | jq -r '.attention[] | select(.what == "control") | .why')" \

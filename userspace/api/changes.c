@@ -210,7 +210,7 @@ void td_answer_config(struct td_daemon *d, const struct td_request *q, struct td
 		return;
 	}
 	applies = !strcmp(verb, "apply");
-	if (applies && (!td_rights_ask(d, q, true, reply) || td_offer_answer(d, q, reply)))
+	if (applies && !td_rights_ask(d, q, true, reply))
 		return;
 	td_offer_read(d, q, name, applies, &c, reply);
 	if (!c)

@@ -156,6 +156,10 @@ void td_handle(void *context, const struct td_request *q, struct td_reply *reply
 			reply->later = true;
 			return;
 		}
+		/* One that was allowed to apply is answered, whatever rights it has left to itself. */
+		if (td_offer_answer(d, q, reply))
+			return;
+		/* What has been read for a request is kept for a second, which who rests may miss. */
 		if (td_rights_ask(d, q, change, reply) &&
 		    (td_offer_is_read(d, q) || td_share_ask(d, q, reply))) {
 			r->answer(d, q, reply);
