@@ -70,6 +70,11 @@ _target() { [ "$(t --json trace 10.0.0.100:1000 $VIP2:80 | jq -r .target)" = w0 
 check 'one that takes both gets them' eventually 10 _target
 becomes 'and the service is up' app 'up 1/1'
 is 'and nothing is said of it' "$(why 'service app')" ''
+check 'it is drained' t worker drain app w0
+becomes 'one that takes none by command is as one that is not there' app 'down 1/1'
+is 'and what to do is another thing' "$(t --json status | jq -r '.attention[] | select(.what == "service app") | .do' | grep -c "worker enable app all")" 1
+check 'it takes some again' t worker enable app w0
+becomes 'and the service is up again' app 'up 1/1'
 
 becomes 'a service whose checks all fail has none up' failing 'degraded 0/1'
 _none_up() {
@@ -89,10 +94,28 @@ becomes 'until it answers' silent 'up 2/2'
 check 'which is an event too' eval 'events next-hop silent | tail -n 1 | grep -qx "10.0.0.12 is reachable again"'
 is 'of each one alone' "$(events next-hop silent | wc -l)" 2
 
+# The way to the only server is gone.
+cp "$T/edge.yaml" "$T/without.yaml"
+ip -n edge route add 10.0.9.0/24 via 10.0.0.11
+cat >>"$T/edge.yaml" <<YAML
+  - name: far
+    vips: [$VIP]
+    ports: [82]
+    delivery: ipip
+    backends: [{name: b1, address: 10.0.9.1}]
+YAML
+reload
+becomes 'a service with a way to its server is up' far 'up 1/1'
+ip -n edge route del 10.0.9.0/24
+becomes 'without it the service is down' far 'down 1/1'
+check 'and why is told' eval 'reason far | grep -q "^b1 has no next hop: .*10.0.9.1"'
+cp "$T/without.yaml" "$T/edge.yaml"
+reload
+
 # What no time is kept of: the daemon has found it while nobody asked.
 kill $LISTENER
 wait $LISTENER 2>/dev/null
-sleep $((13 * TUNDISH_TEST_SLOW)) # more than the ten seconds in which it looks by itself
+sleep $((16 * TUNDISH_TEST_SLOW)) # well more than the ten seconds in which it looks by itself
 found() { t --json status | jq -r '.attention[] | select(.what == "service app") | .seconds'; }
 first=$(found) first=${first:-0}
 between 'that nothing listens is known for some time' "${first:-0}" 1 1000

@@ -21,8 +21,9 @@ void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 	o->all += !gone;
 	o->up += up && !down;
 	/* Others are tried although health says down, where no other is left; this host's own
-	 * workers are not there, and no try finds them. */
-	o->usable += up && b->weight && !(down && b->delivery == TUNDISH_DELIVERY_WORKERS);
+	 * workers are not there, and no try finds them, nor one without a way. */
+	o->usable += up && b->weight && !(down && b->delivery == TUNDISH_DELIVERY_WORKERS) &&
+		     (!unreachable || td_backend_hop_known(d, v->id));
 	if (gone || (!down && !(up && unreachable)) || o->trouble++)
 		return;
 	if (!down) {

@@ -23,6 +23,7 @@ uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 	const uint32_t both = TUNDISH_WORKER_V4 | TUNDISH_WORKER_V6;
 	const struct td_service_conf *c;
 	uint32_t takes = 0, wanted = 0;
+	bool alive = false;
 
 	*ret_has = 0;
 	if (!g)
@@ -30,10 +31,11 @@ uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 	for (uint32_t i = 0; i < g->used; i++) {
 		const struct tundish_worker *w = &all[g->first + i];
 
-		if (w->cookie)
+		alive |= w->cookie != 0;
+		if (w->cookie && !(w->flags & TUNDISH_WORKER_DRAIN))
 			takes |= w->flags & both ?: both;
 	}
-	if (!takes || takes == both)
+	if (!alive || takes == both)
 		return 0; /* nobody there is another matter */
 	if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
 		return 0;
@@ -45,22 +47,39 @@ uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 	return wanted & ~takes;
 }
 
+/* Whether a command alone keeps connections of that family from a worker. */
+static bool has_drained(const struct td_daemon *d, const struct tundish_group *g, uint32_t family)
+{
+	const struct tundish_worker *all = td_kernel_workers(d->kernel);
+
+	for (uint32_t i = 0; i < g->used; i++) {
+		const struct tundish_worker *w = &all[g->first + i];
+
+		if (w->cookie && w->flags & TUNDISH_WORKER_DRAIN && w->flags & family)
+			return true;
+	}
+	return false;
+}
+
 static void lacks_family(struct td_daemon *d, const struct td_state *s,
 			 const struct td_service_state *v, const struct tundish_group *g,
 			 const char *what, td_attention_add add, json_t *list)
 {
 	uint32_t has, lacks = td_group_lacks(d, s, v, &has);
-	char why[300];
+	char why[300], enable[200];
 
 	if (!lacks)
 		return;
+	snprintf(enable, sizeof(enable), "`tundish worker enable %.63s all`: some were drained",
+		 v->value.name);
 	snprintf(
 		why, sizeof(why),
 		"no worker on %.63s takes IPv%c: new connections to its IPv%c addresses are refused",
 		g->name, lacks & TUNDISH_WORKER_V4 ? '4' : '6',
 		lacks & TUNDISH_WORKER_V4 ? '4' : '6');
 	add(list, what, why,
-	    lacks & TUNDISH_WORKER_V4
+	    has_drained(d, g, lacks) ? enable
+	    : lacks & TUNDISH_WORKER_V4
 		    ? "let its server listen on [::] for both (IPV6_V6ONLY off; nginx: "
 		      "ipv6only=off), or on 0.0.0.0, with that in workers.listen too"
 		    : "let its server listen on [::], with that in workers.listen");
