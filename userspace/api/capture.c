@@ -108,6 +108,17 @@ static bool is_full(const struct reader *r)
 	       r->sent + r->blocks.length >= r->bytes;
 }
 
+/* The first reason to stop stays. */
+static void stop_full(struct reader *r)
+{
+	if (r->count && r->capture.packets >= r->count)
+		td_capture_stop(&r->capture, "%llu packets were captured",
+				(unsigned long long)r->count);
+	else
+		td_capture_stop(&r->capture, "%llu MiB were captured",
+				(unsigned long long)r->bytes >> 20);
+}
+
 static bool on_packet(void *context, const struct tundish_captured *p, const void *frame)
 {
 	struct reader *r = context;
@@ -132,12 +143,8 @@ static bool on_packet(void *context, const struct tundish_captured *p, const voi
 	out.interface = interface_of(r, p->ifindex, p->point);
 	td_pcapng_add(&r->blocks, &out);
 	r->capture.packets++;
-	if (r->count && r->capture.packets >= r->count)
-		td_capture_stop(&r->capture, "%llu packets were captured",
-				(unsigned long long)r->count);
-	else if (is_full(r))
-		td_capture_stop(&r->capture, "%llu MiB were captured",
-				(unsigned long long)r->bytes >> 20);
+	if (is_full(r))
+		stop_full(r);
 	return r->blocks.length < ENOUGH && !is_full(r);
 }
 
@@ -195,8 +202,10 @@ static void fill(struct reader *r)
 		begin(r);
 	else if (!is_full(r))
 		td_capture_read(&r->capture);
-	if (is_full(r))
+	if (is_full(r)) { /* by a block of statistics, too */
+		stop_full(r);
 		td_capture_close(&r->capture); /* others may capture while this one is sent */
+	}
 	if (r->blocks.length)
 		return;
 	if (r->capture.why[0]) {

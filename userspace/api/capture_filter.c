@@ -155,7 +155,7 @@ static int set_service(struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	if (r->conf->filter.service)
+	if (name && r->conf->filter.service)
 		return no_second(r, "service", name);
 	for (size_t i = 0; name && i < s->n_services; i++)
 		td_suggest_add(&suggest, s->services[i].value.name);
@@ -172,7 +172,7 @@ static int set_interface(struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	if (r->conf->filter.ifindex)
+	if (name && r->conf->filter.ifindex)
 		return no_second(r, "interface", name);
 	for (size_t i = 0; name && i < r->names->n_attachments; i++) {
 		const struct td_attachment *a = &r->names->attachments[i];
@@ -233,7 +233,7 @@ static int set_reason(struct reading *r, const char *name)
 	enum td_capture_kind kind;
 	size_t n = name ? find_reason(name, &counter, &other) : 0;
 
-	if (f->counter)
+	if (name && f->counter)
 		return no_second(r, "reason", name);
 	if (!n)
 		return no_reason(r, name);

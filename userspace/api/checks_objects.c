@@ -124,11 +124,11 @@ void td_checks_attention(const struct td_daemon *d, td_attention_add add, json_t
 	if (first) {
 		snprintf(what, sizeof(what), "checks of backend %.63s/%.63s", first->service_name,
 			 first->name);
-		if (unable > 1)
-			snprintf(what + strlen(what), sizeof(what) - strlen(what), " and %u more",
-				 unable - 1);
 		snprintf(why, sizeof(why), "%s: what is thought of its health stands as it is",
 			 trouble->reason);
+		if (unable > 1) /* in `what` it would be another thing with each one */
+			snprintf(why + strlen(why), sizeof(why) - strlen(why),
+				 ", and that of %u more", unable - 1);
 		add(list, what, why, "make it possible, or take the check out of the file");
 	}
 	if (n.waiting) {

@@ -244,7 +244,7 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 	const struct td_source_ports *p = d->source_ports;
 	uint64_t now = td_now_ns();
 	size_t shown = 0;
-	char why[300];
+	char why[300], of[sizeof(p->spaces[0].name) + 32];
 
 	lanes_attention(d, add, list);
 	if (p->trouble[0])
@@ -256,10 +256,14 @@ void td_source_ports_attention(struct td_daemon *d, td_attention_add add, json_t
 	if (p->bind_trouble[0])
 		add(list, "ports.failures", p->bind_trouble,
 		    "failures of connect(2) are counted as ever; set ports: {failures: connect}");
-	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++)
-		if (p->spaces[i].wanted && p->spaces[i].trouble[0])
-			add(list, "source ports", p->spaces[i].trouble,
-			    "it is tried again with each scan; see ports.namespaces");
+	for (uint32_t i = 1; i < TUNDISH_SPACES_MAX; i++) {
+		if (!p->spaces[i].wanted || !p->spaces[i].trouble[0])
+			continue;
+		snprintf(of, sizeof(of), "source ports%s%s", p->spaces[i].name[0] ? " of " : "",
+			 p->spaces[i].name);
+		add(list, of, p->spaces[i].trouble,
+		    "it is tried again with each scan; see ports.namespaces");
+	}
 	for (size_t i = 0; i < p->tuples.n && shown < ATTENTION_MOST; i++) {
 		const struct td_tuple *t = &p->tuples.row[i];
 		bool refused = t->failed_ns && now - t->failed_ns < ATTENTION_NS;

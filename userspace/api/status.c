@@ -111,7 +111,7 @@ void td_answer_status(struct td_daemon *d, const struct td_request *q, struct td
 	json_int_t total;
 	char host[256] = "";
 
-	if (td_read_number(q, "services", most, &most, reply) < 0 ||
+	if ((q->peer && td_read_number(q, "services", most, &most, reply) < 0) ||
 	    td_read_state(d, &s, reply) < 0)
 		return;
 	reload = td_reload_json(d);

@@ -165,9 +165,8 @@ static void with_config(struct td_daemon *d, const struct td_request *q,
 
 	td_offer_read(d, q, name, false, &c, reply);
 	if (!c) {
-		if (reply->later)
-			json_decref(
-				TD_TAKE_PTR(reply->json)); /* it is asked again, and traced again */
+		if (reply->later) /* it is asked again, and traced again */
+			json_decref(TD_TAKE_PTR(reply->json));
 		return;
 	}
 	if (td_config_check_host(name, c, &e) < 0 || td_plan_for(d, c, &installed, &plan, &e) < 0) {

@@ -73,9 +73,12 @@ static int on_second(sd_event_source *source, uint64_t usec, void *userdata)
 	struct td_capture *c = userdata;
 	struct td_daemon *d = c->d;
 	uint64_t now = td_now_ns();
+	char name[IF_NAMESIZE];
 
 	if (!service_stands(c))
 		td_capture_stop(c, "the service %s is gone", c->conf.service);
+	else if (!interface_stands(c) && if_indextoname(c->conf.filter.ifindex, name))
+		td_capture_stop(c, "tundish runs on %s no more", c->conf.interface);
 	else if (!interface_stands(c))
 		td_capture_stop(c, "the interface %s is gone", c->conf.interface);
 	renew(c, now);
