@@ -58,6 +58,7 @@ is 'by service' "$(count --event command --service web)$(count --service we)" 10
 is 'by time' "$(count --event command --since 10m)" 1
 refused 'no time' 2 'no time; valid: 10m' t events --once --since now
 
+check 'who follows has seen it' eventually 10 grep -q 'drain by command' "$T/followed"
 # killed between two questions or, stopped before, within one: what is told then differs
 told() { grep -cE 'no daemon answers|did not answer' "$T/follower.log"; }
 dies() { # TIMES: so often it is told in all
@@ -68,7 +69,7 @@ dies() { # TIMES: so often it is told in all
 dies 1
 check 'an act of the next daemon' t backend enable web b2
 check 'and goes on' eventually 10 grep -q 'enable by command' "$T/followed"
-asked() { in_ns edge ss -xlH src /run/tundish/edge.sock | awk '$3 > 0 { n = 1 } END { exit !n }'; }
+asked() { in_ns edge ss -xaH src /run/tundish/edge.sock | awk '$2 == "ESTAB" || $3 > 0 { n = 1 } END { exit !n }'; }
 kill -STOP "${PID[edge]}"
 check 'a question that is not answered' eventually 5 asked
 dies 2

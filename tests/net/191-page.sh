@@ -139,8 +139,9 @@ in_ns client curl -sm 1 -o /dev/null "http://$VIP2:81/"
 check 'what is dropped is told' eventually 10 eval '[ -n "$(cell "#drops-table" no_backend Packets)" ]'
 is 'with the sentence of its counter' "$(cell '#drops-table' no_backend 'What they were')" \
 	"$(sed -n 's/.*X(drop_no_backend, DROP, "\(.*\)").*/\1/p' "$TOP/include/tundish/counters.h")"
-is 'each reason there is has one' "$(grep -o 'X(drop_[a-z0-9_]*, *DROP' "$TOP/include/tundish/counters.h" | sed 's/X(drop_\(.*\), .*/\1/' |
-	while read -r reason; do grep -qF "$reason: \"" "$T/page.html" || echo "$reason"; done)" ''
+reasons=$(grep -o 'X(drop_[a-z0-9_]*, *DROP' "$TOP/include/tundish/counters.h" | sed 's/X(drop_\(.*\), .*/\1/')
+between 'there are reasons' "$(wc -l <<<"$reasons")" 10 100
+is 'each one has a sentence' "$(while read -r reason; do grep -qF "$reason: \"" "$T/page.html" || echo "$reason"; done <<<"$reasons")" ''
 _graver() { # as many, and each marked
 	[ "$(page rows '#events-table' | jq -c 'map(.Level) | [length, (map(select(. == "error" or . == "warning")) | length)]')" = \
 		"$(t --json events --once | jq -cs 'flatten | map(select(.priority == "err" or .priority == "warning")) | [length, length]')" ]
@@ -155,7 +156,8 @@ check 'which a link keeps' eval 'page open "$(page run "return location.hash" | 
 check 'counted' eval 'text_of "#events-count" | grep -qE "^[0-9]+ of [0-9]+$"'
 page type '#events-filter' '' >/dev/null
 page click '#events-bad' >/dev/null
-is 'and all again' "$(text_of '#events-count' | digits)" "$(t --json events --once | jq -s 'flatten | length')"
+_all_events() { [ "$(text_of '#events-count' | digits)" = "$(t --json events --once | jq -s 'flatten | length')" ]; }
+check 'and all again' eventually 10 _all_events
 page run 'scrollTo(0, 0); return true' >/dev/null # plots are asked for of what is on the screen
 
 # what the daemon keeps of the last hour, a point each ten seconds, and its doctor

@@ -100,7 +100,9 @@ full=$!
 eventually 10 test -s "$T/small/full.pcapng"
 get $VIP 40 >/dev/null
 wait $full
-is 'a full disk ends it' "$?/$(cat "$T/full.err")" "1/tundish: cannot write $T/small/full.pcapng: No space left on device"
+ended_with=$?
+eventually 10 idle # the daemon has seen it
+is 'a full disk ends it' "$ended_with/$(cat "$T/full.err")" "1/tundish: cannot write $T/small/full.pcapng: No space left on device"
 cp "$T/small/full.pcapng" "$T/full.pcapng"
 check 'with what there was room for' [ "$(shown full frame.number | wc -l)" -ge 1 ]
 is 'which tshark takes' "$(grep -cv 'Running as user' "$T/full.tshark")" 0

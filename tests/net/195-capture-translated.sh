@@ -62,6 +62,8 @@ captures nic interface eth1 --seconds 3600
 get $VIP 1 >/dev/null
 ip -n edge link del eth1
 gone nic 'the interface eth1 is gone'
+lost() { [ "$(t --json status | jq -r '.interfaces[] | select(.name == "eth1") | .mode')" != native ]; }
+eventually 5 lost # which it notices a moment later
 refused 'it is not captured any more' 4 'tundish runs on no interface "eth1"; did you mean "eth0"' t capture interface eth1 --write "$T/x"
 captures left icmp --count 2
 in_ns client ping -c 1 -W 2 $VIP >/dev/null

@@ -7,7 +7,7 @@
 captures() {
 	local name=$1 ns=${NS:-edge}
 	shift
-	rm -f "$T/$name.pcapng"
+	: >>"$T/$name.pcapng" && : >"$T/$name.pcapng" # one that is there stays what it is
 	(exec nsenter --net=/run/netns/"$ns" "$BUILD/tundish" --control /run/tundish/"$ns".sock --pin /sys/fs/bpf/"$ns" \
 		capture --write "$T/$name.pcapng" "$@" 2>"$T/$name.err") &
 	PID[$name]=$!

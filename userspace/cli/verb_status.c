@@ -287,11 +287,10 @@ static int print_status(const struct cli *c, const json_t *s, struct screen scre
 	size_t n, used;
 	struct cli_buffer cell = {0};
 
-	if (!interfaces || !tables) {
+	if (!interfaces || !tables)
 		return cli_fail(CLI_FAILED, "out of memory");
-	}
 	/* A daemon of a former version sends all, and no number. */
-	n = (size_t)json_integer_value(json_object_get(s, "services_total"));
+	n = (size_t)TD_MAX(json_integer_value(json_object_get(s, "services_total")), 0);
 	n = TD_MAX(n, json_array_size(services));
 
 	for (size_t i = 0; i < TD_ARRAY_SIZE(head); i++) {
