@@ -18,7 +18,10 @@ query() { in_ns client dig +short +tries=1 +time=$((3 * TUNDISH_TEST_SLOW)) "@$1
 check 'it answers' eventually 10 query $VIP name.test
 for vip in $VIP $VIP6; do
 	for way in +notcp +tcp; do
-		lines=$(for _ in {1..30}; do query $vip $way txt who.test; done | tr -d '"')
+		from=10.0.0.100
+		[ $vip = $VIP6 ] && from=fd00::100
+		# from a port of its own each, and so a flow
+		lines=$(for i in {1..30}; do query $vip $way -b "$from#$((20000 + i))" txt who.test; done | tr -d '"')
 		is "$vip $way: thirty of thirty queries are answered" "$(echo "$lines" | grep -c '^b[123]$')" 30
 		for b in $BACKENDS; do
 			between "$vip $way: $b has its share" "$(echo "$lines" | grep -c "^$b$")" 1 25

@@ -12,7 +12,8 @@ config edge <<-YAML
 	  - {name: web, vips: [$VIP], ports: [53], delivery: workers, workers: {listen: "0.0.0.0:8080"}}
 YAML
 start edge
-eventually 10 ip -n edge addr show dev lo to $VIP
+_there() { ip -n edge -j addr show to $VIP | jq -e 'map(select(.ifname)) | length > 0' >/dev/null; }
+eventually 10 _there || fatal "$VIP does not come"
 udp_server edge 53 $VIP $VIP6 --workers 4
 for vip in $VIP $VIP6; do
 	client=10.0.0.100

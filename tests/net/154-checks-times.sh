@@ -20,8 +20,8 @@ out() {
 }
 worst=0
 for round in 1 2 3 4; do
-	since=${EPOCHREALTIME/./}
 	kill -KILL "${PID[web-b2]}" && wait "${PID[web-b2]}" 2>/dev/null
+	since=${EPOCHREALTIME/./} # it refuses from here on at the latest
 	eventually 5 state_is b2 down/down
 	took=$(out b2 "$since")
 	[ "${took:-9999}" -le $worst ] || worst=${took:-9999}

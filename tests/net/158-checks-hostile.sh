@@ -117,13 +117,14 @@ before=$(files)
 # ---- clients meet the other one -------------------------------------------------------------
 health() { backend_field "$1" health "$2"; }
 health_is() { [ "$(health b1 "$1")/$(health b2 "$1")" = "$2" ]; }
+ejected() { health_is "$1" down/up && [ "$(backend_field b1 state "$1")" = down ]; }
 reason_has() { backend_field b1 reason "$1" | grep -qE "$2"; }
 reasons=('status 503, not 200 to 399' 'no (answer|connection) within 1000 ms' 'it closed the connection within its answer'
 	'(Recv failure: |)Connection reset by peer|Empty reply' 'status 302, a redirect to http://nowhere.example/ which is not followed, not 200'
 	'its certificate is not good: .*web.example' 'status 200, but the body is another one')
 for i in "${!KINDS[@]}"; do
 	kind=${KINDS[i]}
-	check "$kind: b1 is down, and b2 is not" eventually 10 health_is "s-$kind" down/up
+	check "$kind: b1 is down, and b2 is not" eventually 10 ejected "s-$kind"
 	check "$kind: and why" reason_has "s-$kind" "${reasons[i]}"
 	if [ "$kind" != tls ]; then
 		is "$kind: clients meet b2" "$(get "$(vip "$i")" 20 | tally)" 'b2=20'

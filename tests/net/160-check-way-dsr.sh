@@ -26,10 +26,10 @@ is 'nor TIME_WAIT' "$(in_ns edge ss -Htn state time-wait | wc -l) $(in_ns b1 ss 
 is 'refused at once' "$(way $VIP 81 dsr 10.0.0.11)" 'Connection refused led'
 BEGAN=$EPOCHREALTIME
 is 'UDP too' "$(UDP=1 way $VIP 54 dsr 10.0.0.11)" 'Connection refused led'
+timely 'and at once' $(((${EPOCHREALTIME/./} - ${BEGAN/./}) / 1000)) 0 1900
 is 'over IPv6' "$(UDP=1 way $VIP6 54 dsr fd00::11)" 'Connection refused led'
 is 'across families' "$(UDP=1 SOURCE=10.0.0.1 way $VIP 54 dsr fd00::11) $(UDP=1 SOURCE=fd00::1 way $VIP6 54 dsr 10.0.0.11)" \
 	'Connection refused led Connection refused led'
-timely 'and at once' $(((${EPOCHREALTIME/./} - ${BEGAN/./}) / 1000)) 0 1900
 
 vip_web_ends right
 vip_web b1 wrong 10.0.0.11 fd00::11

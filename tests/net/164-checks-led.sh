@@ -67,7 +67,8 @@ goes_on good 'and is up'
 vip_web_ends right
 vip_web b1 wrong 10.0.0.11 fd00::11
 check 'its own address makes no check good' eventually 8 is_health down
-check 'which is told' eventually 5 grep -q 'refused' <<<"$(says)"
+_refused() { says | grep refused >/dev/null; }
+check 'which is told' eventually 5 _refused
 vip_web_ends wrong
 vip_web b1 right $VIP $VIP6
 check 'on the VIP again' eventually 8 is_health up

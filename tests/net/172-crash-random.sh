@@ -33,7 +33,13 @@ for ((n = 1; n <= ${CRASHES:-12}; n++)); do
 	case $((n % 4)) in
 	0) kind=idle && stop edge KILL ;;
 	1) kind=reload && kill -HUP "${PID[edge]}" && moment && stop edge KILL ;;
-	2) kind=start && stop edge KILL && daemon edge && moment && stop edge KILL ;;
+	2)
+		kind=start
+		stop edge KILL
+		daemon edge
+		moment
+		stop edge KILL
+		;;
 	3) kind=reexec && kill -USR2 "${PID[edge]}" && moment && stop edge KILL ;;
 	esac
 	kinds+="$kind "

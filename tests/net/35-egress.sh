@@ -19,6 +19,7 @@ config edge <<-YAML
 	    cgroup: $CG/app
 	    sources: [10.0.0.201, 10.0.0.202, 10.0.0.203, 10.0.0.204, "fd00:0::201", "fd00:0::202"]
 	    except: [10.0.0.12]
+	ports: {interval: 600s} # a scan in their midst would give a source one more
 YAML
 start edge
 is 'all sources are up' "$(t --json egress list | jq -r '[.[].state] | unique | join(" ")')" up

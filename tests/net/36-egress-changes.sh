@@ -20,6 +20,7 @@ egress_config() { # SOURCES [FURTHER LINES]
 		    cgroup: $CG/late
 		    sources: [$1]
 		${2-}
+		ports: {interval: 600s} # a scan in their midst would give a source one more
 	YAML
 }
 attached() { t --json status | jq -e ".egress[] | select(.pool == \"${1:-late}\") | .attached"; }
@@ -56,7 +57,7 @@ check 'a source that comes is used' eventually 5 state_is 10.0.0.250 up
 
 # Removed under load: none is refused. The one that is in its handshake from the address at that
 # moment dies with it, whatever anybody does.
-(connects late 10.0.0.11 100000 --timeout $((3 * TUNDISH_TEST_SLOW)) --until "$T/enough" >"$T/load.json") &
+(connects late 10.0.0.11 100000 --rate 500 --timeout $((3 * TUNDISH_TEST_SLOW)) --until "$T/enough" >"$T/load.json") &
 load=$!
 _has() { [ "$(t --json egress list | jq '[.[].connections_total] | add')" -gt "$1" ]; }
 eventually 10 _has 200

@@ -4,6 +4,7 @@
 # nginx with `reuseport`, reloaded again and again under load: no connection is lost.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
+PRIORITY=$REAL_TIME # shares of work, whatever else runs here
 group_host
 app_config
 start edge

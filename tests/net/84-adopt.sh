@@ -4,6 +4,7 @@
 # `worker adopt`: listeners of a process come into a group by hand, and go with the process.
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
+PRIORITY=$REAL_TIME # shares of work, whatever else runs here
 group_host
 app_config
 start edge

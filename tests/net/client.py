@@ -111,7 +111,14 @@ def hold(o):
             print(".", flush=True)
 
 
-WORDS = {ConnectionRefusedError: "refused", ConnectionResetError: "reset", socket.timeout: "timeout"}
+# "closed": by a server that went with the question, or before it
+WORDS = {
+    ConnectionRefusedError: "refused",
+    ConnectionResetError: "reset",
+    BrokenPipeError: "closed",
+    ConnectionError: "closed",
+    socket.timeout: "timeout",
+}
 
 
 def stream(o):

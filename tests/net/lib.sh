@@ -925,6 +925,21 @@ port_host() {
 	one_nic
 }
 
+# Very many of something on the edge (crowd.py), until crowd_end.
+crowd() { # WHAT PROCESSES N
+	rm -f "$T/crowd.in" "$T/crowd.out"
+	mkfifo "$T/crowd.in"
+	(exec nsenter --net=/run/netns/edge $PYTHON "$TOP/tests/net/crowd.py" "$@" \
+		<"$T/crowd.in" >"$T/crowd.out" 2>"$T/crowd.log") &
+	PID[crowd]=$!
+	exec {crowd}>"$T/crowd.in"
+	eventually 60 grep -q ready "$T/crowd.out" || fatal "no $2 processes with $3 $1"
+}
+crowd_end() {
+	exec {crowd}>&-
+	wait "${PID[crowd]}"
+}
+
 # ports_config [KEYS of ports, [LINES]]
 ports_config() {
 	config edge <<-YAML

@@ -10,6 +10,7 @@ udp.py hold ADDRESS PORT N            N sockets; "ask" on stdin asks on each and
        [--source ADDRESS]             each and a dot, "close" closes them
 udp.py get ADDRESS PORT N             N questions, each from a port of its own
        [--bytes N]                    of so many bytes, which the answer then tells too
+       [--source-port N]              from N on, for such that no other question has
 udp.py stream ADDRESS PORT FILE       one after another until FILE is there; "ASKED LOST"
 udp.py flood ADDRESS PORT N           N packets from as many addresses that are nobody's
 """
@@ -82,10 +83,10 @@ def serve(o):
                 pass  # a spoofed client, to which there is no way
 
 
-def client(o):
+def client(o, port=0):
     s = socket.socket(family(o.address), socket.SOCK_DGRAM)
-    if o.source:
-        s.bind((o.source, 0))
+    if o.source or port:
+        s.bind((o.source or "", port))
     s.connect((o.address, o.port))
     s.settimeout(2 * SLOW)
     return s
@@ -126,8 +127,8 @@ def hold(o):
 
 
 def get(o):
-    for _ in range(o.number):
-        with client(o) as s:
+    for i in range(o.number):
+        with client(o, o.source_port and o.source_port + i) as s:
             print(exchange(s, o.bytes), flush=True)
 
 
@@ -177,6 +178,7 @@ for name, run in (("hold", hold), ("get", get), ("flood", flood)):
     q.add_argument("port", type=int)
     q.add_argument("number", type=int)
     q.add_argument("--source")
+    q.add_argument("--source-port", type=int, default=0)
     q.add_argument("--bytes", type=int, default=4)
     q.set_defaults(run=run)
 q = sub.add_parser("stream")

@@ -133,8 +133,8 @@ static void backends(struct td_daemon *d, const struct td_state *s, td_attention
 	}
 	if (!more)
 		return;
-	snprintf(why, sizeof(why), "%zu more with translated connections are out of reach or unheard",
-		 more);
+	snprintf(why, sizeof(why),
+		 "%zu more with translated connections are out of reach or unheard", more);
 	add(list, "backends", why, TD_MANY_REMEDY);
 }
 

@@ -197,11 +197,10 @@ int cli_fail_version(const struct cli *c, const char *what);
 
 /* An answer that is taken while it comes. */
 struct cli_stream {
-	bool (*take)(void *context, const char *bytes,
-		     size_t n); /* false: no more of it; NULL: the answer is kept whole */
-	bool (*tick)(
-		void *context); /* about each second, and after a signal; false: no more of it;
-				 * NULL: it goes on */
+	/* false: no more of it. NULL: the answer is kept whole */
+	bool (*take)(void *context, const char *bytes, size_t n);
+	/* About each second, and after a signal; false: no more of it. NULL: it goes on */
+	bool (*tick)(void *context);
 	void *context;
 };
 /* As cli_ask_raw; what is refused never comes to `take`. CLI_FAILED where one of both wants no more, which

@@ -17,7 +17,7 @@
 #include "core/address.h"
 #include "daemon/lanes.h"
 
-#define REST_NS	  (20 * TD_NS_PER_MS)
+#define REST_NS (20 * TD_NS_PER_MS)
 /* A neighbour that is asked for the first time is silent for a moment, and the kernel asks it for
  * three seconds. */
 #define SILENT_NS (5 * TD_NS_PER_S)

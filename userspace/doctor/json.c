@@ -49,9 +49,8 @@ void td_doctor_take_nat(const json_t *o, struct td_nat_use *ret)
 	ret->known = true;
 	ret->connections = json_integer_value(connections);
 	ret->capacity = json_integer_value(json_object_get(o, "capacity"));
-	ret->silent = take_list(json_object_get(o, "silent"),
-				json_object_get(o, "silent_total"), ret->first_silent,
-				sizeof(ret->first_silent));
+	ret->silent = take_list(json_object_get(o, "silent"), json_object_get(o, "silent_total"),
+				ret->first_silent, sizeof(ret->first_silent));
 	ret->unheard = take_list(json_object_get(o, "nics_missing"),
 				 json_object_get(o, "nics_missing_total"), ret->first_unheard,
 				 sizeof(ret->first_unheard));
