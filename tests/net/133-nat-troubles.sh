@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What does not fit: a source that is not on this host, a server behind a NIC that does not carry
-# the program, an address of a server to which there is no way. Each is told in status, with what to
+# the program, an address of a server to which there is no way, or at which nobody answers. Each is told in status, with what to
 # do, and no more when it is right. And what the data path knows of NICs follows them; a way back to
 # clients is free again when no connection has it.
 # parallel: yes
@@ -55,11 +55,20 @@ ip -n edge link set eth1 mtu 1400
 check 'its MTU is followed' eventually 5 link_is '2 1500 3 1400'
 ip -n edge route add 203.0.113.0/24 via 10.0.1.13
 check 'a route for the address' eventually 10 quiet 'there is no route'
+sed -i 's/203.0.113.7\]/10.0.1.99]/' "$T/edge.yaml"
+reload edge
+of_server() { t --json events --once --event next-hop | jq -r '.[] | select(.object == "server 10.0.1.99") | .reason'; }
+_silent() { of_server | grep 'the neighbour 10.0.1.99 on eth1 does not answer.*; packets to it are dropped$' >/dev/null; }
+check 'an address that nobody answers at is told' eventually 20 _silent
+add_address b1 eth0 10.0.1.99/32
+_back() { [ "$(of_server | tail -n 1)" = '10.0.1.99 is reachable again' ]; }
+check 'and when it does' eventually 20 _back
+is 'each once' "$(of_server | wc -l)" 2
 
 # Ways back: made by connections, free when none has them.
 ways() { in_ns edge bpftool -j map dump pinned /sys/fs/bpf/edge/return_ids | jq length; }
 valid() { in_ns edge bpftool -j map dump pinned /sys/fs/bpf/edge/returns | jq '[.[] | select(.formatted.value.state != 0)] | length'; }
-sed -i 's/addresses: \[10.0.1.11, 203.0.113.7\]/address: 10.0.1.11/' "$T/edge.yaml"
+sed -i 's/addresses: \[10.0.1.11, 10.0.1.99\]/address: 10.0.1.11/' "$T/edge.yaml"
 reload edge
 hold $VIP 4
 is 'connections have a way back' "$(ways) $(valid)" '1 1'
