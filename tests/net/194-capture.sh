@@ -112,6 +112,15 @@ eventually 10 idle
 refused 'no room on standard output' 1 '^tundish: cannot write packets: No space left on device$' captures_into /dev/full
 check 'and it ends at the daemon' eventually 10 idle
 
+# Filled to its last bytes by packets, and over them by what is told each second while there are none.
+captures brim icmp --size 1 --snaplen 2048 --seconds 600
+left_of() { echo $(((1 << 20) - $(stat -c %s "$T/brim.pcapng"))); }
+in_ns client ping -q -f -c 250 -s 1400 -W 2 $VIP >"$T/ping"
+while [ "$(left_of)" -gt 10000 ]; do in_ns client ping -q -c 1 -s 1400 -W 2 $VIP >"$T/ping"; done
+while [ "$(left_of)" -gt 1500 ]; do in_ns client ping -q -c 1 -s 0 -W 2 $VIP >"$T/ping"; done
+captured brim
+is 'one that is full is ended, whatever filled it' "$?/$(grep -cE '^tundish: [0-9]+ packets; 1 MiB were captured$' "$T/brim.err")" 0/1
+
 # A reader that does not read: 8,000 packets of 1.4 KB do not fit the ring.
 (exec nsenter --net=/run/netns/edge "$BUILD/tundish" --control /run/tundish/edge.sock capture icmp --snaplen 2048 --seconds 600 \
 	2>"$T/slow.err") | (
