@@ -12,6 +12,8 @@ for b in $BACKENDS; do
 		--address=/name.test/192.0.2.77 >"$T/dnsmasq-$b.log" 2>&1) &
 	PID[dns-$b]=$!
 done
+# Ports that are chosen here are below what sockets without one take.
+in_ns client sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 udp_config dsr
 start edge
 query() { in_ns client dig +short +tries=1 +time=$((3 * TUNDISH_TEST_SLOW)) "@$1" "${@:2}"; }

@@ -5,6 +5,8 @@
 # parallel: yes
 . "$(dirname "$0")/lib.sh"
 three_udp dsr
+# Ports that are chosen here are below what sockets without one take.
+in_ns client sysctl -qw net.ipv4.ip_local_port_range='32768 60999'
 export HOLDER=udp.py PORT=53
 hold $VIP 60
 steady 'they stay while nothing changes'

@@ -145,23 +145,23 @@ static int add_end(struct reading *r, uint32_t ends)
 static int no_second(const struct reading *r, const char *what, const char *name)
 {
 	return td_fail(r->error, EINVAL, "FILTER: \"%.63s\" is one %s too many, a packet has one",
-		       name ?: "", what);
+		       name, what);
 }
 
 static int set_service(struct reading *r, const char *name)
 {
 	const struct td_state *s = r->names->state;
-	const struct td_service_state *found = name ? td_state_service(s, name) : NULL;
+	const struct td_service_state *found = td_state_service(s, name);
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	if (name && r->conf->filter.service)
+	if (r->conf->filter.service)
 		return no_second(r, "service", name);
-	for (size_t i = 0; name && i < s->n_services; i++)
+	for (size_t i = 0; i < s->n_services; i++)
 		td_suggest_add(&suggest, s->services[i].value.name);
 	if (!found)
-		return td_fail(r->error, ENOENT, "FILTER: there is no service \"%.63s\"%s",
-			       name ?: "", td_suggest_tell(&suggest, meant, sizeof(meant)));
+		return td_fail(r->error, ENOENT, "FILTER: there is no service \"%.63s\"%s", name,
+			       td_suggest_tell(&suggest, meant, sizeof(meant)));
 	r->conf->filter.service = found->id;
 	snprintf(r->conf->service, sizeof(r->conf->service), "%s", found->value.name);
 	return 0;
@@ -172,9 +172,9 @@ static int set_interface(struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	if (name && r->conf->filter.ifindex)
+	if (r->conf->filter.ifindex)
 		return no_second(r, "interface", name);
-	for (size_t i = 0; name && i < r->names->n_attachments; i++) {
+	for (size_t i = 0; i < r->names->n_attachments; i++) {
 		const struct td_attachment *a = &r->names->attachments[i];
 
 		if (a->mode == TD_MODE_NONE) /* of the configuration, and not there */
@@ -186,8 +186,8 @@ static int set_interface(struct reading *r, const char *name)
 		snprintf(r->conf->interface, sizeof(r->conf->interface), "%s", a->name);
 		return 0;
 	}
-	return td_fail(r->error, ENOENT, "FILTER: tundish runs on no interface \"%.20s\"%s",
-		       name ?: "", td_suggest_tell(&suggest, meant, sizeof(meant)));
+	return td_fail(r->error, ENOENT, "FILTER: tundish runs on no interface \"%.20s\"%s", name,
+		       td_suggest_tell(&suggest, meant, sizeof(meant)));
 }
 
 /* The rows of counters.h that @name may stand for: that of such a name, or all where it is what follows
@@ -215,14 +215,14 @@ static int no_reason(const struct reading *r, const char *name)
 	struct td_suggest suggest = {.given = name};
 	char meant[TD_SUGGEST_TELL_BYTES];
 
-	for (uint32_t i = 0; name && i < TUNDISH_COUNTER_MAX; i++)
+	for (uint32_t i = 0; i < TUNDISH_COUNTER_MAX; i++)
 		if (td_capture_reasons[i].kind != TD_CAPTURE_EVENT)
 			td_suggest_add(&suggest, td_capture_reason(i));
 	return td_fail(
 		r->error, EINVAL,
 		"FILTER: \"%.32s\" is no reason of a verdict%s; tundish(8) has all of them under "
 		"COUNTERS",
-		name ?: "", td_suggest_tell(&suggest, meant, sizeof(meant)));
+		name, td_suggest_tell(&suggest, meant, sizeof(meant)));
 }
 
 /* What is dropped is so as it came; what is passed leaves for nowhere, but it may be unwrapped. */
@@ -231,9 +231,9 @@ static int set_reason(struct reading *r, const char *name)
 	struct tundish_capture *f = &r->conf->filter;
 	uint32_t counter = 0, other = 0;
 	enum td_capture_kind kind;
-	size_t n = name ? find_reason(name, &counter, &other) : 0;
+	size_t n = find_reason(name, &counter, &other);
 
-	if (name && f->counter)
+	if (f->counter)
 		return no_second(r, "reason", name);
 	if (!n)
 		return no_reason(r, name);
@@ -255,6 +255,17 @@ static int set_reason(struct reading *r, const char *name)
 	if (kind == TD_CAPTURE_DROP)
 		f->points = TUNDISH_CAPTURE_DROPPED;
 	return 0;
+}
+
+/* What follows @word, as `set` takes it. */
+static int set_by_name(struct reading *r, const char *word,
+		       int (*set)(struct reading *r, const char *name))
+{
+	const char *name = next(r);
+
+	if (!name)
+		return td_fail(r->error, EINVAL, "FILTER: a name has to follow \"%s\"", word);
+	return set(r, name);
 }
 
 /* ---- all of it ------------------------------------------------------------------------- */
@@ -284,11 +295,11 @@ static int read_word(struct reading *r, const char *word)
 	if (!strcmp(word, "ip6"))
 		return set_family(r, 6);
 	if (!strcmp(word, "service"))
-		return set_service(r, next(r));
+		return set_by_name(r, word, set_service);
 	if (!strcmp(word, "reason"))
-		return set_reason(r, next(r));
+		return set_by_name(r, word, set_reason);
 	if (!strcmp(word, "interface"))
-		return set_interface(r, next(r));
+		return set_by_name(r, word, set_interface);
 	return no_word(r, word);
 }
 
