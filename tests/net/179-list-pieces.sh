@@ -54,7 +54,39 @@ is 'one that has none' "$(t --json flow list --service far --backend b1 --state 
 of_all() { t --json tuple list --top "$1" | jq -c '[.[0].active, length, map([.active, .total]) == (map([.active, .total]) | sort | reverse)]'; }
 is 'of all tuples those with most are first' "$(of_all 10000 | jq -c '[.[0] >= 5, .[1] >= 6000, .[2]]')" '[true,true,true]'
 is 'as a table' "$(t tuple list --top 10000 | wc -l)" $(($(t --json tuple list --top 10000 | jq length) + 1))
-is 'which nobody has to read to its end' "$(t tuple list --top 10000 | sed -n '2{p;q}' | wc -l)" 1
+# Who reads a page, and the others later, has all of them.
+(t tuple list --top 10000; echo "left with $?" >"$T/left") | {
+	head -c 2000 >"$T/page"
+	sleep 12 # more than the 10 s that the daemon waits for who does not read
+	cat >>"$T/page"
+}
+is 'read page by page it is whole' "$(wc -l <"$T/page") $(cat "$T/left")" "$(($(t --json tuple list --top 10000 | jq length) + 1)) left with 0"
+# The first rows are shown before the last have come: an answer that stops in its midst.
+cat >"$T/half.py" <<-'PY'
+	import os, socket, sys, time
+	there, here, go = sys.argv[1:]
+	s = socket.socket(socket.AF_UNIX)
+	s.bind(here)
+	s.listen()
+	client, _ = s.accept()
+	daemon = socket.socket(socket.AF_UNIX)
+	daemon.connect(there)
+	daemon.sendall(client.recv(65536))
+	sent = 0
+	while part := daemon.recv(16384):
+	    while sent > 300000 and not os.path.exists(go):
+	        time.sleep(0.05)
+	    client.sendall(part)
+	    sent += len(part)
+PY
+(exec nsenter --net=/run/netns/edge $PYTHON "$T/half.py" /run/tundish/edge.sock "$T/half.sock" "$T/go" 2>"$T/half.log") &
+eventually 5 eval 'in_ns edge ss -xlH src "$T/half.sock" | grep . >/dev/null'
+in_ns edge "$BUILD/tundish" --control "$T/half.sock" tuple list --top 10000 >"$T/rows" &
+half=$!
+check 'of very many the first ones are shown before the last have come' eventually 10 eval '[ "$(wc -l <"$T/rows")" = 65 ]'
+touch "$T/go"
+wait $half
+is 'and then the others' "$? $(wc -l <"$T/rows")" "0 $(($(t --json tuple list --top 10000 | jq length) + 1))"
 lines() { in_ns edge curl -s --unix-socket /run/tundish/edge.sock "http://t/v1/tuples?top=$1"; }
 is 'each row ends a line, that the first ones can be taken before the last' \
 	"$(lines 10000 | wc -l) $(lines 2 | sed 's/^\[//; s/[],]$//' | jq -s length)" "$(($(lines 10000 | jq length) - 1)) 2"

@@ -116,8 +116,19 @@ check 'and it ends at the daemon' eventually 10 idle
 captures brim icmp --size 1 --snaplen 2048 --seconds 600
 left_of() { echo $(((1 << 20) - $(stat -c %s "$T/brim.pcapng"))); }
 in_ns client ping -q -f -c 250 -s 1400 -W 2 $VIP >"$T/ping"
-while [ "$(left_of)" -gt 10000 ]; do in_ns client ping -q -c 1 -s 1400 -W 2 $VIP >"$T/ping"; done
-while [ "$(left_of)" -gt 1500 ]; do in_ns client ping -q -c 1 -s 0 -W 2 $VIP >"$T/ping"; done
+# one ping after the other, each of which the file has before the next
+fill_up() { # BYTES_LEFT SIZE
+	local left
+	for _ in {1..500}; do
+		left=$(left_of)
+		[ "$left" -gt "$1" ] || return 0
+		in_ns client ping -q -c 1 -s "$2" -W 2 $VIP >"$T/ping"
+		has_it() { [ "$(left_of)" -lt "$left" ]; }
+		eventually 5 has_it || return 1
+	done
+	return 1
+}
+check 'a file is filled but for its last bytes' eval 'fill_up 10000 1400 && fill_up 1500 0'
 captured brim
 is 'one that is full is ended, whatever filled it' "$?/$(grep -cE '^tundish: [0-9]+ packets; 1 MiB were captured$' "$T/brim.err")" 0/1
 

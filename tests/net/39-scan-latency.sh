@@ -50,8 +50,8 @@ is 'the last row is all others' "$(t --json port list --top 10 | jq '[.[].used] 
 ask 'many tuples'
 ask 'many tuples, listed' '/v1/ports?top=10'
 ask 'many tuples, in TIME_WAIT' /v1/timewait
+in_ns edge timeout 20 "$BUILD/bench/ports" fill 5000 >/dev/null # the first ones have ended by now
 crowd_end
 none() { [ "$(t --json port list --scan --top 10 | jq '[.[] | select(.protocol == "udp")] | length')" = 0 ]; }
 check 'they go' eventually 20 none
-in_ns edge timeout 20 "$BUILD/bench/ports" fill 5000 >/dev/null # the first ones have ended by now
 is 'and those in TIME_WAIT stay' "$(t --json timewait | jq '.tuples | length > 5')" true

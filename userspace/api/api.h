@@ -98,10 +98,12 @@ json_t *td_reload_json(const struct td_daemon *d);
 
 /* ---- workers_attention.c ----------------------------------------------------- */
 /* Of the families of a service's virtual IPs (enum tundish_worker_flag) those that no worker of its group
- * takes; 0 where all are taken, where nobody is there, where it has no group and where that gets no
- * connections. *ret_has: those that are taken. */
+ * takes; 0 where all are taken, where nobody is there, where it has no group, where that gets no connections
+ * and where they go to another backend meanwhile. *ret_has: those that are taken. */
 uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 			const struct td_service_state *v, uint32_t *ret_has);
+/* In words: "IPv4", "IPv6", or "IPv4 and IPv6". */
+const char *td_families_name(uint32_t families);
 void td_workers_attention(struct td_daemon *d, const struct td_state *s, td_attention_add add,
 			  json_t *list);
 

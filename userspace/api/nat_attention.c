@@ -133,9 +133,8 @@ static void backends(struct td_daemon *d, const struct td_state *s, td_attention
 	}
 	if (!more)
 		return;
-	snprintf(why, sizeof(why),
-		 "%zu more with translated connections are out of reach or unheard", more);
-	add(list, "backends", why, TD_MANY_REMEDY);
+	snprintf(why, sizeof(why), "%zu more are out of reach or unheard", more);
+	add(list, "backends with translated connections", why, TD_MANY_REMEDY);
 }
 
 static void tables_full(struct td_daemon *d, td_attention_add add, json_t *list)

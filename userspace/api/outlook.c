@@ -9,6 +9,12 @@ const char *td_backend_unreachable(const struct td_daemon *d, uint32_t backend)
 	return m->resolved < 0 && m->told_unreachable ? m->trouble : NULL;
 }
 
+static bool has_way(const struct td_daemon *d, const struct td_backend_state *v)
+{
+	return td_translates(v->value.delivery) ? td_nat_has_way(d, v->id)
+						: td_backend_hop_known(d, v->id);
+}
+
 void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 		    struct td_outlook *o)
 {
@@ -23,7 +29,7 @@ void td_outlook_add(const struct td_daemon *d, const struct td_backend_state *v,
 	/* Others are tried although health says down, where no other is left; this host's own
 	 * workers are not there, and no try finds them, nor one without a way. */
 	o->usable += up && b->weight && !(down && b->delivery == TUNDISH_DELIVERY_WORKERS) &&
-		     (!unreachable || td_backend_hop_known(d, v->id));
+		     (!unreachable || has_way(d, v));
 	if (gone || (!down && !(up && unreachable)) || o->trouble++)
 		return;
 	if (!down) {
@@ -43,8 +49,7 @@ void td_outlook_workers(struct td_daemon *d, const struct td_state *s,
 	if (!lacks)
 		return;
 	if (!o->trouble++)
-		snprintf(o->first, sizeof(o->first), "no worker takes IPv%c",
-			 lacks & TUNDISH_WORKER_V4 ? '4' : '6');
+		snprintf(o->first, sizeof(o->first), "no worker takes %s", td_families_name(lacks));
 	if (!has && o->all == 1)
 		o->usable = 0; /* there is nowhere else */
 }

@@ -15,6 +15,21 @@ static bool has_local(const struct td_daemon *d, const struct td_state *s, uint3
 	return has;
 }
 
+const char *td_families_name(uint32_t families)
+{
+	if ((families & TUNDISH_WORKER_V4) && (families & TUNDISH_WORKER_V6))
+		return "IPv4 and IPv6";
+	return families & TUNDISH_WORKER_V4 ? "IPv4" : "IPv6";
+}
+
+/* Which ones a worker's socket can take. */
+static uint32_t families_of(const struct tundish_worker *w)
+{
+	const uint32_t both = TUNDISH_WORKER_V4 | TUNDISH_WORKER_V6;
+
+	return w->flags & both ?: both;
+}
+
 uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 			const struct td_service_state *v, uint32_t *ret_has)
 {
@@ -33,11 +48,11 @@ uint32_t td_group_lacks(struct td_daemon *d, const struct td_state *s,
 
 		alive |= w->cookie != 0;
 		if (w->cookie && !(w->flags & TUNDISH_WORKER_DRAIN))
-			takes |= w->flags & both ?: both;
+			takes |= families_of(w);
 	}
 	if (!alive || takes == both)
 		return 0; /* nobody there is another matter */
-	if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && !has_local(d, s, v->id))
+	if (v->value.delivery != TUNDISH_DELIVERY_WORKERS && (!takes || !has_local(d, s, v->id)))
 		return 0;
 	c = td_config_service(d->config, v->value.name);
 	for (size_t i = 0; c && i < c->n_vips; i++)
@@ -55,7 +70,7 @@ static bool has_drained(const struct td_daemon *d, const struct tundish_group *g
 	for (uint32_t i = 0; i < g->used; i++) {
 		const struct tundish_worker *w = &all[g->first + i];
 
-		if (w->cookie && w->flags & TUNDISH_WORKER_DRAIN && w->flags & family)
+		if (w->cookie && w->flags & TUNDISH_WORKER_DRAIN && families_of(w) & family)
 			return true;
 	}
 	return false;
@@ -66,19 +81,19 @@ static void lacks_family(struct td_daemon *d, const struct td_state *s,
 			 const char *what, td_attention_add add, json_t *list)
 {
 	uint32_t has, lacks = td_group_lacks(d, s, v, &has);
+	const char *families = td_families_name(lacks);
+	bool drained = lacks && has_drained(d, g, lacks);
 	char why[300], enable[200];
 
 	if (!lacks)
 		return;
 	snprintf(enable, sizeof(enable), "`tundish worker enable %.63s all`: some were drained",
 		 v->value.name);
-	snprintf(
-		why, sizeof(why),
-		"no worker on %.63s takes IPv%c: new connections to its IPv%c addresses are refused",
-		g->name, lacks & TUNDISH_WORKER_V4 ? '4' : '6',
-		lacks & TUNDISH_WORKER_V4 ? '4' : '6');
+	snprintf(why, sizeof(why),
+		 "no worker on %.63s takes %s: new connections to its %s addresses are %s", g->name,
+		 families, families, drained ? "not answered" : "refused");
 	add(list, what, why,
-	    has_drained(d, g, lacks) ? enable
+	    drained ? enable
 	    : lacks & TUNDISH_WORKER_V4
 		    ? "let its server listen on [::] for both (IPV6_V6ONLY off; nginx: "
 		      "ipv6only=off), or on 0.0.0.0, with that in workers.listen too"

@@ -209,10 +209,12 @@ int cli_ask_stream(const struct cli *c, const struct cli_target *target, const c
 		   const struct cli_stream *stream);
 
 /*
- * A list, whose rows are given to `take` as they come: each one with `key`, several at once, an empty list
- * too. false: no more of them, which is no failure. What does not come a row a line is taken at its end.
+ * A list, whose rows are given to `take`, each one with `key`, an empty list too: of very many, that come a row
+ * a line, the first ones as soon as it is seen that they are, then the others; else all at once. false: no
+ * more of them, which is no failure.
  */
-#define CLI_ROWS_AT_ONCE 1000u
+#define CLI_ROWS_MANY  1000u
+#define CLI_ROWS_FIRST 64u
 int cli_ask_rows(const struct cli *c, const struct cli_target *target, const char *key,
 		 bool (*take)(void *context, const json_t *rows), void *context);
 

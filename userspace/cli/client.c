@@ -370,8 +370,9 @@ struct row_reader {
 	void *context;
 	struct cli_buffer text; /* what is not taken yet, as an array from its '[' on */
 	size_t lines;		/* that end in it */
-	bool whole;		/* its lines are no rows: it is taken at its end */
+	bool tried;		/* the first ones were taken, or are no rows */
 	bool ended;		/* nobody takes more */
+	bool endless;
 };
 
 /* The first @length bytes, which are an array: false where they are none of such rows. */
@@ -385,40 +386,43 @@ static bool take_rows(struct row_reader *r, size_t length, json_error_t *where)
 	return are;
 }
 
-/* Whole lines, of which each one is a row and a comma: the last comma ends an array, and the end of its line
- * begins the next one. */
-static void take_lines(struct row_reader *r)
+/* The first lines, of which each one is a row and a comma: the last comma ends an array, and the end of its
+ * line begins the next one. All others are taken at the end: who reads what is printed page by page must not
+ * keep this from reading on, or the daemon gives it up. */
+static void take_first(struct row_reader *r)
 {
-	char *end = memrchr(r->text.data, '\n', r->text.length);
-	size_t length = (size_t)(end - r->text.data);
+	char *end = r->text.data - 1;
 	json_error_t where;
+	size_t length;
 
-	r->whole = length < 2 || end[-1] != ',';
-	if (r->whole)
+	for (size_t i = 0; i < CLI_ROWS_FIRST && end; i++)
+		end = memchr(end + 1, '\n', r->text.length - (size_t)(end + 1 - r->text.data));
+	r->tried = true;
+	if (!end || end - r->text.data < 2 || end[-1] != ',')
 		return;
+	length = (size_t)(end - r->text.data);
 	end[-1] = ']';
-	r->whole = !take_rows(r, length, &where);
-	if (r->whole) {
+	if (!take_rows(r, length, &where)) {
 		end[-1] = ',';
 		return;
 	}
 	*end = '[';
 	r->text.length -= length;
 	memmove(r->text.data, end, r->text.length + 1);
-	r->lines = 0;
 }
 
 static bool take_bytes(void *context, const char *bytes, size_t n)
 {
 	struct row_reader *r = context;
 
-	if (r->text.length + n > ANSWER_MAX)
+	r->endless = r->text.length + n > ANSWER_MAX;
+	if (r->endless)
 		return false;
 	cli_buffer_add(&r->text, bytes, n);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && !r->tried; i++)
 		r->lines += bytes[i] == '\n';
-	if (r->lines >= CLI_ROWS_AT_ONCE && !r->whole)
-		take_lines(r);
+	if (r->lines >= CLI_ROWS_MANY && !r->tried)
+		take_first(r);
 	return !r->ended;
 }
 
@@ -434,6 +438,10 @@ int cli_ask_rows(const struct cli *c, const struct cli_target *target, const cha
 	x = cli_ask_stream(c, target, NULL, &stream);
 	if (r.ended)
 		x = CLI_DONE;
+	else if (r.endless)
+		cli_fail(x,
+			 "what answers on %s sends without an end; is it another program's socket?",
+			 c->control);
 	else if (x == CLI_DONE && !take_rows(&r, r.text.length, &where))
 		x = where.text[0] ? tell_no_json(c, &where) : tell_form(c, target);
 	cli_buffer_done(&r.text);

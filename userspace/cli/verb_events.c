@@ -14,14 +14,16 @@
 #include "core/events.h"
 #include "lib/suggest.h"
 
-#define POLL_NS 300000000L
+#define POLL_NS	    300000000L
+#define DENIED_MOST 200u /* times in a row: a minute */
 
 struct follow {
 	const struct cli *c;
 	const char *event, *object, *service; /* filters; NULL: any */
 	char since[32];			      /* as events' times are written; "": any */
 	bool once, away;
-	json_int_t last; /* number of the last one seen */
+	unsigned int denied; /* for so many times the socket was not ours, while away */
+	json_int_t last;     /* number of the last one seen */
 };
 
 /* ---- filters ------------------------------------------------------------------------- */
@@ -208,8 +210,9 @@ static void print_events(struct follow *f, json_t *events)
 
 /* ---- the daemon ---------------------------------------------------------------------- */
 
-/* Whether the daemon answers, asked without a word; or one does to others, which is worth one. */
-static bool is_there(const struct cli *c)
+/* Whether the daemon answers, asked without a word; or one has answered others alone for so long that it is
+ * worth one: a daemon that begins gives its socket to its group a moment later. */
+static bool is_there(struct follow *f)
 {
 	struct cli_target t = {0};
 	struct cli_answer a = {0};
@@ -217,11 +220,12 @@ static bool is_there(const struct cli *c)
 
 	cli_target_word(&t, "events");
 	cli_target_query(&t, "since", "9007199254740991"); /* beyond all: an answer without any */
-	r = cli_send_within(c->control, &t, NULL, 5, &a, NULL);
+	r = cli_send_within(f->c->control, &t, NULL, 5, &a, NULL);
 	if (r == 0 && a.status >= 500)
 		r = -EAGAIN;
 	cli_answer_done(&a);
-	return r == 0 || r == -EACCES;
+	f->denied = r == -EACCES ? f->denied + 1 : 0;
+	return r == 0 || f->denied > DENIED_MOST;
 }
 
 static int step(struct follow *f)
@@ -232,7 +236,7 @@ static int step(struct follow *f)
 	json_t *events;
 	int r;
 
-	if (returns && !is_there(f->c))
+	if (returns && !is_there(f))
 		return CLI_DONE;
 	snprintf(number, sizeof(number), "%lld", returns ? 0 : (long long)f->last);
 	f->away = false;

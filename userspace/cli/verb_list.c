@@ -46,11 +46,10 @@ static void tell_cut(const struct cli *c, size_t n)
 			v->options[last].name);
 }
 
-/* Few at first, which are seen at once; then as many as keep the daemon from other things for no
- * longer than some hundredths of a second. */
-#define PIECE_FIRST 64u
-#define PIECE	    4096u
-#define ROWS_MAX    1000000u /* that any daemon gives at once */
+/* Few at first (CLI_ROWS_FIRST), which are seen at once; then as many as keep the daemon from other things for
+ * no longer than some hundredths of a second. */
+#define PIECE	 4096u
+#define ROWS_MAX 1000000u /* that any daemon gives at once */
 
 /* The number of the last row; -1: there is none, as of a daemon that knows no pieces. */
 static json_int_t last_of(const json_t *rows)
@@ -105,7 +104,7 @@ static bool show(void *context, const json_t *rows)
 
 static int ask_pieces(const struct cli *c, struct shown *shown)
 {
-	size_t got, all = rows_wanted(c), piece = PIECE_FIRST, limit;
+	size_t got, all = rows_wanted(c), piece = CLI_ROWS_FIRST, limit;
 	json_int_t after = 0, last = 0;
 	json_t *rows;
 	bool goes_on;

@@ -335,7 +335,8 @@ void td_offer_apply(struct td_daemon *d, const struct td_request *q, struct td_c
 		    const char *name, td_offer_tell tell, struct td_reply *reply);
 /* Whether what the request brought has been read, and waits for it alone: not long. */
 bool td_offer_is_read(const struct td_daemon *d, const struct td_request *q);
-/* Whether the request is that of td_offer_apply, and so has its answer here. */
+/* Whether the request is that of td_offer_apply, and so has its answer here; or one whose body is still
+ * being read, which has none yet. */
 bool td_offer_answer(struct td_daemon *d, const struct td_request *q, struct td_reply *reply);
 /* As td_load_progress, of one that is to be applied. */
 bool td_offer_progress(const struct td_daemon *d, struct td_load_progress *ret);

@@ -34,8 +34,12 @@ static void look_up(struct td_daemon *d, const struct tundish_lane *l)
 
 	h->address = l->host;
 	td_hop_refresh(d, &h->address, &h->hop, &h->memory, false);
-	if (!td_hop_is_news(&h->memory, before) || is_backend(d, &h->address))
+	if (!td_hop_is_news(&h->memory, before))
 		return;
+	if (is_backend(d, &h->address)) {
+		h->memory.told_unreachable = false; /* not as a server's */
+		return;
+	}
 	snprintf(object, sizeof(object), "server %s", td_address_print(&h->address, text));
 	td_hop_tell(d, &h->memory, h->hop, &h->address, object);
 }

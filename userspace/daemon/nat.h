@@ -107,5 +107,7 @@ void td_nat_nics_look(struct td_daemon *d);
 /* The backend's first lane whose answers come in by a NIC without the program (`missed`), or
  * to whose server, beside the backend's first address, there is no way; NULL: none. */
 const struct tundish_lane *td_nat_lane_troubled(struct td_daemon *d, uint32_t backend, bool missed);
+/* Whether any lane of the backend's has a way to its server. */
+bool td_nat_has_way(const struct td_daemon *d, uint32_t backend);
 
 #endif

@@ -49,6 +49,20 @@ const struct tundish_lane *td_nat_lane_troubled(struct td_daemon *d, uint32_t ba
 	return NULL;
 }
 
+bool td_nat_has_way(const struct td_daemon *d, uint32_t backend)
+{
+	const struct tundish_fan *f = &td_kernel_fans(d->kernel)[backend];
+
+	for (uint32_t i = 0; i < TUNDISH_FAN_LANES; i++) {
+		uint32_t lane = f->lane[i];
+
+		if (lane && lane < d->settings.lanes_max &&
+		    td_hop_is_known(d, td_kernel_lanes(d->kernel)[lane].nexthop))
+			return true;
+	}
+	return false;
+}
+
 void td_nat_nics_look(struct td_daemon *d)
 {
 	const struct tundish_backend *b = td_kernel_backends(d->kernel);

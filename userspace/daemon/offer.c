@@ -7,7 +7,6 @@
  * at once. One that is to be applied is put in force by the event loop itself, after its request has been
  * told to wait: in the midst of a request nobody else could be answered between the steps.
  */
-
 #include "config/config.h"
 #include "daemon/daemon.h"
 
